@@ -1,0 +1,35 @@
+//! Cloakroom: hand in the card, get a ticket.
+//!
+//! A payment-tokenization service. A checkout form posts card details over TLS; the service turns
+//! them into a reusable `PaymentMethod` at the processor, keeps only that processor token, sealed,
+//! and answers with an opaque id. Billing services charge that id over mTLS. No PAN and no CVC is
+//! ever stored, logged or returned.
+//!
+//! # The map
+//!
+//! Dependencies run one way: `http → vault → {processor, store, seal, audit} → {card, token}`;
+//! `tests/tidy.rs` keeps it so. The way of a card reads top to bottom:
+//!
+//! 1. `http` accepts the connection, reads the body into one wiped buffer and parses it;
+//! 2. [`card`] is what a parsed card is: never printed, wiped on drop;
+//! 3. [`vault`] is the heart: tokenize, charge, forget, in plain numbered steps;
+//! 4. [`processor`] is the door to the card networks;
+//! 5. [`seal`] turns the processor's reference into ciphertext and is the only code that knows AES;
+//! 6. [`store`] keeps ciphertext and what the world may know, and cannot name a card;
+//! 7. [`audit`] says who did what, in the transaction of the act.
+//!
+//! Around it: [`memory`] (allocator, process hardening), [`telemetry`], [`config`], [`cli`], and
+//! [`sandbox`], the Stripe-shaped processor of development and tests.
+
+pub mod audit;
+pub mod card;
+pub mod clock;
+pub mod memory;
+pub mod processor;
+pub mod random;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
+pub mod seal;
+pub mod store;
+pub mod telemetry;
+pub mod token;
