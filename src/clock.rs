@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(Timestamp::from_unix_ms(0).rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(
             Timestamp::from_unix_ms(1_795_400_000_250).rfc3339(),
-            "2026-11-23T00:53:20.25Z"
+            "2026-11-23T02:13:20.25Z"
         );
     }
 
