@@ -1,1 +1,91 @@
-//! Stub.
+//! Envelope encryption: the only code that knows AES.
+//!
+//! What goes in is the processor's reference to a card; what comes out is a [`Sealed`] value that
+//! only its own row can open again. It never sees a PAN or a CVC, never stores anything, and never
+//! says why a value was refused: there is one opaque [`Refused`].
+//!
+//! # The map
+//!
+//! - [`Context`] names the one place (environment, account, table, row, column) a value belongs to.
+//! - [`Sealer`] is the capture plane's half. It makes a random data key, has it wrapped to a key
+//!   it cannot use itself, seals under it, and after a while or a number of values wipes it. Whoever
+//!   steals the capture host opens nothing that was sealed before.
+//! - [`Opener`] is the internal plane's half: it unwraps data keys and opens values.
+//! - [`provider`] is the seam to what holds the key-encryption key (KEK), in two halves: [`WrapKey`]
+//!   and [`UnwrapKey`]. [`file`](mod@file) is the first provider; another is a new file and one arm
+//!   in each enum.
+//! - [`canary`] shows at start that the process holds the key that the store's values need.
+//! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
+//!   capture sessions, and an Ed25519 key for deletion receipts.
+//!
+//! Read `envelope.rs` next for the format, byte by byte.
+
+pub mod canary;
+mod data_key;
+mod envelope;
+pub mod file;
+pub mod mac;
+mod opener;
+pub mod provider;
+mod sealer;
+pub mod signing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::token::Environment;
+
+pub use canary::Canary;
+pub use data_key::{KekId, KekIdRefused, WrappedDataKey};
+pub use envelope::{Opened, PAYLOAD_BYTES_MAX, Sealed};
+pub use opener::{DATA_KEY_CACHED_S_MAX, DATA_KEYS_CACHED_MAX, Opener};
+pub use provider::{UnwrapKey, WrapKey};
+pub use sealer::{DataKeyLimits, LimitsRefused, Sealer};
+
+/// The one place a sealed value belongs to. All of it is authenticated with the value, so a value
+/// moved to another row, column, table, account or environment does not open.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The world of the row.
+    pub environment: Environment,
+    /// The account that owns the row.
+    pub account: &'a str,
+    /// The table.
+    pub table: &'static str,
+    /// The row's id, as text.
+    pub row: &'a str,
+    /// The column.
+    pub column: &'static str,
+}
+
+/// A sealed value and the wrapped data key it needs. They travel together, so that the store can
+/// write both in one transaction and no value is ever left without its key.
+#[derive(Clone, Debug)]
+pub struct SealedValue {
+    /// The value.
+    pub sealed: Sealed,
+    /// The key, wrapped.
+    pub data_key: Arc<WrappedDataKey>,
+}
+
+/// The value does not open here: altered, cut, moved, sealed under another key, or never sealed.
+///
+/// There is one refusal for all of it, since each further word would help only whoever tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value was refused")]
+pub struct Refused;
+
+/// Why nothing was sealed. Neither carries a byte of the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealFailed {
+    /// The payload is longer than [`PAYLOAD_BYTES_MAX`].
+    #[error("the payload is too long to be sealed")]
+    PayloadTooLong,
+    /// The context is of the other environment than the sealer's key.
+    #[error("the context is of the other environment")]
+    WrongEnvironment,
+    /// The key provider gave no data key.
+    #[error("the key provider gave no data key")]
+    KeyUnavailable,
+}

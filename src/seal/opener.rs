@@ -1,0 +1,156 @@
+//! The internal plane's half: unwraps data keys and opens values.
+//!
+//! Unwrapping is a curve operation, or a call to a key service, so unwrapped data keys are kept for
+//! a few minutes and in a bounded number. Nothing about a refusal is kept.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::data_key::{DataKey, WrappedDataKey};
+use super::{Context, KekId, Opened, Refused, Sealed, UnwrapKey, envelope};
+use crate::clock::{Clock, Timestamp};
+use crate::token::{DataKeyId, Environment};
+
+/// At most this many unwrapped data keys are kept.
+pub const DATA_KEYS_CACHED_MAX: usize = 256;
+/// An unwrapped data key is kept at most this long.
+pub const DATA_KEY_CACHED_S_MAX: u32 = 5 * 60;
+
+/// Opens values whose data keys were wrapped to one key-encryption key. Shared by all requests.
+pub struct Opener {
+    unwrap: UnwrapKey,
+    clock: Clock,
+    /// Held for the length of a look-up, never across an await.
+    cache: Mutex<HashMap<DataKeyId, Cached>>,
+}
+
+struct Cached {
+    key: Arc<DataKey>,
+    /// What was unwrapped: the same id over other bytes is not a hit.
+    wrapped: Vec<u8>,
+    since: Timestamp,
+}
+
+impl Opener {
+    /// An opener for the environment that the key belongs to.
+    #[must_use]
+    pub fn new(unwrap: UnwrapKey, clock: Clock) -> Self {
+        Self {
+            unwrap,
+            clock,
+            cache: Mutex::new(HashMap::with_capacity(DATA_KEYS_CACHED_MAX)),
+        }
+    }
+
+    /// The environment it opens for.
+    #[must_use]
+    pub const fn environment(&self) -> Environment {
+        self.unwrap.environment()
+    }
+
+    /// The id of the key-encryption key.
+    #[must_use]
+    pub const fn kek(&self) -> &KekId {
+        self.unwrap.kek()
+    }
+
+    /// Opens `sealed`, which stands in the place that `context` names, with `data_key`.
+    ///
+    /// # Errors
+    /// [`Refused`] for whatever is not exactly right, and no word more.
+    pub async fn open(
+        &self,
+        context: &Context<'_>,
+        sealed: &Sealed,
+        data_key: &WrappedDataKey,
+    ) -> Result<Opened, Refused> {
+        let environment = self.environment();
+        let ours = context.environment == environment
+            && data_key.kek == *self.kek()
+            && sealed.data_key(environment) == Some(data_key.id);
+        if !ours {
+            return Err(Refused);
+        }
+        let key = match self.cached(data_key) {
+            Some(key) => key,
+            None => self.unwrap(data_key).await?,
+        };
+        envelope::open(&key, context, sealed)
+    }
+
+    /// Wipes the data keys that were kept long enough. Opening does so by itself for the keys it
+    /// meets; this is for the others. Call it every few seconds.
+    pub fn forget_expired(&self) {
+        let now = self.clock.now();
+        self.cache().retain(|_, cached| cached.is_fresh(now));
+    }
+
+    /// How many unwrapped data keys are held now.
+    #[must_use]
+    pub fn data_keys_cached(&self) -> usize {
+        self.cache().len()
+    }
+
+    fn cached(&self, data_key: &WrappedDataKey) -> Option<Arc<DataKey>> {
+        let mut cache = self.cache();
+        let now = self.clock.now();
+        let cached = cache.get(&data_key.id)?;
+        if !cached.is_fresh(now) {
+            cache.remove(&data_key.id);
+            return None;
+        }
+        (cached.wrapped == data_key.wrapped).then(|| Arc::clone(&cached.key))
+    }
+
+    async fn unwrap(&self, data_key: &WrappedDataKey) -> Result<Arc<DataKey>, Refused> {
+        let bytes = self.unwrap.unwrap(data_key).await?;
+        let key = Arc::new(DataKey::new(data_key.id, bytes).ok_or(Refused)?);
+        let mut cache = self.cache();
+        let since = self.clock.now();
+        if cache.len() >= DATA_KEYS_CACHED_MAX && !cache.contains_key(&data_key.id) {
+            make_room(&mut cache);
+        }
+        cache.insert(
+            data_key.id,
+            Cached {
+                key: Arc::clone(&key),
+                wrapped: data_key.wrapped.clone(),
+                since,
+            },
+        );
+        Ok(key)
+    }
+
+    /// Nothing that holds this lock can leave it half-changed, so a poisoned lock is only a lock.
+    fn cache(&self) -> MutexGuard<'_, HashMap<DataKeyId, Cached>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cached {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        // A clock set back leaves the age unknown: then the key goes.
+        let age_ms_max = u64::from(DATA_KEY_CACHED_S_MAX).saturating_mul(1_000);
+        now >= self.since && now.ms_since(self.since) < age_ms_max
+    }
+}
+
+/// Drops the key that was kept longest.
+fn make_room(cache: &mut HashMap<DataKeyId, Cached>) {
+    let oldest = cache
+        .iter()
+        .min_by_key(|(_, cached)| cached.since)
+        .map(|(id, _)| *id);
+    if let Some(oldest) = oldest {
+        cache.remove(&oldest);
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opener")
+            .field("kek", self.unwrap.kek())
+            .finish_non_exhaustive()
+    }
+}
