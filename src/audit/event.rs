@@ -1,0 +1,222 @@
+//! One event of the audit log: the fields of PCI DSS 10.2.2, and the closed list of acts.
+
+use crate::clock::Timestamp;
+use crate::token::{Account, EventId};
+
+/// What happened. The names of the acts are stable: they are what an assessor's queries rely on.
+///
+/// The fields answer PCI DSS 10.2.2, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The event's own name, unique and ordered by time.
+    pub id: EventId,
+    /// User identification: who acted, or tried to.
+    pub actor: Actor,
+    /// Type of event.
+    pub action: Action,
+    /// Date and time.
+    pub at: Timestamp,
+    /// Success or failure indication.
+    pub outcome: Outcome,
+    /// Origination of the event: the peer's address, or `-` for the process itself.
+    pub origin: String,
+    /// Identity of the affected data: the id of the token, charge, session or key.
+    pub subject: Option<String>,
+    /// Whose data it is, where it is known.
+    pub account: Option<Account>,
+    /// The process that saw it: its node name in the configuration.
+    pub node: String,
+    /// The request it belongs to, as in `X-Request-Id`.
+    pub request_id: Option<String>,
+}
+
+impl Event {
+    /// The same act, but not allowed: nothing was done.
+    #[must_use]
+    pub fn refused(self) -> Self {
+        Self {
+            outcome: Outcome::Refused,
+            ..self
+        }
+    }
+
+    /// The same act, begun and not brought to its end.
+    #[must_use]
+    pub fn failed(self) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            ..self
+        }
+    }
+}
+
+/// Who acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A service with a client certificate, by the certificate's subject alternative name.
+    Client(String),
+    /// Whoever holds the secret of a capture session, by the session's id: the shopper's browser.
+    Session(String),
+    /// A person at the command line, by the name the operating system knows.
+    Operator(String),
+    /// The service itself: its start and stop, and what it finishes after a crash.
+    Process,
+    /// Somebody who did not say, or did not prove, who it is.
+    Unidentified,
+}
+
+impl Actor {
+    /// Which kind of actor: the name in the log.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client",
+            Self::Session(_) => "session",
+            Self::Operator(_) => "operator",
+            Self::Process => "process",
+            Self::Unidentified => "unidentified",
+        }
+    }
+
+    /// Which one of its kind, where the kind has more than one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Client(name) | Self::Session(name) | Self::Operator(name) => Some(name),
+            Self::Process | Self::Unidentified => None,
+        }
+    }
+
+    /// The actor of that kind and name, as the log has it.
+    #[must_use]
+    pub fn from_parts(kind: &str, name: Option<String>) -> Option<Self> {
+        match (kind, name) {
+            ("client", Some(name)) => Some(Self::Client(name)),
+            ("session", Some(name)) => Some(Self::Session(name)),
+            ("operator", Some(name)) => Some(Self::Operator(name)),
+            ("process", None) => Some(Self::Process),
+            ("unidentified", None) => Some(Self::Unidentified),
+            _ => None,
+        }
+    }
+}
+
+/// Defines a closed set of names that stands the same in the log and in the code.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name in the log.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// The value of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    )+};
+}
+
+names! {
+    /// Whether it was done.
+    Outcome {
+        /// It was done.
+        Success = "success",
+        /// It was not allowed, or its conditions did not hold; nothing was done.
+        Refused = "refused",
+        /// It was begun and could not be brought to its end.
+        Failed = "failed",
+    }
+
+    /// What was done. The requirement behind each is named where one asks for it.
+    Action {
+        /// A client made a capture session (PCI DSS 10.2.1.5: a credential was made).
+        SessionCreated = "session.created",
+        /// A card was posted to a session (10.2.1.1).
+        CardAttempted = "card.attempted",
+        /// A card became a token (10.2.1.7: a system-level object was made).
+        TokenCreated = "token.created",
+        /// A card did not become a token (10.2.1.4 where the access was invalid).
+        TokenRefused = "token.refused",
+        /// A sealed value was, or is about to be, opened (10.2.1.1: access to account data).
+        TokenOpened = "token.opened",
+        /// What the world may know of one token was read (10.2.1.1).
+        TokenRead = "token.read",
+        /// What the world may know of a customer's tokens was read (10.2.1.1).
+        TokenListed = "token.listed",
+        /// The issuer's wish for authentication was met; the token can be charged freely.
+        TokenActivated = "token.activated",
+        /// A deletion began; the sealed value is opened once more to detach it at the processor
+        /// (10.2.1.1).
+        TokenDeletionStarted = "token.deletion_started",
+        /// A sealed value was erased (10.2.1.7: a system-level object was deleted).
+        TokenDeleted = "token.deleted",
+        /// A client asked for money (10.2.1.1).
+        ChargeRequested = "charge.requested",
+        /// The processor said what became of it.
+        ChargeSettled = "charge.settled",
+        /// What is known of one charge was read (10.2.1.1).
+        ChargeRead = "charge.read",
+        /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).
+        GrantRefused = "grant.refused",
+        /// A process began to serve (10.2.1.6: logging was started).
+        ProcessStarted = "process.started",
+        /// A process stopped serving (10.2.1.6: logging was stopped).
+        ProcessStopped = "process.stopped",
+        /// A key came into service, with the canary that vouches for it (10.2.1.7).
+        KeysCanaryMade = "keys.canary_made",
+        /// The log itself was read (10.2.1.3: access to audit logs).
+        AuditRead = "audit.read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_leads_back_to_its_act() {
+        for &action in Action::ALL {
+            assert_eq!(Action::from_name(action.name()), Some(action));
+            assert!(action.name().contains('.'), "{action:?} is noun.verb");
+        }
+        for &outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_name(outcome.name()), Some(outcome));
+        }
+        assert_eq!(Action::from_name("token.detokenized"), None);
+    }
+
+    #[test]
+    fn an_actor_is_read_back_as_it_was_written() {
+        for actor in [
+            Actor::Client("spiffe://shop.example/checkout".into()),
+            Actor::Session("test_cs_01h455vb4pex5vsknk084sn02q".into()),
+            Actor::Operator("anna".into()),
+            Actor::Process,
+            Actor::Unidentified,
+        ] {
+            let name = actor.name().map(str::to_owned);
+            assert_eq!(Actor::from_parts(actor.kind(), name), Some(actor));
+        }
+        assert_eq!(Actor::from_parts("client", None), None);
+        assert_eq!(Actor::from_parts("process", Some("me".into())), None);
+        assert_eq!(Actor::from_parts("root", Some("me".into())), None);
+    }
+}
