@@ -1,0 +1,241 @@
+//! Attempts: a session's budget of posted cards, and the one that becomes its token.
+
+use sqlx::SqliteConnection;
+
+use super::events::{record, record_refused};
+use super::keys::put_data_key;
+use super::parse::one_row;
+use super::sessions::{self, SessionRow};
+use super::tokens::{self, TokenRow};
+use super::{Failure, Store};
+use crate::audit::Event;
+use crate::clock::Timestamp;
+use crate::seal::SealedValue;
+use crate::token::{CardSummary, SessionId, TokenId, TokenStatus};
+
+/// A card was posted: who wants to try it, and for how long nobody else may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptClaim {
+    /// The session it was posted to.
+    pub session: SessionId,
+    /// The `Idempotency-Key` it came with.
+    pub key: Option<String>,
+    /// The present moment.
+    pub now: Timestamp,
+    /// Till when no other attempt is let in: past it, this one is taken for dead.
+    pub lease_until: Timestamp,
+}
+
+/// Whether a card may be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Yes. It is this session's attempt of that number; numbers are never given twice.
+    Claimed {
+        /// 1 for the first.
+        number: u32,
+    },
+    /// Another attempt is under way.
+    Busy,
+    /// The session has its token, made under that key.
+    Used {
+        /// The token.
+        token: TokenId,
+        /// The `Idempotency-Key` of the attempt that made it.
+        key: Option<String>,
+    },
+    /// The session has taken as many cards as it may.
+    Exhausted,
+    /// The session is over.
+    Expired,
+    /// There is no such session.
+    Unknown,
+}
+
+/// A token to be made. Account, customer, usage and metadata are its session's.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Its id.
+    pub id: TokenId,
+    /// The session it comes from.
+    pub session: SessionId,
+    /// The `Idempotency-Key` of the attempt.
+    pub key: Option<String>,
+    /// Active, or waiting for the issuer's authentication.
+    pub status: TokenStatus,
+    /// The processor's reference, sealed for this row's column `sealed`.
+    pub value: SealedValue,
+    /// What the world may know of the card.
+    pub card: CardSummary,
+    /// Now.
+    pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Takes one attempt out of the session's budget, and the right to be the only one for a
+    /// while. The repetition of the attempt that made the token is no refusal and no new act: it
+    /// is marked on the session, and `event` is not written.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn claim_attempt(
+        &self,
+        claim: AttemptClaim,
+        event: Event,
+    ) -> Result<Attempt, Failure> {
+        let environment = self.environment;
+        self.write(move |tx| {
+            Box::pin(async move {
+                if let Some(number) = take(tx, &claim).await? {
+                    record(tx, &event).await?;
+                    return Ok(Attempt::Claimed { number });
+                }
+                let session = sessions::find(tx, environment, &claim.session.to_string()).await?;
+                let attempt = why_not(session, claim.now);
+                let repeated = matches!(&attempt, Attempt::Used { key: Some(key), .. } if claim.key.as_ref() == Some(key));
+                if repeated {
+                    touch(tx, &claim).await?;
+                } else {
+                    record_refused(tx, event).await?;
+                }
+                Ok(attempt)
+            })
+        })
+        .await
+    }
+
+    /// Ends an attempt that made no token: frees the session for the next one and, where it was
+    /// not the shopper's fault (`counted` is false), gives the attempt back. Does not touch the
+    /// lease of a later attempt.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn attempt_failed(
+        &self,
+        session: SessionId,
+        number: u32,
+        counted: bool,
+        event: Event,
+    ) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                sqlx::query(
+                    "UPDATE sessions
+                        SET busy_until_ms = NULL, attempts_left = attempts_left + $3
+                      WHERE id = $1 AND attempts_made = $2
+                        AND busy_until_ms IS NOT NULL AND token_id IS NULL",
+                )
+                .bind(session.to_string())
+                .bind(i64::from(number))
+                .bind(i64::from(!counted))
+                .execute(&mut *tx)
+                .await?;
+                record(tx, &event).await
+            })
+        })
+        .await
+    }
+
+    /// Makes the token, and the session used. Nothing where the session has a token already: then
+    /// the caller holds a reference that nobody will ever use, and detaches it.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn attempt_succeeded(
+        &self,
+        token: NewToken,
+        event: Event,
+    ) -> Result<Option<TokenRow>, Failure> {
+        let environment = self.environment;
+        self.write(move |tx| {
+            Box::pin(async move {
+                let session = sessions::find(tx, environment, &token.session.to_string()).await?;
+                let session = session.ok_or_else(|| Failure::Inconsistent {
+                    table: "sessions",
+                    column: "id",
+                    row: token.session.to_string(),
+                })?;
+                if session.token.is_some() {
+                    record_refused(tx, event).await?;
+                    return Ok(None);
+                }
+                put_data_key(tx, environment, &token.value.data_key).await?;
+                tokens::insert(tx, &token, &session).await?;
+                use_up(tx, &token).await?;
+                record(tx, &event).await?;
+                tokens::find(tx, environment, &session.account, token.id).await
+            })
+        })
+        .await
+    }
+}
+
+/// The budget and the lease, decided and taken in one statement.
+async fn take(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<Option<u32>, Failure> {
+    Ok(sqlx::query_scalar(
+        "UPDATE sessions
+            SET attempts_left = attempts_left - 1,
+                attempts_made = attempts_made + 1,
+                busy_until_ms = $2,
+                last_seen_at_ms = $3
+          WHERE id = $1
+            AND token_id IS NULL
+            AND attempts_left > 0
+            AND expires_at_ms > $3
+            AND (busy_until_ms IS NULL OR busy_until_ms <= $3)
+      RETURNING attempts_made",
+    )
+    .bind(claim.session.to_string())
+    .bind(claim.lease_until.unix_ms())
+    .bind(claim.now.unix_ms())
+    .fetch_optional(tx)
+    .await?)
+}
+
+/// Why a session did not let the attempt in. Busy comes before exhausted: the attempt under way
+/// may yet be given back.
+fn why_not(session: Option<SessionRow>, now: Timestamp) -> Attempt {
+    let Some(session) = session else {
+        return Attempt::Unknown;
+    };
+    if let Some(token) = session.token {
+        return Attempt::Used {
+            token,
+            key: session.token_key,
+        };
+    }
+    if session.expires_at <= now {
+        return Attempt::Expired;
+    }
+    match session.busy_until {
+        Some(until) if until > now => Attempt::Busy,
+        _ => Attempt::Exhausted,
+    }
+}
+
+/// The real write of a replay.
+async fn touch(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<(), Failure> {
+    let written = sqlx::query(
+        "UPDATE sessions
+            SET last_seen_at_ms = $2
+          WHERE id = $1",
+    )
+    .bind(claim.session.to_string())
+    .bind(claim.now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written.rows_affected(), "sessions", &claim.session)
+}
+
+async fn use_up(tx: &mut SqliteConnection, token: &NewToken) -> Result<(), Failure> {
+    let written = sqlx::query(
+        "UPDATE sessions
+            SET token_id = $2, token_key = $3, busy_until_ms = NULL
+          WHERE id = $1 AND token_id IS NULL",
+    )
+    .bind(token.session.to_string())
+    .bind(token.id.to_string())
+    .bind(token.key.as_deref())
+    .execute(tx)
+    .await?;
+    one_row(written.rows_affected(), "sessions", &token.session)
+}

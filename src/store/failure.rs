@@ -1,0 +1,99 @@
+//! Why an operation failed. No variant carries a value that a caller sent.
+
+use std::sync::Arc;
+
+/// An operation that was not done, or not known to be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The store cannot be reached, or could not say that the write is durable. The operation may
+    /// be repeated under the same key.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(Cause),
+
+    /// A row does not mean anything, or contradicts what was known of it. Nothing was written.
+    #[error("the store is inconsistent: {table}.{column} of {row}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's id.
+        row: String,
+    },
+
+    /// The schema refused what was to be written: a fault in this program, and the last line of
+    /// defence against it. Nothing was written.
+    #[error("the schema refused a row: {0}")]
+    Illegal(Arc<str>),
+
+    /// The database is missing, or older than this build.
+    #[error("the schema is at version {found}, this build needs {needed}: run `cloakroom migrate`")]
+    SchemaTooOld {
+        /// The newest migration the database has; 0 where it has none.
+        found: i64,
+        /// The newest migration this build has.
+        needed: i64,
+    },
+
+    /// The database was migrated by a newer build.
+    #[error("the schema has migration {version}, which this build does not know: run a newer one")]
+    SchemaUnknown {
+        /// The migration this build does not know.
+        version: i64,
+    },
+
+    /// A migration of this build is not the one that was run.
+    #[error("migration {version} is not the one that made this database: run the right build")]
+    SchemaChanged {
+        /// The migration that differs.
+        version: i64,
+    },
+}
+
+/// Why the store is unavailable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// As many operations as are allowed to are waiting for the writer.
+    #[error("too many operations are waiting")]
+    QueueFull,
+    /// The store is closed, or its writer is gone.
+    #[error("it is closed")]
+    Closed,
+    /// The database's own words, which name columns and files, never values.
+    #[error("{0}")]
+    Engine(Arc<str>),
+}
+
+impl Failure {
+    /// A failure of the machine below: the disk, a file, its rights.
+    pub(super) fn engine(cause: &impl ToString) -> Self {
+        Self::Unavailable(Cause::Engine(cause.to_string().into()))
+    }
+
+    /// Whether the whole transaction is in doubt, and not only the operation that met this.
+    pub(super) const fn spoils_the_batch(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        if let sqlx::Error::Database(database) = &error
+            && is_constraint(database.code().as_deref())
+        {
+            return Self::Illegal(database.message().into());
+        }
+        if matches!(error, sqlx::Error::PoolClosed) {
+            return Self::Unavailable(Cause::Closed);
+        }
+        Self::engine(&error)
+    }
+}
+
+/// `SQLITE_CONSTRAINT` and its extended codes carry 19 in the low byte: a CHECK, a key, a column's
+/// type or a trigger refused the row, and SQLite has undone just that statement.
+fn is_constraint(code: Option<&str>) -> bool {
+    const SQLITE_CONSTRAINT: u32 = 19;
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
+}

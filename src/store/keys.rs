@@ -1,0 +1,168 @@
+//! Wrapped data keys, and the canaries that vouch for the keys they are wrapped by.
+
+use std::sync::Arc;
+
+use sqlx::SqliteConnection;
+
+use super::events::record;
+use super::parse::Reading;
+use super::{Failure, Store};
+use crate::audit::Event;
+use crate::clock::Timestamp;
+use crate::seal::{Canary, KekId, Sealed, SealedValue, WrappedDataKey};
+use crate::token::{DataKeyId, Environment};
+
+impl Store {
+    /// Every canary, oldest key first.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn canaries(&self) -> Result<Vec<Canary>, Failure> {
+        let environment = self.environment;
+        self.read(move |connection| {
+            Box::pin(async move {
+                let rows: Vec<CanaryRow> = sqlx::query_as(
+                    "SELECT key_canaries.kek, key_canaries.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                       FROM key_canaries
+                       JOIN data_keys ON data_keys.id = key_canaries.data_key_id
+                      ORDER BY data_keys.created_at_ms, key_canaries.kek",
+                )
+                .fetch_all(connection)
+                .await?;
+                rows.into_iter().map(|row| row.read(environment)).collect()
+            })
+        })
+        .await
+    }
+
+    /// Keeps a canary. Where the key has one already that one stays; either way the event is
+    /// written.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn put_canary(&self, canary: Canary, event: Event) -> Result<(), Failure> {
+        let environment = self.environment;
+        self.write(move |tx| {
+            Box::pin(async move {
+                put_data_key(tx, environment, &canary.value.data_key).await?;
+                sqlx::query(
+                    "INSERT INTO key_canaries (kek, sealed, data_key_id)
+                     VALUES ($1, $2, $3)
+                         ON CONFLICT (kek) DO NOTHING",
+                )
+                .bind(canary.kek.as_str())
+                .bind(canary.value.sealed.as_bytes())
+                .bind(canary.value.data_key.id.to_string())
+                .execute(&mut *tx)
+                .await?;
+                record(tx, &event).await
+            })
+        })
+        .await
+    }
+
+    /// The wrapped data key of that id.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn data_key(&self, id: DataKeyId) -> Result<Option<WrappedDataKey>, Failure> {
+        let environment = self.environment;
+        self.read(move |connection| {
+            Box::pin(async move { find(connection, environment, id).await })
+        })
+        .await
+    }
+}
+
+/// Writes the data key beside the first value sealed under it, and holds each later one against
+/// what is stored: a key of the same name with other bytes would leave a value nobody can open.
+pub(super) async fn put_data_key(
+    tx: &mut SqliteConnection,
+    environment: Environment,
+    key: &WrappedDataKey,
+) -> Result<(), Failure> {
+    sqlx::query(
+        "INSERT INTO data_keys (id, kek, wrapped, created_at_ms)
+         VALUES ($1, $2, $3, $4)
+             ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(key.id.to_string())
+    .bind(key.kek.as_str())
+    .bind(key.wrapped.as_slice())
+    .bind(key.created_at.unix_ms())
+    .execute(&mut *tx)
+    .await?;
+    let stored = find(tx, environment, key.id).await?;
+    if stored.as_ref() == Some(key) {
+        Ok(())
+    } else {
+        Err(Failure::Inconsistent {
+            table: "data_keys",
+            column: "wrapped",
+            row: key.id.to_string(),
+        })
+    }
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    environment: Environment,
+    id: DataKeyId,
+) -> Result<Option<WrappedDataKey>, Failure> {
+    let row: Option<DataKeyRow> = sqlx::query_as(
+        "SELECT id AS key_id, kek AS key_kek, wrapped AS key_wrapped, created_at_ms AS key_created_at_ms
+           FROM data_keys
+          WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+/// The columns of a data key, also where they are joined to the row that needs it.
+#[derive(sqlx::FromRow)]
+pub(super) struct DataKeyRow {
+    #[sqlx(rename = "key_id")]
+    id: String,
+    #[sqlx(rename = "key_kek")]
+    kek: String,
+    #[sqlx(rename = "key_wrapped")]
+    wrapped: Vec<u8>,
+    #[sqlx(rename = "key_created_at_ms")]
+    created_at_ms: i64,
+}
+
+impl DataKeyRow {
+    pub(super) fn read(self, environment: Environment) -> Result<WrappedDataKey, Failure> {
+        let reading = Reading::new("data_keys", &self.id, environment);
+        Ok(WrappedDataKey {
+            id: reading.id("id", &self.id)?,
+            kek: reading.found("kek", KekId::try_from(self.kek).ok())?,
+            wrapped: self.wrapped,
+            created_at: Timestamp::from_unix_ms(self.created_at_ms),
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct CanaryRow {
+    kek: String,
+    sealed: Vec<u8>,
+    #[sqlx(flatten)]
+    data_key: DataKeyRow,
+}
+
+impl CanaryRow {
+    fn read(self, environment: Environment) -> Result<Canary, Failure> {
+        let row = self.kek.clone();
+        let reading = Reading::new("key_canaries", &row, environment);
+        Ok(Canary {
+            kek: reading.found("kek", KekId::try_from(self.kek).ok())?,
+            value: SealedValue {
+                sealed: Sealed::from_bytes(self.sealed),
+                data_key: Arc::new(self.data_key.read(environment)?),
+            },
+        })
+    }
+}

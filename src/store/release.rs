@@ -1,0 +1,74 @@
+//! Letting go of a charge: for another try under its own key, or for good.
+
+use super::charges::{self, ChargeRow};
+use super::events::record;
+use super::parse::{Reading, one_row};
+use super::{Failure, Store};
+use crate::audit::Event;
+use crate::clock::Timestamp;
+use crate::token::{Account, ChargeId};
+
+impl Store {
+    /// Ends the caller's work on a charge whose outcome is not known: from `until` on, whoever
+    /// comes next goes on with it under its own key.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn defer_charge(
+        &self,
+        account: &Account,
+        id: ChargeId,
+        until: Timestamp,
+    ) -> Result<ChargeRow, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.write(move |tx| {
+            Box::pin(async move {
+                charges::extend_lease(tx, id, until).await?;
+                let key = id.to_string();
+                let charge = charges::find(tx, environment, &account, &key).await?;
+                Reading::new("charges", &key, environment).found("id", charge)
+            })
+        })
+        .await
+    }
+
+    /// Gives up a charge for which the processor was surely never asked, and frees its idempotency
+    /// key, so that the same request may be made anew.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn abandon_charge(
+        &self,
+        id: ChargeId,
+        now: Timestamp,
+        event: Event,
+    ) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let key = id.to_string();
+                let canceled = sqlx::query(
+                    "UPDATE charges
+                        SET status = 'canceled',
+                            lease_until_ms = NULL,
+                            updated_at_ms = $2
+                      WHERE id = $1 AND status = 'processing' AND payment IS NULL",
+                )
+                .bind(&key)
+                .bind(now.unix_ms())
+                .execute(&mut *tx)
+                .await?;
+                one_row(canceled.rows_affected(), "charges", &id)?;
+                let freed = sqlx::query(
+                    "DELETE FROM idempotency_keys
+                      WHERE resource = $1",
+                )
+                .bind(&key)
+                .execute(&mut *tx)
+                .await?;
+                one_row(freed.rows_affected(), "idempotency_keys", &id)?;
+                record(tx, &event).await
+            })
+        })
+        .await
+    }
+}

@@ -1,0 +1,290 @@
+//! Capture sessions: the right to turn one card into one token.
+
+use sqlx::SqliteConnection;
+
+use super::claims::{self, Claim, Found};
+use super::events::{record, record_refused};
+use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
+use super::{Failure, Store};
+use crate::audit::Event;
+use crate::clock::Timestamp;
+use crate::token::{Account, Environment, SessionId, TokenId, Usage};
+
+/// A session to be made.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewSession {
+    /// Its id.
+    pub id: SessionId,
+    /// Who owns what becomes of it.
+    pub account: Account,
+    /// The certificate name of who makes it.
+    pub client: String,
+    /// The merchant's name for its customer.
+    pub customer_ref: Option<String>,
+    /// The processor's customer that the card will be attached to.
+    pub processor_customer: String,
+    /// The web origin of the page that will post the card.
+    pub origin: Option<String>,
+    /// How the token will be charged.
+    pub usage: Usage,
+    /// The merchant's own: the text of a JSON object.
+    pub metadata: String,
+    /// The keyed hash of the client secret.
+    pub secret_mac: [u8; 32],
+    /// How many posted cards it takes.
+    pub attempts_max: u32,
+    /// Now.
+    pub created_at: Timestamp,
+    /// From when on it takes none.
+    pub expires_at: Timestamp,
+}
+
+/// A session as it stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Who owns what becomes of it.
+    pub account: Account,
+    /// The certificate name of who made it.
+    pub client: String,
+    /// The merchant's name for its customer.
+    pub customer_ref: Option<String>,
+    /// The processor's customer that the card is attached to.
+    pub processor_customer: String,
+    /// The web origin of the page that posts the card.
+    pub origin: Option<String>,
+    /// How the token will be charged.
+    pub usage: Usage,
+    /// The merchant's own: the text of a JSON object.
+    pub metadata: String,
+    /// The keyed hash of the client secret.
+    pub secret_mac: [u8; 32],
+    /// How many posted cards it will still take.
+    pub attempts_left: u32,
+    /// How many it has taken; never goes down.
+    pub attempts_made: u32,
+    /// Till when an attempt is under way.
+    pub busy_until: Option<Timestamp>,
+    /// What became of it.
+    pub token: Option<TokenId>,
+    /// The `Idempotency-Key` of the attempt that made the token.
+    pub token_key: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it takes no card.
+    pub expires_at: Timestamp,
+}
+
+quiet_debug! {
+    NewSession { id, account }
+    SessionRow { id, account, attempts_left, token }
+}
+
+/// What a request for a session came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SessionBegun {
+    /// It was made.
+    New,
+    /// This same request has made it before.
+    Replayed(Box<SessionRow>),
+    /// The key stands for another request.
+    Mismatch,
+}
+
+/// What the key of a request for a session stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ClaimFound {
+    /// This same request, which made this session.
+    Replayed(Box<SessionRow>),
+    /// Another request.
+    Mismatch,
+}
+
+impl Store {
+    /// Looks whether `claim` was answered before, so that nothing is made at the processor for a
+    /// repetition. What it finds it has written, and may be given as the answer.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn find_session_claim(&self, claim: &Claim) -> Result<Option<ClaimFound>, Failure> {
+        let (environment, claim) = (self.environment, claim.clone());
+        let asked = claim.clone();
+        let known = self
+            .read(move |connection| {
+                Box::pin(async move { claims::is_known(connection, &asked).await })
+            })
+            .await?;
+        if !known {
+            return Ok(None);
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                Ok(match claims::look_up(tx, &claim).await? {
+                    Found::Nothing => None,
+                    Found::Mismatch => Some(ClaimFound::Mismatch),
+                    Found::Seen(id) => {
+                        let row = find(tx, environment, &id).await?;
+                        let row = row.ok_or_else(|| claims::dangling(&claim))?;
+                        Some(ClaimFound::Replayed(Box::new(row)))
+                    }
+                })
+            })
+        })
+        .await
+    }
+
+    /// Makes a session, once for each claim.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn begin_session(
+        &self,
+        claim: Option<Claim>,
+        session: NewSession,
+        event: Event,
+    ) -> Result<SessionBegun, Failure> {
+        let environment = self.environment;
+        self.write(move |tx| {
+            Box::pin(async move {
+                if let Some(claim) = &claim {
+                    match claims::look_up(tx, claim).await? {
+                        Found::Nothing => {}
+                        Found::Mismatch => {
+                            record_refused(tx, event).await?;
+                            return Ok(SessionBegun::Mismatch);
+                        }
+                        Found::Seen(id) => {
+                            let row = find(tx, environment, &id).await?;
+                            let row = row.ok_or_else(|| claims::dangling(claim))?;
+                            return Ok(SessionBegun::Replayed(Box::new(row)));
+                        }
+                    }
+                    claims::keep(tx, claim, &session.id.to_string()).await?;
+                }
+                insert(tx, &session).await?;
+                record(tx, &event).await?;
+                Ok(SessionBegun::New)
+            })
+        })
+        .await
+    }
+
+    /// A session, whatever became of it.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, Failure> {
+        let environment = self.environment;
+        self.read(move |connection| {
+            Box::pin(async move { find(connection, environment, &id.to_string()).await })
+        })
+        .await
+    }
+
+    /// Whether a session that has not expired waits for a page of this web origin.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn origin_is_awaited(&self, origin: &str, now: Timestamp) -> Result<bool, Failure> {
+        let origin = origin.to_owned();
+        self.read(move |connection| {
+            Box::pin(async move {
+                Ok(sqlx::query_scalar(
+                    "SELECT EXISTS (
+                       SELECT 1
+                         FROM sessions
+                        WHERE origin = $1 AND expires_at_ms > $2)",
+                )
+                .bind(origin)
+                .bind(now.unix_ms())
+                .fetch_one(connection)
+                .await?)
+            })
+        })
+        .await
+    }
+}
+
+async fn insert(tx: &mut SqliteConnection, session: &NewSession) -> Result<(), Failure> {
+    let written = sqlx::query(
+        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12)",
+    )
+    .bind(session.id.to_string())
+    .bind(session.account.as_str())
+    .bind(&session.client)
+    .bind(session.customer_ref.as_deref())
+    .bind(&session.processor_customer)
+    .bind(session.origin.as_deref())
+    .bind(session.usage.name())
+    .bind(&session.metadata)
+    .bind(session.secret_mac.as_slice())
+    .bind(i64::from(session.attempts_max))
+    .bind(session.created_at.unix_ms())
+    .bind(session.expires_at.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written.rows_affected(), "sessions", &session.id)
+}
+
+/// The session of that id, read on a connection or in a transaction.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    environment: Environment,
+    id: &str,
+) -> Result<Option<SessionRow>, Failure> {
+    let row: Option<Row> = sqlx::query_as(
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms
+           FROM sessions
+          WHERE id = $1",
+    )
+    .bind(id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    account: String,
+    client: String,
+    customer_ref: Option<String>,
+    processor_customer: String,
+    origin: Option<String>,
+    usage: String,
+    metadata: String,
+    secret_mac: Vec<u8>,
+    attempts_left: i64,
+    attempts_made: i64,
+    busy_until_ms: Option<i64>,
+    token_id: Option<String>,
+    token_key: Option<String>,
+    created_at_ms: i64,
+    expires_at_ms: i64,
+}
+
+impl Row {
+    fn read(self, environment: Environment) -> Result<SessionRow, Failure> {
+        let reading = Reading::new("sessions", &self.id, environment);
+        Ok(SessionRow {
+            id: reading.id("id", &self.id)?,
+            account: reading.account(self.account)?,
+            client: self.client,
+            customer_ref: self.customer_ref,
+            processor_customer: self.processor_customer,
+            origin: self.origin,
+            usage: reading.found("usage", Usage::from_name(&self.usage))?,
+            metadata: self.metadata,
+            secret_mac: reading.found("secret_mac", self.secret_mac.try_into().ok())?,
+            attempts_left: reading.number("attempts_left", self.attempts_left)?,
+            attempts_made: reading.number("attempts_made", self.attempts_made)?,
+            busy_until: moment_if_any(self.busy_until_ms),
+            token: reading.id_if_any("token_id", self.token_id.as_deref())?,
+            token_key: self.token_key,
+            created_at: Timestamp::from_unix_ms(self.created_at_ms),
+            expires_at: Timestamp::from_unix_ms(self.expires_at_ms),
+        })
+    }
+}

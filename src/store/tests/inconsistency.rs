@@ -1,0 +1,217 @@
+//! Rows that no operation writes: made beside the store, with the schema's checks off.
+
+use super::*;
+use crate::token::ChargeStatus;
+
+impl Bench {
+    /// Writes what the schema would refuse.
+    async fn spoil(&self, statement: &str) {
+        let mut connection = self.aside().await;
+        for sql in [
+            "PRAGMA ignore_check_constraints = ON",
+            "PRAGMA foreign_keys = OFF",
+            "DROP TRIGGER tokens_status",
+            "DROP TRIGGER charges_status",
+            "DROP TRIGGER charges_identity",
+            "DROP TRIGGER tokens_identity",
+            statement,
+        ] {
+            sqlx::query(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+    }
+}
+
+fn named(table: &'static str, column: &'static str, row: &impl ToString) -> Failure {
+    Failure::Inconsistent {
+        table,
+        column,
+        row: row.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_means_nothing_is_named() {
+    for (column, value) in [
+        ("account", "'not an account'"),
+        ("usage", "'sometimes'"),
+        ("secret_mac", "x'00'"),
+        ("attempts_left", "-1"),
+        ("attempts_made", "4294967296"),
+        ("token_id", "'tok_01h455vb4pex5vsknk084sn02q'"),
+    ] {
+        let bench = Bench::new().await;
+        let id = bench.token().await.session;
+        bench
+            .spoil(&format!("UPDATE sessions SET {column} = {value}"))
+            .await;
+        let read = bench.store.session(id).await;
+        assert_eq!(read, Err(named("sessions", column, &id)), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_means_nothing_is_named() {
+    for (column, value) in [
+        ("session_id", "'cs_nonsense'"),
+        ("status", "'lost'"),
+        ("last4", "'12a4'"),
+        ("last4", "'4242424242424242'"),
+        ("exp_month", "300"),
+        ("exp_year", "-1"),
+        ("usage", "''"),
+    ] {
+        let bench = Bench::new().await;
+        let id = bench.token().await.id;
+        bench
+            .spoil(&format!("UPDATE tokens SET {column} = {value}"))
+            .await;
+        let failure = named("tokens", column, &id);
+        let read = bench.store.token(&account(), id).await;
+        assert_eq!(read, Err(failure.clone()), "{value}");
+        let listed = bench
+            .store
+            .tokens_of(&account(), "customer-1", 9, None)
+            .await;
+        assert_eq!(listed, Err(failure), "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_not_given_out_of_a_row_that_contradicts_itself() {
+    for spoiled in [
+        "UPDATE tokens SET sealed = NULL",
+        "UPDATE tokens SET status = 'deleted'",
+    ] {
+        let bench = Bench::new().await;
+        let id = bench.token().await.id;
+        bench.spoil(spoiled).await;
+        let failure = named("tokens", "sealed", &id);
+        let opened = bench
+            .store
+            .open_token(&account(), id, event(Action::TokenOpened))
+            .await;
+        assert_eq!(opened, Err(failure.clone()));
+        let charged = bench
+            .store
+            .begin_charge(claim("c"), charge_of(id), opening())
+            .await;
+        assert_eq!(charged, Err(failure));
+        assert!(bench.outcomes(Action::TokenOpened).await.is_empty());
+        assert_eq!(bench.number("SELECT COUNT(*) FROM charges").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_means_nothing_is_named() {
+    for (column, change) in [
+        ("status", "status = 'paid'"),
+        ("amount", "amount = 0"),
+        ("token_id", "token_id = 'nobody'"),
+        ("decline_code", "status = 'declined'"),
+        ("decline_code", "decline_code = 'lost_card'"),
+    ] {
+        let bench = Bench::new().await;
+        let id = bench.charge().await.id;
+        bench.spoil(&format!("UPDATE charges SET {change}")).await;
+        let failure = named("charges", column, &id);
+        let read = bench.store.charge(&account(), id).await;
+        assert_eq!(read, Err(failure.clone()), "{change}");
+        let outcome = ChargeOutcome {
+            status: ChargeStatus::Canceled,
+            payment: None,
+            decline: None,
+            redirect_url: None,
+            at: START,
+        };
+        let settled = bench
+            .store
+            .finish_charge(&account(), id, outcome, event(Action::ChargeSettled))
+            .await;
+        assert_eq!(settled, Err(failure), "{change}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_mean_nothing_are_named() {
+    let bench = Bench::new().await;
+    let value = sealed_value();
+    let key = value.data_key.id;
+    let canary = crate::seal::Canary {
+        kek: value.data_key.kek.clone(),
+        value,
+    };
+    bench
+        .store
+        .put_canary(canary, event(Action::KeysCanaryMade))
+        .await
+        .unwrap();
+    bench
+        .spoil("UPDATE key_canaries SET kek = 'nonsense'")
+        .await;
+    let failure = bench.store.canaries().await.unwrap_err();
+    assert_eq!(failure, named("key_canaries", "kek", &"nonsense"));
+    bench
+        .run("UPDATE data_keys SET kek = 'nonsense'")
+        .await
+        .unwrap();
+    let failure = bench.store.data_key(key).await.unwrap_err();
+    assert_eq!(failure, named("data_keys", "kek", &key));
+}
+
+#[tokio::test]
+async fn a_key_that_points_nowhere_is_named() {
+    let bench = Bench::new().await;
+    let charge = bench.charge().await;
+    bench
+        .spoil("UPDATE idempotency_keys SET resource = 'nowhere'")
+        .await;
+    let failure = named("idempotency_keys", "resource", &"charge-1");
+    let again = bench
+        .store
+        .begin_charge(claim("charge-1"), charge_of(charge.token), opening())
+        .await;
+    assert_eq!(again, Err(failure.clone()));
+    let begun = bench
+        .store
+        .begin_session(
+            Some(claim("charge-1")),
+            session(),
+            event(Action::SessionCreated),
+        )
+        .await;
+    assert_eq!(begun, Err(failure));
+    assert_eq!(
+        bench.number("SELECT replays FROM idempotency_keys").await,
+        0,
+        "what fails leaves no mark"
+    );
+}
+
+#[tokio::test]
+async fn what_was_never_begun_cannot_be_finished() {
+    let bench = Bench::new().await;
+    let token = token_of(SessionId::new(ENVIRONMENT, START));
+    let session = token.session;
+    let made = bench
+        .store
+        .attempt_succeeded(token, event(Action::TokenCreated))
+        .await;
+    assert_eq!(made, Err(named("sessions", "id", &session)));
+    let id = ChargeId::new(ENVIRONMENT, START);
+    let outcome = ChargeOutcome {
+        status: ChargeStatus::Canceled,
+        payment: None,
+        decline: None,
+        redirect_url: None,
+        at: START,
+    };
+    let settled = bench
+        .store
+        .finish_charge(&account(), id, outcome, event(Action::ChargeSettled))
+        .await;
+    assert_eq!(settled, Err(named("charges", "id", &id)));
+    assert_eq!(bench.number("SELECT COUNT(*) FROM audit_events").await, 0);
+}

@@ -1,0 +1,285 @@
+//! The store on real files. What is sealed here is only bytes: the store cannot tell.
+
+mod charges;
+mod durability;
+mod group_commit;
+mod housekeeping;
+mod inconsistency;
+mod migrations;
+mod schema;
+mod sessions;
+mod tokens;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
+use tempfile::TempDir;
+
+use super::*;
+use crate::audit::{Action, Actor, Event, Outcome};
+use crate::clock::Timestamp;
+use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
+use crate::token::{
+    Account, CardSummary, ChargeId, DataKeyId, EventId, SessionId, TokenId, TokenStatus, Usage,
+};
+
+pub(super) const ENVIRONMENT: Environment = Environment::Test;
+pub(super) const START: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+
+/// A migrated store in a directory of its own.
+pub(super) struct Bench {
+    pub(super) directory: TempDir,
+    pub(super) settings: Settings,
+    pub(super) store: Store,
+    pub(super) commits: Arc<Mutex<Vec<Commit>>>,
+}
+
+impl Bench {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let commits = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&commits);
+        let mut settings = settings(directory.path().join("cloakroom.db"));
+        settings.observer = Some(Arc::new(move |commit| seen.lock().unwrap().push(commit)));
+        change(&mut settings);
+        migrate(&settings).await.unwrap();
+        let store = open(&settings).await.unwrap();
+        commits.lock().unwrap().clear();
+        Self {
+            directory,
+            settings,
+            store,
+            commits,
+        }
+    }
+
+    /// A connection beside the store's, for what no operation does.
+    pub(super) async fn aside(&self) -> SqliteConnection {
+        aside(&self.settings).await
+    }
+
+    /// A number that `sql` gives.
+    pub(super) async fn number(&self, sql: &str) -> i64 {
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&mut self.aside().await)
+            .await
+            .unwrap()
+    }
+
+    /// Runs `sql` beside the store; its failure in the words of the database.
+    pub(super) async fn run(&self, sql: &str) -> Result<u64, String> {
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&mut self.aside().await)
+            .await
+            .map(|done| done.rows_affected())
+            .map_err(|error| error.to_string())
+    }
+
+    /// The events of an act, as outcome names in the order they were written.
+    pub(super) async fn outcomes(&self, action: Action) -> Vec<String> {
+        sqlx::query_scalar("SELECT outcome FROM audit_events WHERE action = $1 ORDER BY rowid")
+            .bind(action.name())
+            .fetch_all(&mut self.aside().await)
+            .await
+            .unwrap()
+    }
+
+    /// A session, claimed and turned into a token.
+    pub(super) async fn token(&self) -> NewToken {
+        let session = session();
+        let begun = self
+            .store
+            .begin_session(None, session.clone(), event(Action::SessionCreated))
+            .await;
+        assert_eq!(begun, Ok(SessionBegun::New));
+        let claimed = self
+            .store
+            .claim_attempt(attempt(session.id), event(Action::CardAttempted))
+            .await;
+        assert_eq!(claimed, Ok(Attempt::Claimed { number: 1 }));
+        let token = token_of(session.id);
+        self.store
+            .attempt_succeeded(token.clone(), event(Action::TokenCreated))
+            .await
+            .unwrap()
+            .unwrap();
+        token
+    }
+
+    /// A token and an unsettled charge on it.
+    pub(super) async fn charge(&self) -> NewCharge {
+        let token = self.token().await;
+        let charge = charge_of(token.id);
+        let begun = self
+            .store
+            .begin_charge(claim("charge-1"), charge.clone(), opening())
+            .await
+            .unwrap();
+        assert!(matches!(begun, ChargeBegun::New(_)));
+        charge
+    }
+}
+
+pub(super) fn settings(path: PathBuf) -> Settings {
+    Settings {
+        path,
+        batch_ops_max: 64,
+        queue_ops_max: 1_024,
+        busy_timeout_ms: 2_000,
+        readers_max: 2,
+        observer: None,
+    }
+}
+
+pub(super) async fn open(settings: &Settings) -> Result<Store, Failure> {
+    Store::open(settings, ENVIRONMENT, &Clock::set_to(START)).await
+}
+
+pub(super) async fn aside(settings: &Settings) -> SqliteConnection {
+    sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .connect()
+        .await
+        .unwrap()
+}
+
+pub(super) fn account() -> Account {
+    Account::try_from("default".to_owned()).unwrap()
+}
+
+pub(super) fn event(action: Action) -> Event {
+    Event {
+        id: EventId::new(ENVIRONMENT, START),
+        actor: Actor::Client("spiffe://shop.example/billing".into()),
+        action,
+        at: START,
+        outcome: Outcome::Success,
+        origin: "127.0.0.1".into(),
+        subject: None,
+        account: Some(account()),
+        node: "node-1".into(),
+        request_id: None,
+    }
+}
+
+pub(super) fn opening() -> Vec<Event> {
+    vec![event(Action::ChargeRequested), event(Action::TokenOpened)]
+}
+
+pub(super) fn claim(key: &str) -> Claim {
+    Claim {
+        account: account(),
+        client: "spiffe://shop.example/billing".into(),
+        key: key.into(),
+        route: "POST /v1/charges",
+        request_hash: [7; 32],
+        now: START,
+        expires_at: START.plus_s(86_400),
+    }
+}
+
+pub(super) fn session() -> NewSession {
+    NewSession {
+        id: SessionId::new(ENVIRONMENT, START),
+        account: account(),
+        client: "spiffe://shop.example/checkout".into(),
+        customer_ref: Some("customer-1".into()),
+        processor_customer: "cus_1".into(),
+        origin: Some("https://shop.example".into()),
+        usage: Usage::OffSession,
+        metadata: "{}".into(),
+        secret_mac: [9; 32],
+        attempts_max: 2,
+        created_at: START,
+        expires_at: START.plus_s(900),
+    }
+}
+
+pub(super) fn attempt(session: SessionId) -> AttemptClaim {
+    AttemptClaim {
+        session,
+        key: Some("attempt-1".into()),
+        now: START,
+        lease_until: START.plus_s(30),
+    }
+}
+
+pub(super) fn data_key() -> WrappedDataKey {
+    WrappedDataKey {
+        id: DataKeyId::new(ENVIRONMENT, START),
+        kek: KekId::try_from(format!("kek_{}", "0a".repeat(16))).unwrap(),
+        wrapped: vec![5; 97],
+        created_at: START,
+    }
+}
+
+/// Bytes that stand nowhere else, as long as a sealed value is.
+pub(super) fn sealed_value() -> SealedValue {
+    static MADE: AtomicU64 = AtomicU64::new(1);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let mut bytes = format!("SEALED-{number:020}-").into_bytes();
+    let mut rest = [0; 529];
+    crate::random::fill(&mut rest);
+    bytes.extend(rest);
+    SealedValue {
+        sealed: Sealed::from_bytes(bytes),
+        data_key: Arc::new(data_key()),
+    }
+}
+
+pub(super) fn token_of(session: SessionId) -> NewToken {
+    NewToken {
+        id: TokenId::new(ENVIRONMENT, START),
+        session,
+        key: Some("attempt-1".into()),
+        status: TokenStatus::Active,
+        value: sealed_value(),
+        card: CardSummary {
+            brand: "visa".into(),
+            last4: "4242".into(),
+            exp_month: 12,
+            exp_year: 2030,
+            funding: "credit".into(),
+            country: Some("US".into()),
+        },
+        created_at: START,
+    }
+}
+
+pub(super) fn charge_of(token: TokenId) -> NewCharge {
+    NewCharge {
+        id: ChargeId::new(ENVIRONMENT, START),
+        account: account(),
+        client: "spiffe://shop.example/billing".into(),
+        token,
+        amount: 1_250,
+        currency: "eur".into(),
+        capture: true,
+        off_session: true,
+        description: Some("order 1".into()),
+        statement_descriptor_suffix: None,
+        metadata: "{}".into(),
+        created_at: START,
+        lease_until: START.plus_s(60),
+    }
+}
+
+/// An operation that runs `sql` through the writer, as one member of a batch.
+pub(super) async fn through_writer(store: &Store, sql: &'static str) -> Result<(), Failure> {
+    store
+        .write(move |tx| {
+            async move {
+                sqlx::query(sql).execute(tx).await?;
+                Ok(())
+            }
+            .boxed()
+        })
+        .await
+}

@@ -1,0 +1,243 @@
+use super::*;
+
+#[tokio::test]
+async fn a_token_is_its_sessions_and_shows_no_sealed_value() {
+    let bench = Bench::new().await;
+    let made = bench.token().await;
+    let row = bench
+        .store
+        .token(&account(), made.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let from = bench.store.session(made.session).await.unwrap().unwrap();
+    assert_eq!(from.token, Some(made.id));
+    assert_eq!(from.token_key.as_deref(), Some("attempt-1"));
+    assert_eq!(from.busy_until, None);
+    assert_eq!(row.session, Some(made.session));
+    assert_eq!(row.account, from.account);
+    assert_eq!(row.customer_ref, from.customer_ref);
+    assert_eq!((row.usage, row.metadata), (from.usage, from.metadata));
+    assert_eq!(row.card, made.card);
+    assert_eq!((row.status, row.deleted_at), (TokenStatus::Active, None));
+    let other = Account::try_from("brand".to_owned()).unwrap();
+    assert_eq!(bench.store.token(&other, made.id).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_data_key_is_kept_once_and_never_under_other_bytes() {
+    let bench = Bench::new().await;
+    let made = bench.token().await;
+    let key = made.value.data_key.as_ref().clone();
+    assert_eq!(bench.store.data_key(key.id).await, Ok(Some(key.clone())));
+
+    for changed in [
+        WrappedDataKey {
+            wrapped: vec![6; 97],
+            ..key.clone()
+        },
+        WrappedDataKey {
+            kek: KekId::try_from(format!("kek_{}", "0b".repeat(16))).unwrap(),
+            ..key.clone()
+        },
+    ] {
+        let session = session();
+        bench
+            .store
+            .begin_session(None, session.clone(), event(Action::SessionCreated))
+            .await
+            .unwrap();
+        let mut token = token_of(session.id);
+        token.value.data_key = Arc::new(changed);
+        let refused = bench
+            .store
+            .attempt_succeeded(token, event(Action::TokenCreated))
+            .await;
+        assert_eq!(
+            refused,
+            Err(Failure::Inconsistent {
+                table: "data_keys",
+                column: "wrapped",
+                row: key.id.to_string()
+            })
+        );
+    }
+    assert_eq!(bench.number("SELECT COUNT(*) FROM tokens").await, 1);
+    assert_eq!(bench.outcomes(Action::TokenCreated).await, ["success"]);
+    assert_eq!(
+        bench
+            .store
+            .data_key(DataKeyId::new(ENVIRONMENT, START))
+            .await,
+        Ok(None)
+    );
+}
+
+#[tokio::test]
+async fn a_customers_tokens_come_newest_first_in_pages_without_tombstones() {
+    let bench = Bench::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(bench.token().await.id);
+    }
+    ids.sort_by_key(|id| std::cmp::Reverse(id.to_string()));
+    let forgotten = ids.remove(1);
+    bench
+        .store
+        .begin_forget(&account(), forgotten, event(Action::TokenDeletionStarted))
+        .await
+        .unwrap();
+    bench
+        .store
+        .finish_forget(&account(), forgotten, START, event(Action::TokenDeleted))
+        .await
+        .unwrap();
+    let store = &bench.store;
+    let page = |after| async move {
+        let rows = store.tokens_of(&account(), "customer-1", 2, after).await;
+        rows.unwrap().iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, ids[..2]);
+    assert_eq!(page(Some(ids[1])).await, ids[2..]);
+    assert_eq!(page(Some(ids[2])).await, []);
+    let other = store.tokens_of(&account(), "customer-2", 2, None).await;
+    assert_eq!(other, Ok(vec![]));
+}
+
+#[tokio::test]
+async fn forgetting_takes_two_steps_and_leaves_a_tombstone() {
+    let bench = Bench::new().await;
+    let made = bench.token().await;
+    let (store, whose) = (&bench.store, account());
+    let begin = || store.begin_forget(&whose, made.id, event(Action::TokenDeletionStarted));
+    let finish = || {
+        store.finish_forget(
+            &whose,
+            made.id,
+            START.plus_s(9),
+            event(Action::TokenDeleted),
+        )
+    };
+
+    assert!(matches!(
+        finish().await,
+        Err(Failure::Inconsistent {
+            column: "status",
+            ..
+        })
+    ));
+    for _ in 0..2 {
+        let Ok(Forget::Open(row)) = begin().await else {
+            panic!("a deletion may be begun again until it is finished");
+        };
+        assert_eq!(row.sealed, made.value.sealed);
+        assert_eq!(row.data_key, *made.value.data_key);
+        assert_eq!(row.status, TokenStatus::Deleting);
+    }
+    for _ in 0..2 {
+        let tombstone = finish().await.unwrap();
+        assert_eq!(tombstone.status, TokenStatus::Deleted);
+        assert_eq!(tombstone.deleted_at, Some(START.plus_s(9)));
+        assert_eq!(tombstone.card, made.card);
+    }
+    assert_eq!(begin().await, Ok(Forget::Deleted));
+    let opened = store
+        .open_token(&whose, made.id, event(Action::TokenOpened))
+        .await;
+    assert_eq!(opened, Ok(None));
+    let unknown = TokenId::new(ENVIRONMENT, START);
+    let unknown = store
+        .begin_forget(&whose, unknown, event(Action::TokenDeletionStarted))
+        .await;
+    assert_eq!(unknown, Ok(Forget::Unknown));
+    assert_eq!(
+        bench.outcomes(Action::TokenDeletionStarted).await,
+        ["success", "success", "refused", "refused"]
+    );
+    assert_eq!(bench.outcomes(Action::TokenOpened).await, ["refused"]);
+}
+
+#[tokio::test]
+async fn a_token_with_an_unsettled_charge_is_not_forgotten() {
+    let bench = Bench::new().await;
+    let charge = bench.charge().await;
+    let whose = account();
+    let begin = || {
+        bench
+            .store
+            .begin_forget(&whose, charge.token, event(Action::TokenDeletionStarted))
+    };
+    assert_eq!(begin().await, Ok(Forget::InUse));
+    let outcome = ChargeOutcome {
+        status: crate::token::ChargeStatus::Succeeded,
+        payment: Some("pi_1".into()),
+        decline: None,
+        redirect_url: None,
+        at: START,
+    };
+    bench
+        .store
+        .finish_charge(&whose, charge.id, outcome, event(Action::ChargeSettled))
+        .await
+        .unwrap();
+    assert!(matches!(begin().await, Ok(Forget::Open(_))));
+}
+
+#[tokio::test]
+async fn a_waiting_token_is_activated_once() {
+    let bench = Bench::new().await;
+    let session = session();
+    bench
+        .store
+        .begin_session(None, session.clone(), event(Action::SessionCreated))
+        .await
+        .unwrap();
+    let token = NewToken {
+        status: TokenStatus::RequiresAction,
+        ..token_of(session.id)
+    };
+    let id = token.id;
+    bench
+        .store
+        .attempt_succeeded(token.clone(), event(Action::TokenCreated))
+        .await
+        .unwrap();
+    let opened = bench
+        .store
+        .open_token(&account(), id, event(Action::TokenOpened))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(opened.sealed, token.value.sealed);
+    assert_eq!(opened.status, TokenStatus::RequiresAction);
+    for activated in [true, false] {
+        let answer = bench
+            .store
+            .activate_token(&account(), id, event(Action::TokenActivated))
+            .await;
+        assert_eq!(answer, Ok(activated));
+    }
+    let row = bench.store.token(&account(), id).await.unwrap().unwrap();
+    assert_eq!(row.status, TokenStatus::Active);
+    assert_eq!(
+        bench.outcomes(Action::TokenActivated).await,
+        ["success", "refused"]
+    );
+}
+
+#[tokio::test]
+async fn rows_do_not_show_what_is_the_merchants_when_printed() {
+    let bench = Bench::new().await;
+    let made = bench.token().await;
+    let row = bench
+        .store
+        .token(&account(), made.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let from = bench.store.session(made.session).await.unwrap().unwrap();
+    let printed = format!("{row:?} {from:?} {:?}", session());
+    for hidden in ["customer-1", "cus_1", "4242", "[9, 9", "shop.example"] {
+        assert!(!printed.contains(hidden), "{hidden} in {printed}");
+    }
+}

@@ -1,0 +1,85 @@
+//! What keeps the store in order: the proof that it can write, and the removal of what is over.
+
+use super::{Engine, Failure, Store};
+use crate::clock::Timestamp;
+
+/// The most rows of each kind that one sweep removes, so that no request waits long behind it.
+pub const SWEEP_ROWS_MAX: u32 = 1_000;
+
+/// How long a session that made no token is kept after it expired, for questions about it.
+const SESSION_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+
+impl Store {
+    /// Makes one durable write, through the same queue as every other.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`]: then this process is not ready.
+    pub async fn probe_write(&self, now: Timestamp) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let written = sqlx::query(
+                    "INSERT INTO write_probe (id, written_at_ms)
+                     VALUES (1, $1)
+                         ON CONFLICT (id) DO UPDATE
+                        SET written_at_ms = excluded.written_at_ms",
+                )
+                .bind(now.unix_ms())
+                .execute(tx)
+                .await?;
+                super::parse::one_row(written.rows_affected(), "write_probe", &1)
+            })
+        })
+        .await
+    }
+
+    /// Removes expired idempotency keys, and sessions that ended long ago without a token and that
+    /// no key points at; answers how many rows went. At most [`SWEEP_ROWS_MAX`] of each go at once:
+    /// call again while it removes any. Then it cuts the write-ahead log, so that what was erased
+    /// from the database does not live on there; where a reader is in the way, the next sweep does.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn sweep(&self, now: Timestamp) -> Result<u64, Failure> {
+        let removed = self
+            .write(move |tx| {
+                Box::pin(async move {
+                    let keys = sqlx::query(
+                        "DELETE FROM idempotency_keys
+                          WHERE (account, client, key) IN (
+                                SELECT account, client, key
+                                  FROM idempotency_keys
+                                 WHERE expires_at_ms <= $1
+                                 LIMIT $2)",
+                    )
+                    .bind(now.unix_ms())
+                    .bind(SWEEP_ROWS_MAX)
+                    .execute(&mut *tx)
+                    .await?;
+                    let sessions = sqlx::query(
+                        "DELETE FROM sessions
+                          WHERE id IN (
+                                SELECT id
+                                  FROM sessions
+                                 WHERE token_id IS NULL
+                                   AND expires_at_ms <= $1
+                                   AND (busy_until_ms IS NULL OR busy_until_ms <= $2)
+                                   AND NOT EXISTS (SELECT 1 FROM idempotency_keys WHERE resource = sessions.id)
+                                 LIMIT $3)",
+                    )
+                    .bind(now.unix_ms().saturating_sub(SESSION_KEPT_MS))
+                    .bind(now.unix_ms())
+                    .bind(SWEEP_ROWS_MAX)
+                    .execute(tx)
+                    .await?;
+                    Ok(keys.rows_affected().saturating_add(sessions.rows_affected()))
+                })
+            })
+            .await?;
+        match &self.engine {
+            Engine::Sqlite(sqlite) => {
+                sqlite.checkpoint().await?;
+            }
+        }
+        Ok(removed)
+    }
+}
