@@ -1,0 +1,86 @@
+//! What a processor did, in our words.
+
+use std::fmt;
+
+use crate::token::CardSummary;
+
+use super::{Decline, Reference};
+
+/// A card that can be charged by its reference.
+#[derive(Debug)]
+pub struct VaultedCard {
+    /// What charges the card; to be sealed.
+    pub reference: Reference,
+    /// What the world may know of it.
+    pub summary: CardSummary,
+    /// What the shopper has still to do before the issuer agrees.
+    pub next_action: Option<NextAction>,
+    /// Whether this very card was posted under this key before: the processor compared.
+    pub replayed: bool,
+}
+
+/// What the shopper has to do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NextAction {
+    /// The issuer's page, `https`. Whoever has it can act as the shopper, so it is not logged.
+    pub redirect_url: String,
+}
+
+impl fmt::Debug for NextAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NextAction(..)")
+    }
+}
+
+/// A payment as the processor has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The processor's id of it.
+    pub id: String,
+    /// Where it is in its life.
+    pub status: PaymentStatus,
+}
+
+/// Where a payment is in its life.
+#[derive(Clone, PartialEq, Eq)]
+pub enum PaymentStatus {
+    /// The money is on its way.
+    Succeeded,
+    /// Authorized, waiting for its capture.
+    RequiresCapture,
+    /// The issuer wants the shopper to authenticate.
+    RequiresAction {
+        /// The issuer's page, `https`.
+        redirect_url: String,
+    },
+    /// The processor has it and will tell later.
+    Processing,
+    /// Given up before any money moved.
+    Canceled,
+    /// Refused.
+    Declined(Decline),
+}
+
+impl fmt::Debug for PaymentStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Succeeded => f.write_str("Succeeded"),
+            Self::RequiresCapture => f.write_str("RequiresCapture"),
+            Self::RequiresAction { .. } => f.write_str("RequiresAction(..)"),
+            Self::Processing => f.write_str("Processing"),
+            Self::Canceled => f.write_str("Canceled"),
+            Self::Declined(decline) => f.debug_tuple("Declined").field(decline).finish(),
+        }
+    }
+}
+
+/// Whether the issuer has agreed to a vaulted card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetupState {
+    /// It has.
+    Succeeded,
+    /// The shopper has not finished.
+    Pending,
+    /// It has not, and will not by waiting.
+    Failed,
+}

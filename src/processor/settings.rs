@@ -1,0 +1,117 @@
+//! How a processor is reached, and the key that it knows us by.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use url::Url;
+use zeroize::Zeroizing;
+
+/// How a processor is reached.
+#[derive(Debug)]
+pub struct Settings {
+    /// `https` only: `https://api.stripe.com`.
+    pub base_url: Url,
+    /// What the processor knows us by.
+    pub secret_key: SecretKey,
+    /// The only certificate authorities trusted, PEM; without it, the machine's.
+    pub ca_file: Option<PathBuf>,
+    /// For one call with all its attempts, from start to the answer's last byte.
+    pub request_timeout_ms: u32,
+    /// For reaching one of the processor's addresses.
+    pub connect_timeout_ms: u32,
+    /// Connections kept open without a request on them.
+    pub pool_idle_connections_max: usize,
+    /// A longer answer is not read.
+    pub answer_bytes_max: u32,
+    /// The connected account on whose behalf calls are made.
+    pub account: Option<String>,
+}
+
+/// Settings that cannot make a safe connection.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupRefused {
+    /// Card numbers go over TLS only.
+    #[error("the processor's base URL must be https, without user, query and fragment")]
+    BaseUrl,
+    /// The connected account's id has another form.
+    #[error("the processor's account is not an account id")]
+    Account,
+    /// The file of certificate authorities cannot be read or holds none.
+    #[error("the processor's certificate authorities cannot be read from {0}")]
+    CaFile(PathBuf),
+    /// The machine trusts nobody.
+    #[error("this machine has no trusted certificate authorities; name a file of them")]
+    NoRoots,
+    /// The TLS library refuses what it was given.
+    #[error("TLS to the processor cannot be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The key by which the processor knows us. Wiped on drop, never printed, never copied:
+///
+/// ```compile_fail,E0599
+/// let key = cloakroom::processor::SecretKey::parse("sk_test_1").unwrap();
+/// let _copy = key.clone();
+/// ```
+/// ```compile_fail,E0277
+/// let key = cloakroom::processor::SecretKey::parse("sk_test_1").unwrap();
+/// let _text = format!("{key}");
+/// ```
+pub struct SecretKey(Zeroizing<String>);
+
+/// Not a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the processor's secret key is 1 to 255 visible ASCII characters on one line")]
+pub struct SecretKeyRefused;
+
+impl SecretKey {
+    /// No key is longer.
+    pub const LENGTH_MAX: usize = 255;
+
+    /// Takes a key as text.
+    ///
+    /// # Errors
+    /// [`SecretKeyRefused`], which tells nothing of the text.
+    pub fn parse(text: &str) -> Result<Self, SecretKeyRefused> {
+        let fits = (1..=Self::LENGTH_MAX).contains(&text.len());
+        if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(Zeroizing::new(text.to_owned())))
+        } else {
+            Err(SecretKeyRefused)
+        }
+    }
+
+    /// The key itself, for the one header that carries it.
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let long = "k".repeat(256);
+        for text in ["", "\n", "sk test", "sk_1\nsk_2", "sk_\u{e9}", &long] {
+            assert_eq!(SecretKey::parse(text).unwrap_err(), SecretKeyRefused);
+        }
+        assert_eq!(
+            SecretKey::parse(&"k".repeat(255)).unwrap().expose().len(),
+            255
+        );
+    }
+
+    #[test]
+    fn a_key_prints_nothing_of_itself() {
+        let key = SecretKey::parse("sk_test_1").unwrap();
+        assert_eq!(format!("{key:?}"), "SecretKey(..)");
+    }
+}

@@ -1,0 +1,221 @@
+//! What we read of Stripe's answers, and no more.
+//!
+//! Each structure names only the fields that are used, and takes any value for those that are
+//! missing, so that a field that Stripe adds, drops or renames elsewhere breaks nothing. What is
+//! used is checked here, before anyone believes it: ids, the last four digits, addresses.
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+
+use crate::processor::Failure;
+use crate::processor::failure::is_name;
+use crate::processor::reference::is_id;
+use crate::token::CardSummary;
+
+const REDIRECT_URL_BYTES_MAX: usize = 4_096;
+
+/// Reads a successful answer. One that cannot be read leaves the outcome unknown: the processor
+/// did something, and has not told us what.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    // The parser's error quotes the answer, so it goes no further.
+    serde_json::from_slice(body).map_err(|_| Failure::OutcomeUnknown)
+}
+
+/// Any object that has an id.
+#[derive(Deserialize)]
+pub(super) struct Object {
+    id: String,
+}
+
+impl Object {
+    /// The id, when it is one of that kind.
+    pub(super) fn id(self, prefix: &str) -> Result<String, Failure> {
+        checked_id(self.id, prefix)
+    }
+}
+
+/// A `payment_method`.
+#[derive(Deserialize)]
+pub(super) struct PaymentMethod {
+    id: String,
+    card: Option<Card>,
+    /// To whom it is attached.
+    pub(super) customer: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Card {
+    brand: String,
+    last4: String,
+    exp_month: u8,
+    exp_year: u16,
+    funding: Option<String>,
+    country: Option<String>,
+}
+
+impl PaymentMethod {
+    /// The id and what the world may know of the card.
+    pub(super) fn into_parts(self) -> Result<(String, CardSummary), Failure> {
+        let id = checked_id(self.id, "pm_")?;
+        let summary = self.card.and_then(Card::summary);
+        Ok((id, summary.ok_or(Failure::OutcomeUnknown)?))
+    }
+}
+
+impl Card {
+    fn summary(self) -> Option<CardSummary> {
+        // PCI DSS 3.4.1: what comes after this goes to rows, answers and logs, so it is not left
+        // to the other side that no more than four digits of a number are among it.
+        let last4 = self.last4.len() == 4 && self.last4.bytes().all(|byte| byte.is_ascii_digit());
+        let expiry = (1..=12).contains(&self.exp_month) && (2000..=2999).contains(&self.exp_year);
+        if !last4 || !expiry || !is_name(&self.brand) {
+            return None;
+        }
+        let country = self
+            .country
+            .filter(|code| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()));
+        Some(CardSummary {
+            brand: self.brand,
+            last4: self.last4,
+            exp_month: self.exp_month,
+            exp_year: self.exp_year,
+            funding: self
+                .funding
+                .filter(|funding| matches!(funding.as_str(), "credit" | "debit" | "prepaid"))
+                .unwrap_or_else(|| "unknown".to_owned()),
+            country,
+        })
+    }
+}
+
+/// A `setup_intent`.
+#[derive(Deserialize)]
+pub(super) struct SetupIntent {
+    id: String,
+    pub(super) status: String,
+    next_action: Option<NextAction>,
+    pub(super) last_setup_error: Option<ErrorBody>,
+}
+
+impl SetupIntent {
+    /// The id, when it is one.
+    pub(super) fn id(&self) -> Result<String, Failure> {
+        checked_id(self.id.clone(), "seti_")
+    }
+
+    /// Where the shopper authenticates.
+    pub(super) fn redirect_url(self) -> Result<String, Failure> {
+        redirect_url(self.next_action)
+    }
+}
+
+/// A `payment_intent`.
+#[derive(Deserialize)]
+pub(super) struct PaymentIntent {
+    id: String,
+    pub(super) status: String,
+    next_action: Option<NextAction>,
+    pub(super) last_payment_error: Option<ErrorBody>,
+}
+
+impl PaymentIntent {
+    /// The id, when it is one.
+    pub(super) fn id(&self) -> Result<String, Failure> {
+        checked_id(self.id.clone(), "pi_")
+    }
+
+    /// Where the shopper authenticates.
+    pub(super) fn redirect_url(self) -> Result<String, Failure> {
+        redirect_url(self.next_action)
+    }
+}
+
+#[derive(Deserialize)]
+struct NextAction {
+    redirect_to_url: Option<RedirectToUrl>,
+}
+
+#[derive(Deserialize)]
+struct RedirectToUrl {
+    url: Option<String>,
+}
+
+fn redirect_url(action: Option<NextAction>) -> Result<String, Failure> {
+    action
+        .and_then(|action| action.redirect_to_url)
+        .and_then(|redirect| redirect.url)
+        // A shopper is never sent to a plain page, nor to anything but a page.
+        .filter(|url| url.starts_with("https://") && url.len() <= REDIRECT_URL_BYTES_MAX)
+        .ok_or(Failure::OutcomeUnknown)
+}
+
+fn checked_id(id: String, prefix: &str) -> Result<String, Failure> {
+    if is_id(&id) && id.starts_with(prefix) {
+        Ok(id)
+    } else {
+        Err(Failure::OutcomeUnknown)
+    }
+}
+
+/// The body of an error, and of `last_payment_error`. Every field may be missing or of another
+/// type, so that none of them can hide the decline code.
+#[derive(Default, Deserialize)]
+pub(super) struct ErrorBody {
+    #[serde(rename = "type", default, deserialize_with = "text_or_none")]
+    pub(super) kind: Option<String>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) code: Option<String>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) decline_code: Option<String>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) advice_code: Option<String>,
+    /// Free text, which may quote the request. Looked at for one known sentence, never kept.
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) message: Option<String>,
+    #[serde(default)]
+    payment_intent: Option<Embedded>,
+}
+
+impl ErrorBody {
+    /// The payment that was refused, where the refusal names one.
+    pub(super) fn payment(&self) -> Option<String> {
+        let id = match self.payment_intent.as_ref()? {
+            Embedded::Object { id } | Embedded::Id(id) => id,
+            Embedded::Other(_) => return None,
+        };
+        checked_id(id.clone(), "pi_").ok()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Embedded {
+    Object { id: String },
+    Id(String),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum TextOrElse {
+    Text(String),
+    Else(IgnoredAny),
+}
+
+fn text_or_none<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Ok(match TextOrElse::deserialize(value)? {
+        TextOrElse::Text(text) => Some(text),
+        TextOrElse::Else(_) => None,
+    })
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: ErrorBody,
+}
+
+/// Reads an error's envelope; `None` when it is not one of Stripe's, but of something on the way.
+pub(super) fn read_error(body: &[u8]) -> Option<ErrorBody> {
+    let envelope: Envelope = serde_json::from_slice(body).ok()?;
+    Some(envelope.error)
+}

@@ -1,0 +1,158 @@
+//! A reference is charged.
+
+use std::collections::HashMap;
+use std::str::FromStr as _;
+
+use stripe_client_core::StripeRequest as _;
+use stripe_core::payment_intent::{
+    ConfirmPaymentIntent, CreatePaymentIntent, CreatePaymentIntentOffSession,
+};
+use stripe_shared::{
+    PaymentIntentAllowedPaymentMethodTypes, PaymentIntentCaptureMethod,
+    PaymentIntentSetupFutureUsage,
+};
+use stripe_types::Currency;
+
+use crate::processor::transport::{Answer, Call};
+use crate::processor::{ChargeOrder, Decline, Failure, Payment, PaymentStatus, Reference};
+
+use super::answers::{self, PaymentIntent};
+use super::errors::{self, Refusal, Step};
+use super::{Stripe, call, once};
+
+/// Under this name the payment carries our charge id, by which it is found when nothing else is
+/// known of it. A merchant's pair of the same name gives way.
+const CHARGE_METADATA: &str = "cloakroom_charge";
+
+impl Stripe {
+    /// See [`Processor::charge`](crate::processor::Processor::charge).
+    pub(in crate::processor) async fn charge(
+        &self,
+        reference: &Reference,
+        order: &ChargeOrder<'_>,
+    ) -> Result<Payment, Failure> {
+        // (1) Create and confirm in one call, so that there is nothing half made to clean up.
+        let create = once(create(reference, order), order.idempotency_key)?;
+        let refusal = match self.exchange(Step::Other, create).await {
+            Ok(answer) => return payment(&answer),
+            Err(refusal) => refusal,
+        };
+
+        // (2) A refusal that names its payment is that payment's end.
+        let (decline, id) = declined(refusal)?;
+        let wanted = decline.code.as_str() == "authentication_required";
+        if !(wanted && is_without_shopper(order)) {
+            return Ok(Payment {
+                id,
+                status: PaymentStatus::Declined(decline),
+            });
+        }
+
+        // (3) The issuer wants to see the shopper who is away. The same payment is confirmed again
+        // as if they were there, and says where to send them.
+        let key = format!("{}-auth", order.idempotency_key);
+        let confirm = once(confirm(&id, reference, order), &key)?;
+        match self.exchange(Step::Other, confirm).await {
+            Ok(answer) => payment(&answer),
+            Err(refusal) => after_confirming(id, refusal.failure),
+        }
+    }
+}
+
+/// What a failed second confirmation means: the payment stands at the processor in any case, so a
+/// call that was not let through leaves something open, not nothing.
+fn after_confirming(id: String, failure: Failure) -> Result<Payment, Failure> {
+    if let Failure::Declined(decline) = failure {
+        let status = PaymentStatus::Declined(decline);
+        return Ok(Payment { id, status });
+    }
+    let not_let_through = matches!(
+        failure,
+        Failure::NotSent | Failure::RateLimited { .. } | Failure::InFlight { .. }
+    );
+    Err(if not_let_through {
+        Failure::OutcomeUnknown
+    } else {
+        failure
+    })
+}
+
+/// The decline of a refused charge and the payment that it ended; anything else is a failure.
+fn declined(refusal: Refusal) -> Result<(Decline, String), Failure> {
+    match (refusal.failure, refusal.payment) {
+        (Failure::Declined(decline), Some(id)) => Ok((decline, id)),
+        (failure, _) => Err(failure),
+    }
+}
+
+/// A card to which the issuer has not yet agreed can be charged only with the shopper there.
+const fn is_without_shopper(order: &ChargeOrder<'_>) -> bool {
+    order.off_session && !order.setup_pending
+}
+
+fn create(reference: &Reference, order: &ChargeOrder<'_>) -> Call {
+    let mut metadata: HashMap<String, String> = order
+        .metadata
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    metadata.insert(CHARGE_METADATA.to_owned(), order.charge.to_owned());
+    // Reading a currency never fails: one that async-stripe does not know goes as it is.
+    let currency = match Currency::from_str(order.currency) {
+        Ok(currency) => currency,
+        Err(never) => match never {},
+    };
+    let mut request = CreatePaymentIntent::new(order.amount, currency)
+        .allowed_payment_method_types([PaymentIntentAllowedPaymentMethodTypes::Card])
+        .capture_method(if order.capture {
+            PaymentIntentCaptureMethod::Automatic
+        } else {
+            PaymentIntentCaptureMethod::Manual
+        })
+        .confirm(true)
+        .customer(reference.customer())
+        .metadata(metadata)
+        .payment_method(reference.payment_method());
+    if let Some(description) = order.description {
+        request = request.description(description);
+    }
+    if let Some(suffix) = order.statement_descriptor_suffix {
+        request = request.statement_descriptor_suffix(suffix);
+    }
+    // Only a shopper who is there can be sent anywhere.
+    request = if is_without_shopper(order) {
+        request.off_session(CreatePaymentIntentOffSession::Bool(true))
+    } else {
+        request.return_url(order.return_url)
+    };
+    if order.setup_pending {
+        request = request.setup_future_usage(PaymentIntentSetupFutureUsage::OffSession);
+    }
+    call(request.build())
+}
+
+fn confirm(payment: &str, reference: &Reference, order: &ChargeOrder<'_>) -> Call {
+    let request = ConfirmPaymentIntent::new(payment)
+        .payment_method(reference.payment_method())
+        .return_url(order.return_url);
+    call(request.build())
+}
+
+fn payment(answer: &Answer) -> Result<Payment, Failure> {
+    let intent: PaymentIntent = answers::read(&answer.body)?;
+    let id = intent.id()?;
+    let status = match intent.status.as_str() {
+        "succeeded" => PaymentStatus::Succeeded,
+        "requires_capture" => PaymentStatus::RequiresCapture,
+        "processing" => PaymentStatus::Processing,
+        "canceled" => PaymentStatus::Canceled,
+        "requires_payment_method" => {
+            PaymentStatus::Declined(errors::decline(intent.last_payment_error.as_ref()))
+        }
+        "requires_action" => PaymentStatus::RequiresAction {
+            redirect_url: intent.redirect_url()?,
+        },
+        _ => return Err(Failure::OutcomeUnknown),
+    };
+    Ok(Payment { id, status })
+}
