@@ -1,0 +1,131 @@
+//! `/authenticate/{id}`: the page that stands for the issuer's 3-D Secure challenge.
+//!
+//! Whoever holds the link may answer it, as at an issuer; the link's letters are the secret. The
+//! answer sends the browser back to `return_url` the way Stripe does.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+
+use super::form::Form;
+use super::payment_intents::{self, Manner};
+use super::setup_intents;
+use super::state::{Call, State};
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>3-D Secure test page</title>
+<h1>3-D Secure test page</h1>
+<p>Here the card's issuer would ask the cardholder to confirm. Choose what happens.</p>
+<form method="post">
+<button name="outcome" value="complete">Complete</button>
+<button name="outcome" value="fail">Fail</button>
+</form>
+</html>
+"#;
+
+/// What is waiting for the cardholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Setup,
+    Payment,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Setup => "setup_intent",
+            Self::Payment => "payment_intent",
+        }
+    }
+}
+
+/// GET shows the page, POST takes the answer.
+pub(super) fn answer(state: &mut State, method: &str, call: &Call<'_>) -> HttpResponse {
+    let Some(kind) = waiting(state, call.id) else {
+        return page(
+            404,
+            "<!doctype html><title>Nothing to confirm</title><p>Nothing waits for confirmation here.",
+        );
+    };
+    match (method, call.form.get("outcome")) {
+        ("GET", _) => page(200, PAGE),
+        ("POST", Some(outcome @ ("complete" | "fail"))) => {
+            decide(state, call, kind, outcome == "complete")
+        }
+        _ => page(
+            400,
+            "<!doctype html><title>Bad request</title><p>Choose complete or fail.",
+        ),
+    }
+}
+
+fn waiting(state: &State, id: &str) -> Option<Kind> {
+    let setup = state.setup_intents.get(id).map(|intent| intent.status);
+    let payment = state.payment_intents.get(id).map(|intent| intent.status);
+    match (setup, payment) {
+        (Some("requires_action"), _) => Some(Kind::Setup),
+        (_, Some("requires_action")) => Some(Kind::Payment),
+        _ => None,
+    }
+}
+
+fn decide(state: &mut State, call: &Call<'_>, kind: Kind, complete: bool) -> HttpResponse {
+    let passed = match (kind, complete) {
+        (Kind::Setup, true) => setup_intents::attempt(state, call, call.id, true).is_ok(),
+        (Kind::Payment, true) => {
+            payment_intents::attempt(state, call, call.id, Manner::AUTHENTICATED).is_ok()
+        }
+        (Kind::Setup, false) => setup_intents::authentication_failed(state, call.id).is_none(),
+        (Kind::Payment, false) => payment_intents::authentication_failed(state, call.id).is_none(),
+    };
+    let (secret, return_url) = match kind {
+        Kind::Setup => state
+            .setup_intents
+            .get(call.id)
+            .map(|intent| (intent.client_secret.clone(), intent.return_url.clone())),
+        Kind::Payment => state
+            .payment_intents
+            .get(call.id)
+            .map(|intent| (intent.client_secret.clone(), intent.return_url.clone())),
+    }
+    .unwrap_or_default();
+    let Some(mut back) = return_url.and_then(|url| url::Url::parse(&url).ok()) else {
+        return page(
+            200,
+            "<!doctype html><title>Done</title><p>Done. You can close this window.",
+        );
+    };
+    back.query_pairs_mut()
+        .append_pair(kind.name(), call.id)
+        .append_pair(&format!("{}_client_secret", kind.name()), &secret)
+        .append_pair(
+            "redirect_status",
+            if passed { "succeeded" } else { "failed" },
+        );
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, back.as_str()))
+        .finish()
+}
+
+/// The form for a POST of the page: what `Form` reads is all it needs.
+pub(super) fn form(body: &[u8]) -> Form {
+    Form::parse(body).unwrap_or_default()
+}
+
+fn page(status: u16, html: &'static str) -> HttpResponse {
+    let status =
+        actix_web::http::StatusCode::from_u16(status).unwrap_or(actix_web::http::StatusCode::OK);
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        // No `form-action`: browsers apply it to the redirect back to the shop, too.
+        .insert_header((
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+        ))
+        .body(html)
+}

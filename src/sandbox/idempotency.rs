@@ -1,0 +1,172 @@
+//! Stripe's idempotency: one key, one execution, one answer.
+//!
+//! * same key, same method, path and parameters: the first answer again, a decline or a 5xx too;
+//! * same key, anything else: 400 `idempotency_error`;
+//! * same key while the first is still running: 409 `idempotency_key_in_use`.
+//!
+//! Kept are the answers 200, 402 and 5xx. Everything else (400, 404, 409, 429) is an execution
+//! that never began and leaves the key free, which is the simple reading of Stripe's rule.
+//! Parameters may be a card, so what is compared is an HMAC under a key that this process made for
+//! itself and never tells; the parameters are not kept.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+
+use super::errors::Refusal;
+use super::form::Form;
+use super::state::Bounded;
+use crate::clock::Timestamp;
+
+/// Keys remembered; the oldest gives way.
+const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
+/// Stripe's limit.
+pub(super) const KEY_CHARS_MAX: usize = 255;
+/// Stripe keeps keys for at least 24 hours.
+const KEY_LIFETIME_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// An answer as it went out, to go out again.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) status: u16,
+    pub(super) body: Arc<[u8]>,
+    pub(super) request_id: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    request: [u8; 32],
+    at: Timestamp,
+    kept: Option<Kept>,
+}
+
+/// What a key allows.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Go on, and then [`Keys::keep`] or [`Keys::release`].
+    Fresh,
+    /// Answer this again.
+    Replay(Kept),
+    /// Answer this instead.
+    Refused(Refusal),
+}
+
+#[derive(Debug)]
+pub(super) struct Keys {
+    entries: Bounded<Entry>,
+    pub(super) lifetime_ms: u64,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: Bounded::new(IDEMPOTENCY_KEYS_MAX),
+            lifetime_ms: KEY_LIFETIME_MS,
+        }
+    }
+
+    pub(super) fn claim(&mut self, key: &str, request: [u8; 32], now: Timestamp) -> Claim {
+        let lifetime_ms = self.lifetime_ms;
+        let entry = self
+            .entries
+            .get(key)
+            .filter(|entry| entry.kept.is_none() || now.ms_since(entry.at) < lifetime_ms);
+        match entry {
+            None => {
+                self.entries.insert(
+                    key.to_owned(),
+                    Entry {
+                        request,
+                        at: now,
+                        kept: None,
+                    },
+                );
+                Claim::Fresh
+            }
+            Some(entry) if entry.request != request => Claim::Refused(Refusal::new(
+                400,
+                "idempotency_error",
+                "Keys for idempotent requests can only be used with the same parameters they were first used with.",
+            )),
+            Some(Entry {
+                kept: Some(kept), ..
+            }) => Claim::Replay(kept.clone()),
+            Some(_) => Claim::Refused(
+                Refusal::new(
+                    409,
+                    "invalid_request_error",
+                    "There is currently another in-progress request using this idempotent key.",
+                )
+                .code("idempotency_key_in_use")
+                .should_retry(true),
+            ),
+        }
+    }
+
+    pub(super) fn keep(&mut self, key: &str, kept: Kept) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.kept = Some(kept);
+        }
+    }
+
+    pub(super) fn release(&mut self, key: &str) {
+        self.entries.remove(key);
+    }
+}
+
+/// Whether an answer of that status is the key's answer from now on.
+pub(super) const fn is_kept(status: u16) -> bool {
+    matches!(status, 200 | 402 | 500..=599)
+}
+
+/// What a request is, for comparison only. The order of parameters does not matter.
+pub(super) fn request_mac(key: &hmac::Key, method: &str, path: &str, form: &Form) -> [u8; 32] {
+    let mut fields: Vec<(&str, &str)> = form.fields().collect();
+    fields.sort_unstable();
+    let mut mac = hmac::Context::with_key(key);
+    let parts = fields.iter().flat_map(|(name, value)| [*name, *value]);
+    for part in [method, path].into_iter().chain(parts) {
+        // Length first, so that no two requests are one text.
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        mac.update(&length.to_be_bytes());
+        mac.update(part.as_bytes());
+    }
+    let mut request = [0; 32];
+    for (to, from) in request.iter_mut().zip(mac.sign().as_ref()) {
+        *to = *from;
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_compared_whatever_their_order() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[1; 32]);
+        let mac =
+            |path: &str, body: &[u8]| request_mac(&key, "POST", path, &Form::parse(body).unwrap());
+        assert_eq!(mac("/a", b"x=1&y=2"), mac("/a", b"y=2&x=1"));
+        assert_ne!(mac("/a", b"x=1&y=2"), mac("/b", b"x=1&y=2"));
+        assert_ne!(mac("/a", b"x=1&y=2"), mac("/a", b"x=1&y=3"));
+        assert_ne!(mac("/a", b"x=12"), mac("/a", b"x1=2"));
+    }
+
+    #[test]
+    fn a_key_past_its_lifetime_is_fresh_again() {
+        let mut keys = Keys::new();
+        let now = Timestamp::from_unix_ms(0);
+        assert!(matches!(keys.claim("k", [0; 32], now), Claim::Fresh));
+        let kept = Kept {
+            status: 200,
+            body: Arc::from(&b"{}"[..]),
+            request_id: "req".into(),
+        };
+        keys.keep("k", kept);
+        assert!(matches!(keys.claim("k", [0; 32], now), Claim::Replay(_)));
+        assert!(matches!(keys.claim("k", [1; 32], now), Claim::Refused(_)));
+        let later = now.plus_ms(KEY_LIFETIME_MS);
+        assert!(matches!(keys.claim("k", [1; 32], later), Claim::Fresh));
+    }
+}
