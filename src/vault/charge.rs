@@ -1,0 +1,192 @@
+//! Charge: money moves once for each idempotency key, whatever dies in between.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::grant::{ChargesCreate, ChargesRead, Granted};
+use super::idempotency::IdempotencyKey;
+use super::settle::{Try, code};
+use super::tokenize::sealed_reference;
+use super::{Internal, Refusal, Witness};
+use crate::audit::{Action, Outcome};
+use crate::processor::{self, Decline, Reference};
+use crate::store::{ChargeBegun, ChargeRow, NewCharge, SealedRow};
+use crate::token::{ChargeId, ChargeStatus, TokenId};
+
+/// Seconds after which a caller should ask again about a charge that is still running.
+const RETRY_AFTER_S: u32 = 2;
+
+/// What billing asks for; its JSON form is what an idempotency key is bound to.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChargeOrder {
+    /// The token to charge.
+    #[serde(serialize_with = "as_text")]
+    pub token: TokenId,
+    /// In the currency's minor unit.
+    pub amount: i64,
+    /// ISO 4217 in lower case.
+    pub currency: String,
+    /// Take the money now, or only authorize it.
+    pub capture: bool,
+    /// Whether the shopper is away.
+    pub off_session: bool,
+    /// Shown in the processor's dashboard.
+    pub description: Option<String>,
+    /// Shown on the shopper's statement.
+    pub statement_descriptor_suffix: Option<String>,
+    /// The merchant's own notes.
+    pub metadata: BTreeMap<String, String>,
+}
+
+fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(id)
+}
+
+/// A charge, for the answer.
+#[derive(Debug)]
+pub struct Charged {
+    /// The charge as it stands.
+    pub charge: ChargeRow,
+    /// Whether an earlier request with the same key made it.
+    pub replayed: bool,
+}
+
+impl Internal {
+    /// Charges a token.
+    ///
+    /// # Errors
+    /// [`Refusal::Declined`] carries the charge's id; every other refusal means that no money
+    /// moved for this request.
+    #[tracing::instrument(name = "charge.create", skip_all)]
+    pub async fn charge(
+        self: &Arc<Self>,
+        granted: Granted<ChargesCreate>,
+        order: ChargeOrder,
+        key: &IdempotencyKey,
+    ) -> Result<Charged, Refusal> {
+        let common = &self.common;
+        let permit = Arc::clone(&self.charges_in_flight)
+            .try_acquire_owned()
+            .map_err(|_| Refusal::RateLimited {
+                retry_after_s: RETRY_AFTER_S,
+            })?;
+
+        // 1. One short transaction writes the charge with its key and the audit event of the open.
+        //    From its commit on, whoever comes next knows that money may move.
+        let witness = Witness::of(&granted);
+        let claim = common.claim(&granted, key, &order);
+        let new = self.new_charge(&granted, &order);
+        let events = vec![
+            common.event(
+                &witness,
+                Action::ChargeRequested,
+                Outcome::Success,
+                Some(new.id.to_string()),
+            ),
+            common.event(
+                &witness,
+                Action::TokenOpened,
+                Outcome::Success,
+                Some(order.token.to_string()),
+            ),
+        ];
+        let id = new.id;
+        let (charge, sealed, attempt) = match common.store.begin_charge(claim, new, events).await? {
+            ChargeBegun::New(sealed) => {
+                let charge = common.store.charge(granted.account(), id).await?;
+                (charge.ok_or(Refusal::Internal)?, *sealed, Try::First)
+            }
+            ChargeBegun::Replayed(charge, Some(sealed)) => (*charge, *sealed, Try::Again),
+            ChargeBegun::Replayed(charge, None) if charge.status == ChargeStatus::Processing => {
+                return Err(Refusal::InFlight {
+                    retry_after_s: RETRY_AFTER_S,
+                });
+            }
+            ChargeBegun::Replayed(charge, None) => return answer(*charge, true),
+            ChargeBegun::Mismatch => return Err(Refusal::IdempotencyMismatch),
+            ChargeBegun::TokenUnknown => return Err(Refusal::NotFound),
+            ChargeBegun::TokenDeleted => return Err(Refusal::TokenDeleted),
+        };
+
+        // 2-4. The rest goes on even if the caller hangs up, and a stop waits for it.
+        let this = Arc::clone(self);
+        let work = tracing::Instrument::in_current_span(async move {
+            let settled = this.settle(&witness, charge, sealed, attempt).await;
+            drop(permit);
+            settled
+        });
+        let settled = self
+            .tasks
+            .spawn_on(work, &self.common.runtime)
+            .await
+            .unwrap_or(Err(Refusal::Internal))?;
+        answer(settled, attempt == Try::Again)
+    }
+
+    /// Opens a token's processor reference.
+    pub(crate) async fn open(&self, row: &SealedRow) -> Result<Reference, Refusal> {
+        let name = row.token.to_string();
+        let context = sealed_reference(self.common.environment, row.account.as_str(), &name);
+        let opened = self
+            .opener
+            .open(&context, &row.sealed, &row.data_key)
+            .await?;
+        Reference::decode(opened.expose()).map_err(|_| Refusal::Sealed)
+    }
+
+    fn new_charge(&self, granted: &Granted<ChargesCreate>, order: &ChargeOrder) -> NewCharge {
+        let now = self.common.now();
+        NewCharge {
+            id: ChargeId::new(self.common.environment, now),
+            account: granted.account().clone(),
+            client: granted.client().to_owned(),
+            token: order.token,
+            amount: order.amount,
+            currency: order.currency.clone(),
+            capture: order.capture,
+            off_session: order.off_session,
+            description: order.description.clone(),
+            statement_descriptor_suffix: order.statement_descriptor_suffix.clone(),
+            metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
+            created_at: now,
+            lease_until: now.plus_ms(self.common.limits.work_lease_ms),
+        }
+    }
+
+    /// Reads a charge.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] also for what belongs to another account.
+    pub async fn read_charge(
+        &self,
+        granted: &Granted<ChargesRead>,
+        id: ChargeId,
+    ) -> Result<ChargeRow, Refusal> {
+        let charge = self.common.store.charge(granted.account(), id).await?;
+        let charge = charge.ok_or(Refusal::NotFound)?;
+        self.common
+            .witness_read(granted, Action::ChargeRead, id.to_string())
+            .await?;
+        Ok(charge)
+    }
+}
+
+/// A charge as an answer: declined ones are refusals that carry the charge's id.
+fn answer(charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
+    match &charge.decline {
+        Some(decline) => Err(Refusal::Declined {
+            decline: Decline {
+                code: code(&decline.code),
+                advice: decline
+                    .advice
+                    .as_deref()
+                    .and_then(processor::Advice::from_name),
+                retryable: decline.retryable,
+            },
+            charge: Some(charge.id),
+        }),
+        None => Ok(Charged { charge, replayed }),
+    }
+}

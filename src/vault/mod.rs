@@ -1,0 +1,206 @@
+//! The heart: what Cloakroom does with a card and with a token, each verb in plain numbered steps.
+//!
+//! Two halves share no secret that opens anything. [`Capture`] meets the internet: it holds a
+//! sealing key and a processor key that can only vault cards. [`Internal`] meets billing: it holds
+//! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`], then
+//! [`forget`].
+//!
+//! No verb here keeps a transaction open across the network, and the audit event of an act commits
+//! with the act, or the act does not happen.
+
+mod canary;
+pub mod charge;
+pub mod forget;
+pub mod grant;
+pub mod idempotency;
+pub mod reconcile;
+mod refusal;
+pub mod session;
+mod settle;
+pub mod tokenize;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{self, Action, Actor, Outcome};
+use crate::clock::{Clock, Timestamp};
+use crate::processor::Processor;
+use crate::seal::mac::MacKey;
+use crate::seal::signing::SigningKey;
+use crate::seal::{Opener, Sealer};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::token::{Account, Environment, EventId};
+
+pub(crate) use canary::process;
+pub use refusal::{CardFault, Refusal};
+
+/// What both halves need and neither keeps secret.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The environment that this process serves.
+    pub environment: Environment,
+    /// This node's name in audit events.
+    pub node: Arc<str>,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where rows are kept.
+    pub store: Store,
+    /// Where counts go.
+    pub metrics: Metrics,
+    /// Limits of the verbs.
+    pub limits: Limits,
+    /// The runtime that outlives every worker thread: work that must go on when its caller has
+    /// hung up, and when the caller's worker stops, runs here.
+    pub runtime: Handle,
+}
+
+/// Limits of the verbs; units are in the names.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Attempts to turn a card into a token that one session allows.
+    pub session_attempts_max: u32,
+    /// Seconds that a session may live.
+    pub session_lifetime_s_max: u32,
+    /// Seconds that an idempotency key is remembered.
+    pub idempotency_key_lifetime_s: u32,
+    /// Milliseconds after which work that a dead process left behind may be taken up by another:
+    /// longer than the processor's timeout with all its retries.
+    pub work_lease_ms: u64,
+    /// Charges being asked of the processor at one time.
+    pub charges_in_flight_max: usize,
+}
+
+/// The processors of all accounts, with the keys of one plane.
+pub type Processors = BTreeMap<Account, Processor>;
+
+/// The internet-facing half. It can seal and cannot open.
+#[derive(Debug)]
+pub struct Capture {
+    /// What both halves need.
+    pub common: Common,
+    /// Seals processor references.
+    pub sealer: Sealer,
+    /// Restricted keys: vault a card, nothing else.
+    pub processors: Processors,
+    /// Checks session secrets.
+    pub session_verify_key: MacKey,
+    /// Where the issuer's authentication page returns the shopper.
+    pub return_url: String,
+    /// Cards on their way to the processor when their sender has hung up.
+    pub tasks: TaskTracker,
+}
+
+/// The half of merchant backends and billing.
+#[derive(Debug)]
+pub struct Internal {
+    /// What both halves need.
+    pub common: Common,
+    /// Opens processor references.
+    pub opener: Opener,
+    /// Keys that charge and detach.
+    pub processors: Processors,
+    /// Checks session secrets.
+    pub session_verify_key: MacKey,
+    /// Makes session secrets.
+    pub session_issue_key: MacKey,
+    /// Signs deletion receipts.
+    pub receipt_key: SigningKey,
+    /// Where the issuer's authentication page returns the shopper.
+    pub return_url: String,
+    /// Charges that go on when their caller has hung up.
+    pub tasks: TaskTracker,
+    /// Bounds them.
+    pub charges_in_flight: Arc<tokio::sync::Semaphore>,
+}
+
+/// Who does something, and from where: what every audit event repeats.
+#[derive(Clone)]
+pub(crate) struct Witness {
+    pub(crate) actor: Actor,
+    pub(crate) account: Option<Account>,
+    pub(crate) origin: String,
+    pub(crate) request_id: Option<String>,
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Witness")
+            .field("actor", &self.actor)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Witness {
+    /// The holder of a grant.
+    pub(crate) fn of<S: grant::Scope>(granted: &grant::Granted<S>) -> Self {
+        Self {
+            actor: granted.actor(),
+            account: Some(granted.account().clone()),
+            origin: granted.origin().address.clone(),
+            request_id: Some(granted.origin().request_id.clone()),
+        }
+    }
+}
+
+impl Common {
+    /// The present moment.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Writes that something was read, before it is answered (PCI DSS 10.2.1.1).
+    pub(crate) async fn witness_read<S: grant::Scope>(
+        &self,
+        granted: &grant::Granted<S>,
+        action: Action,
+        subject: String,
+    ) -> Result<(), Refusal> {
+        let event = self.event(
+            &Witness::of(granted),
+            action,
+            Outcome::Success,
+            Some(subject),
+        );
+        Ok(self.store.record(event).await?)
+    }
+
+    /// An audit event of now.
+    pub(crate) fn event(
+        &self,
+        witness: &Witness,
+        action: Action,
+        outcome: Outcome,
+        subject: Option<String>,
+    ) -> audit::Event {
+        let at = self.now();
+        audit::Event {
+            id: EventId::new(self.environment, at),
+            at,
+            actor: witness.actor.clone(),
+            action,
+            outcome,
+            account: witness.account.clone(),
+            subject,
+            origin: witness.origin.clone(),
+            node: self.node.to_string(),
+            request_id: witness.request_id.clone(),
+        }
+    }
+}
+
+/// The processor of an account that a row or a grant names.
+pub(crate) fn processor_of<'a>(
+    processors: &'a Processors,
+    account: &Account,
+) -> Result<&'a Processor, Refusal> {
+    processors.get(account).ok_or_else(|| {
+        tracing::error!(account = account.as_str(), "account without a processor");
+        Refusal::Internal
+    })
+}

@@ -1,0 +1,226 @@
+//! Capture sessions: a merchant backend asks for one, its shopper's browser spends it.
+//!
+//! The client secret is shown once. The store keeps only a keyed hash of it, and a replay of the
+//! same request shows it again because it is made, not drawn: an HMAC of the session's id under a
+//! key that only the internal plane has.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::grant::{Granted, Origin, SessionsCreate};
+use super::idempotency::{IdempotencyKey, processor_key};
+use super::{Capture, Internal, Refusal, Witness, processor_of};
+use crate::audit::{Action, Actor, Outcome};
+use crate::seal::mac::MacKey;
+use crate::store::{ClaimFound, NewSession, SessionBegun, SessionRow};
+use crate::token::{SessionId, Usage};
+
+/// Between the session's id and its secret in a client secret.
+const SECRET_MARK: &str = "_secret_";
+
+/// What a merchant asks for.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionOrder {
+    /// The merchant's own name for its customer.
+    pub customer_ref: Option<String>,
+    /// The origin of the page that will show the card form, as a browser spells it.
+    pub origin: Option<String>,
+    /// Seconds until the session expires.
+    pub expires_in_s: u32,
+    /// How the token is going to be charged.
+    #[serde(serialize_with = "usage_name")]
+    pub usage: Usage,
+    /// The merchant's own notes.
+    pub metadata: BTreeMap<String, String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn usage_name<S: serde::Serializer>(usage: &Usage, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(usage.name())
+}
+
+/// A session with its secret, for the one answer that shows it.
+pub struct Issued {
+    /// The session.
+    pub session: SessionRow,
+    /// What the shopper's browser presents.
+    pub client_secret: Zeroizing<String>,
+    /// Whether an earlier request with the same key made it.
+    pub replayed: bool,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued")
+            .field("session", &self.session.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Internal {
+    /// Opens a capture session.
+    ///
+    /// # Errors
+    /// [`Refusal::IdempotencyMismatch`], or what the store or the processor refuses.
+    #[tracing::instrument(name = "session.open", skip_all)]
+    pub async fn open_session(
+        &self,
+        granted: &Granted<SessionsCreate>,
+        order: SessionOrder,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Issued, Refusal> {
+        let common = &self.common;
+
+        // 1. The same request again is answered from the row that it made the first time.
+        let claim = key.map(|key| common.claim(granted, key, &order));
+        if let Some(claim) = &claim {
+            match common.store.find_session_claim(claim).await? {
+                None => {}
+                Some(ClaimFound::Replayed(session)) => return Ok(self.issued(*session, true)),
+                Some(ClaimFound::Mismatch) => return Err(Refusal::IdempotencyMismatch),
+            }
+        }
+
+        // 2. A reusable PaymentMethod needs a Customer; asking twice with one key makes one.
+        let now = common.now();
+        let id = SessionId::new(common.environment, now);
+        let processor_customer = self
+            .customer(granted, order.customer_ref.as_deref(), id)
+            .await?;
+
+        // 3. One transaction writes the session, its claim and its audit event.
+        let secret = self.secret_of(id);
+        let new = NewSession {
+            id,
+            account: granted.account().clone(),
+            client: granted.client().to_owned(),
+            customer_ref: order.customer_ref,
+            processor_customer,
+            origin: order.origin,
+            usage: order.usage,
+            metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
+            secret_mac: kept(&self.session_verify_key, &secret),
+            attempts_max: common.limits.session_attempts_max,
+            created_at: now,
+            expires_at: now.plus_s(order.expires_in_s),
+        };
+        let witness = Witness::of(granted);
+        let subject = Some(id.to_string());
+        let event = common.event(&witness, Action::SessionCreated, Outcome::Success, subject);
+        match common.store.begin_session(claim, new, event).await? {
+            SessionBegun::New => {
+                let session = common.store.session(id).await?.ok_or(Refusal::Internal)?;
+                Ok(self.issued(session, false))
+            }
+            SessionBegun::Replayed(session) => Ok(self.issued(*session, true)),
+            SessionBegun::Mismatch => Err(Refusal::IdempotencyMismatch),
+        }
+    }
+
+    /// The processor's Customer of a merchant's customer; a guest gets one for the session.
+    async fn customer(
+        &self,
+        granted: &Granted<SessionsCreate>,
+        customer_ref: Option<&str>,
+        session: SessionId,
+    ) -> Result<String, Refusal> {
+        let account = granted.account();
+        if let Some(customer_ref) = customer_ref
+            && let Some(known) = self
+                .common
+                .store
+                .processor_customer(account, customer_ref)
+                .await?
+        {
+            return Ok(known);
+        }
+        let owner = customer_ref.map_or_else(|| session.to_string(), ToOwned::to_owned);
+        let parts = [account.as_str().as_bytes(), owner.as_bytes()];
+        let key = processor_key(&self.session_issue_key.tag("processor customer", &parts));
+        let call = self.common.metrics.processor_call("create_customer");
+        let made = processor_of(&self.processors, account)?
+            .create_customer(&key)
+            .await;
+        call.ended(made.is_ok());
+        let made = made?;
+        match customer_ref {
+            Some(customer_ref) => Ok(self
+                .common
+                .store
+                .remember_customer(account, customer_ref, &made, self.common.now())
+                .await?),
+            None => Ok(made),
+        }
+    }
+
+    fn issued(&self, session: SessionRow, replayed: bool) -> Issued {
+        let client_secret = self.secret_of(session.id);
+        Issued {
+            session,
+            client_secret,
+            replayed,
+        }
+    }
+
+    fn secret_of(&self, id: SessionId) -> Zeroizing<String> {
+        let name = id.to_string();
+        let secret = Zeroizing::new(
+            self.session_issue_key
+                .tag("session secret", &[name.as_bytes()]),
+        );
+        let text = Zeroizing::new(BASE64_URL_SAFE_NO_PAD.encode(secret.as_slice()));
+        Zeroizing::new([&name, SECRET_MARK, &text].concat())
+    }
+}
+
+/// What the store keeps of a client secret.
+fn kept(verify_key: &MacKey, client_secret: &str) -> [u8; 32] {
+    verify_key.tag("session secret check", &[client_secret.as_bytes()])
+}
+
+/// The right to turn one card into one token, held by who presents a session's secret.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(crate) session: SessionRow,
+    pub(crate) witness: Witness,
+}
+
+impl Admitted {
+    /// The session.
+    #[must_use]
+    pub const fn session(&self) -> &SessionRow {
+        &self.session
+    }
+}
+
+impl Capture {
+    /// Admits who presents a session's client secret. Whether the session can still be spent is
+    /// decided when an attempt is claimed, in one statement, and not here.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`], the same for a secret that is malformed, unknown or wrong.
+    pub async fn admit(&self, client_secret: &str, origin: Origin) -> Result<Admitted, Refusal> {
+        const UNKNOWN: Refusal = Refusal::Unauthenticated("There is no such capture session.");
+        let (id, _) = client_secret.split_once(SECRET_MARK).ok_or(UNKNOWN)?;
+        let id = SessionId::parse(id, self.common.environment).map_err(|_| UNKNOWN)?;
+        let session = self.common.store.session(id).await?.ok_or(UNKNOWN)?;
+        let parts = [client_secret.as_bytes()];
+        if !self
+            .session_verify_key
+            .verify("session secret check", &parts, &session.secret_mac)
+        {
+            return Err(UNKNOWN);
+        }
+        let witness = Witness {
+            actor: Actor::Session(id.to_string()),
+            account: Some(session.account.clone()),
+            origin: origin.address,
+            request_id: Some(origin.request_id),
+        };
+        Ok(Admitted { session, witness })
+    }
+}
