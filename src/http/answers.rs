@@ -1,0 +1,21 @@
+//! Answers that went well.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use serde::Serialize;
+
+/// `201 Created` with a JSON body.
+pub(super) fn created(body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created().json(body)
+}
+
+/// Marks an answer that repeats an earlier one.
+pub(super) fn replayable(mut answer: HttpResponse, replayed: bool) -> HttpResponse {
+    if replayed {
+        answer.headers_mut().insert(
+            HeaderName::from_static("idempotent-replayed"),
+            HeaderValue::from_static("true"),
+        );
+    }
+    answer
+}

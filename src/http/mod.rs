@@ -1,0 +1,214 @@
+//! HTTP: three planes, each its own TLS listener with its own routes and its own secrets.
+//!
+//! There is no plain listener. Every request passes [`envelope`]; every handler of the internal
+//! plane takes a [`Granted`](crate::vault::grant::Granted) first; one file is one resource. The
+//! way of a card starts in [`tokens::capture`].
+
+mod answers;
+pub mod body;
+pub mod charges;
+pub mod checks;
+pub mod cors;
+pub mod envelope;
+pub mod grants;
+pub mod health;
+pub mod openapi;
+pub mod pages;
+pub mod paths;
+pub mod peer;
+mod refusals;
+pub mod sessions;
+pub mod tls;
+pub mod tokens;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::KeepAlive;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, Resource, web};
+use rustls::ServerConfig;
+
+use crate::clock::Clock;
+use crate::config::Limits;
+use crate::problem::{Code, Problem};
+use crate::telemetry::Metrics;
+pub use crate::telemetry::Plane as PlaneName;
+use crate::token::Environment;
+use crate::vault::grant::Clients;
+use crate::vault::{Capture, Common, Internal};
+
+/// Every path of a plane, as labels of its metrics.
+const fn routes(plane: PlaneName) -> &'static [&'static str] {
+    match plane {
+        PlaneName::Capture => &["/v1/tokens", "/openapi.json", "/problems/{code}", "/return"],
+        PlaneName::Internal => &[
+            "/v1/capture_sessions",
+            "/v1/tokens",
+            "/v1/tokens/{id}",
+            "/v1/charges",
+            "/v1/charges/{id}",
+            "/.well-known/jwks.json",
+            "/openapi.json",
+            "/problems/{code}",
+        ],
+        PlaneName::Ops => &["/livez", "/readyz", "/metrics"],
+    }
+}
+
+/// What the envelope knows of the plane it works for.
+#[derive(Debug)]
+pub struct Plane {
+    /// Which one.
+    pub name: PlaneName,
+    /// The environment, for request ids.
+    pub environment: Environment,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// The clients of the internal plane; none on the others.
+    pub clients: Clients,
+    /// Where counts go.
+    pub metrics: Metrics,
+    /// Limits.
+    pub limits: Limits,
+    /// Where refused attempts are recorded; the ops plane records none.
+    pub common: Option<Common>,
+}
+
+impl Plane {
+    /// A matched path as a label; what matched nothing is one label, whatever it was.
+    fn route_label(&self, matched: Option<&str>) -> &'static str {
+        let known = |route: &&&str| Some(**route) == matched;
+        routes(self.name)
+            .iter()
+            .find(known)
+            .copied()
+            .unwrap_or("_none")
+    }
+}
+
+/// The capture plane on a bound listener.
+///
+/// # Errors
+/// What the system says about the listener.
+pub fn capture(
+    listener: TcpListener,
+    tls: ServerConfig,
+    plane: Plane,
+    vault: Arc<Capture>,
+) -> std::io::Result<Server> {
+    let vault = web::Data::from(vault);
+    serve(listener, tls, plane, move |routes| {
+        routes
+            .app_data(vault.clone())
+            .service(
+                only("/v1/tokens", "POST, OPTIONS")
+                    .route(web::post().to(tokens::capture::create))
+                    .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
+            )
+            .service(only("/return", "GET").route(web::get().to(pages::returned)))
+            .service(only("/openapi.json", "GET").route(web::get().to(openapi::capture)))
+            .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
+    })
+}
+
+/// The internal plane on a bound listener.
+///
+/// # Errors
+/// What the system says about the listener.
+pub fn internal(
+    listener: TcpListener,
+    tls: ServerConfig,
+    plane: Plane,
+    vault: Arc<Internal>,
+) -> std::io::Result<Server> {
+    let vault = web::Data::from(vault);
+    serve(listener, tls, plane, move |routes| {
+        routes
+            .app_data(vault.clone())
+            .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
+            .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
+            .service(
+                only("/v1/tokens/{id}", "GET, DELETE")
+                    .route(web::get().to(tokens::read))
+                    .route(web::delete().to(tokens::delete)),
+            )
+            .service(only("/v1/charges", "POST").route(web::post().to(charges::create)))
+            .service(only("/v1/charges/{id}", "GET").route(web::get().to(charges::read)))
+            .service(
+                only("/.well-known/jwks.json", "GET").route(web::get().to(pages::receipt_keys)),
+            )
+            .service(only("/openapi.json", "GET").route(web::get().to(openapi::internal)))
+            .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
+    })
+}
+
+/// The ops plane on a bound listener.
+///
+/// # Errors
+/// What the system says about the listener.
+pub fn ops(
+    listener: TcpListener,
+    tls: ServerConfig,
+    plane: Plane,
+    health: Arc<health::Health>,
+) -> std::io::Result<Server> {
+    let health = web::Data::from(health);
+    serve(listener, tls, plane, move |routes| {
+        routes
+            .app_data(health.clone())
+            .service(only("/livez", "GET").route(web::get().to(health::alive)))
+            .service(only("/readyz", "GET").route(web::get().to(health::ready)))
+            .service(only("/metrics", "GET").route(web::get().to(health::metrics)));
+    })
+}
+
+/// A path that answers 405 to the methods it does not have.
+fn only(path: &'static str, methods: &'static str) -> Resource {
+    let refuse =
+        move || async move { Err::<&str, _>(Problem::new(Code::MethodNotAllowed).allow(methods)) };
+    web::resource(path).default_service(web::to(refuse))
+}
+
+async fn nowhere() -> Result<&'static str, Problem> {
+    Err(Problem::new(Code::NotFound))
+}
+
+fn serve(
+    listener: TcpListener,
+    tls: ServerConfig,
+    plane: Plane,
+    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<Server> {
+    let limits = plane.limits.clone();
+    let keep_alive = match plane.name {
+        // A browser fetches the page's files over one connection; a card ends it.
+        PlaneName::Capture => Duration::from_secs(5),
+        PlaneName::Internal | PlaneName::Ops => Duration::from_secs(limits.keep_alive_s),
+    };
+    let per_worker = limits.connections_max.div_ceil(limits.workers);
+    let plane = web::Data::new(plane);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(plane.clone())
+            .configure(routes.clone())
+            .default_service(web::to(nowhere))
+            .wrap(from_fn(envelope::envelope))
+    })
+    .workers(limits.workers)
+    .max_connections(per_worker)
+    .max_connection_rate(limits.handshakes_max)
+    .tls_handshake_timeout(Duration::from_millis(limits.tls_handshake_timeout_ms))
+    .client_request_timeout(Duration::from_millis(limits.request_head_timeout_ms))
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .keep_alive(KeepAlive::Timeout(keep_alive))
+    .shutdown_timeout(limits.shutdown_timeout_s)
+    .disable_signals()
+    .on_connect(peer::Peer::note)
+    // Without it every answer on a fresh connection waits out a delayed ACK.
+    .tcp_nodelay(true)
+    .listen_rustls_0_23(listener, tls)?;
+    Ok(server.run())
+}

@@ -1,0 +1,50 @@
+//! The one table that turns a verb's refusal into a problem.
+
+use crate::problem::{Code, DeclineNote, Problem};
+use crate::vault::Refusal;
+
+/// Seconds after which a caller should come back when a dependency is down.
+const UNAVAILABLE_RETRY_AFTER_S: u32 = 5;
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthenticated(why) => Self::new(Code::Unauthenticated).detail(why),
+            Refusal::NotFound => Self::new(Code::NotFound),
+            Refusal::TokenDeleted => Self::new(Code::TokenDeleted),
+            Refusal::InvalidCard(faults) => faults
+                .iter()
+                .fold(Self::new(Code::InvalidCard), |problem, fault| {
+                    problem.at(fault.pointer, fault.reason)
+                }),
+            Refusal::Declined { decline, charge } => {
+                let problem = Self::new(Code::CardDeclined).decline(DeclineNote {
+                    code: decline.code.to_string(),
+                    advice: decline.advice.map(|advice| advice.name().to_owned()),
+                    retryable: decline.retryable,
+                });
+                match charge {
+                    Some(charge) => problem.charge(charge.to_string()),
+                    None => problem,
+                }
+            }
+            Refusal::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
+            Refusal::InFlight { retry_after_s } => {
+                Self::new(Code::ConflictInFlight).retry_after_s(retry_after_s)
+            }
+            Refusal::AttemptsExhausted => Self::new(Code::RateLimited)
+                .detail("The capture session has no attempt left; make a new one."),
+            Refusal::RateLimited { retry_after_s } => {
+                Self::new(Code::RateLimited).retry_after_s(retry_after_s)
+            }
+            Refusal::ProcessorUnavailable => {
+                Self::new(Code::ProcessorUnavailable).retry_after_s(UNAVAILABLE_RETRY_AFTER_S)
+            }
+            Refusal::StoreUnavailable => {
+                Self::new(Code::StoreUnavailable).retry_after_s(UNAVAILABLE_RETRY_AFTER_S)
+            }
+            Refusal::Sealed => Self::new(Code::Sealed).retry_after_s(UNAVAILABLE_RETRY_AFTER_S),
+            Refusal::Internal => Self::new(Code::Internal),
+        }
+    }
+}

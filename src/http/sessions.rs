@@ -1,0 +1,220 @@
+//! `POST /v1/capture_sessions`: a merchant backend asks for the right to take one card.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use url::Url;
+use utoipa::ToSchema;
+
+use super::answers::{created, replayable};
+use super::body::{Described, Json};
+use super::checks::Checks;
+use super::grants::idempotency_key;
+use crate::problem::Problem;
+use crate::token::Usage;
+use crate::vault::Internal;
+use crate::vault::grant::{Granted, SessionsCreate};
+use crate::vault::session::{Issued, SessionOrder};
+
+/// Seconds that a session lives when its maker does not say.
+const EXPIRES_IN_S_DEFAULT: u32 = 900;
+/// Seconds that a session lives at least.
+const EXPIRES_IN_S_MIN: u32 = 60;
+/// Bytes of a merchant's name for its customer.
+pub(super) const CUSTOMER_REF_BYTES_MAX: usize = 200;
+/// Bytes of an origin: a scheme, a DNS name of at most 253 bytes, a port.
+const ORIGIN_BYTES_MAX: usize = 270;
+
+/// What a merchant backend sends.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureSessionOrder {
+    /// The merchant's own name for its customer; its cards can be listed under it.
+    #[schema(min_length = 1, max_length = 200)]
+    customer_ref: Option<String>,
+    /// The origin of the page that shows the card form: `https://shop.example`. Without it no
+    /// browser page may use the session.
+    #[schema(max_length = 270, example = "https://shop.example")]
+    origin: Option<String>,
+    /// Seconds until the session expires.
+    #[schema(minimum = 60, maximum = 86400, default = 900)]
+    expires_in_s: Option<u32>,
+    /// Whether the token will be charged while the shopper is away.
+    #[schema(default = "off_session")]
+    usage: Option<UsageName>,
+    /// The merchant's own notes: at most 50, names of 40 and values of 500 bytes.
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// How the token is going to be charged.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageName {
+    /// While the shopper is away.
+    OffSession,
+    /// Only while the shopper is there.
+    OnSession,
+}
+
+impl From<UsageName> for Usage {
+    fn from(name: UsageName) -> Self {
+        match name {
+            UsageName::OffSession => Self::OffSession,
+            UsageName::OnSession => Self::OnSession,
+        }
+    }
+}
+
+impl Described for CaptureSessionOrder {
+    const POINTERS: &'static [&'static str] = &[
+        "/customer_ref",
+        "/origin",
+        "/expires_in_s",
+        "/usage",
+        "/metadata",
+    ];
+}
+
+/// A capture session.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CaptureSession {
+    /// Its id.
+    #[schema(example = "cs_01h455vb4pex5vsknk084sn02q")]
+    id: String,
+    /// Always `capture_session`.
+    object: &'static str,
+    /// What the shopper's browser presents as a Bearer token. Give it to that page only.
+    client_secret: String,
+    /// The merchant's own name for its customer.
+    customer_ref: Option<String>,
+    /// The origin of the page that shows the card form.
+    origin: Option<String>,
+    /// How the token is going to be charged.
+    #[schema(value_type = UsageName)]
+    usage: &'static str,
+    /// The merchant's own notes.
+    metadata: BTreeMap<String, String>,
+    /// RFC 3339.
+    created_at: String,
+    /// RFC 3339.
+    expires_at: String,
+}
+
+/// Makes a capture session.
+///
+/// # Errors
+/// Every problem of the contract that a POST can end in.
+#[utoipa::path(
+    post,
+    path = "/v1/capture_sessions",
+    request_body = CaptureSessionOrder,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters")),
+    responses(
+        (status = 201, body = CaptureSession),
+        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn create(
+    granted: Granted<SessionsCreate>,
+    vault: web::Data<Internal>,
+    request: HttpRequest,
+    order: Json<CaptureSessionOrder>,
+) -> Result<HttpResponse, Problem> {
+    let key = idempotency_key(&request)?;
+    let order = checked(order.0, vault.common.limits.session_lifetime_s_max)?;
+    let issued = vault.open_session(&granted, order, key.as_ref()).await?;
+    Ok(replayable(created(&answer(&issued)), issued.replayed))
+}
+
+fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrder, Problem> {
+    let expires_in_s = order.expires_in_s.unwrap_or(EXPIRES_IN_S_DEFAULT);
+    let origin = order.origin.as_deref().map(canonical_origin);
+    let mut checks = Checks::default();
+    checks.optional_text(
+        "/customer_ref",
+        order.customer_ref.as_deref(),
+        CUSTOMER_REF_BYTES_MAX,
+    );
+    checks.require(origin != Some(None), "/origin", "not_an_https_origin");
+    checks.require(
+        (EXPIRES_IN_S_MIN..=lifetime_s_max).contains(&expires_in_s),
+        "/expires_in_s",
+        "out_of_range",
+    );
+    checks.metadata(&order.metadata);
+    checks.verdict()?;
+    Ok(SessionOrder {
+        customer_ref: order.customer_ref,
+        origin: origin.flatten(),
+        expires_in_s,
+        usage: order.usage.map_or(Usage::OffSession, Usage::from),
+        metadata: order.metadata,
+    })
+}
+
+/// An https origin as a browser spells it in its `Origin` header (RFC 6454), or nothing.
+fn canonical_origin(text: &str) -> Option<String> {
+    if text.len() > ORIGIN_BYTES_MAX {
+        return None;
+    }
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    (url.scheme() == "https" && bare && url.host_str().is_some())
+        .then(|| url.origin().ascii_serialization())
+}
+
+fn answer(issued: &Issued) -> CaptureSession {
+    let session = &issued.session;
+    CaptureSession {
+        id: session.id.to_string(),
+        object: "capture_session",
+        client_secret: issued.client_secret.as_str().to_owned(),
+        customer_ref: session.customer_ref.clone(),
+        origin: session.origin.clone(),
+        usage: session.usage.name(),
+        metadata: serde_json::from_str(&session.metadata).unwrap_or_default(),
+        created_at: session.created_at.rfc3339(),
+        expires_at: session.expires_at.rfc3339(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_https_and_nothing_but_an_origin() {
+        assert_eq!(
+            canonical_origin("https://Shop.example").as_deref(),
+            Some("https://shop.example")
+        );
+        assert_eq!(
+            canonical_origin("https://shop.example:443/").as_deref(),
+            Some("https://shop.example")
+        );
+        assert_eq!(
+            canonical_origin("https://shop.example:8443").as_deref(),
+            Some("https://shop.example:8443")
+        );
+        for text in [
+            "http://shop.example",
+            "shop.example",
+            "https://shop.example/a",
+            "https://shop.example?x",
+            "https://u:p@shop.example",
+            "https://shop.example#f",
+            "null",
+            "",
+            "data:x",
+            "https://",
+        ] {
+            assert_eq!(canonical_origin(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `POST /v1/tokens`: the way of a card.
+//!
+//! The envelope has read the body into a wiped buffer before this file sees it. Here the session's
+//! secret is checked, the card is parsed borrowed from that buffer, and both are handed to
+//! [`vault::tokenize`](crate::vault::tokenize).
+
+use std::borrow::Cow;
+
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Token;
+use crate::card::{Card, RawCard};
+use crate::http::answers::replayable;
+use crate::http::body::{Described, Wiped, media_type, parse};
+use crate::http::checks::Checks;
+use crate::http::cors;
+use crate::http::envelope::frame;
+use crate::http::grants::idempotency_key;
+use crate::problem::{Code, Problem};
+use crate::processor::{Address, BillingDetails};
+use crate::vault::Capture;
+use crate::vault::tokenize::{TokenOrder, Tokenized};
+
+/// Bytes of one billing detail.
+const BILLING_DETAIL_BYTES_MAX: usize = 200;
+
+/// What a checkout form sends. Borrowed from the wiped buffer, so nothing of it is copied.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TokenOrder)]
+pub struct Body<'a> {
+    /// The card.
+    #[serde(borrow)]
+    card: CardBody<'a>,
+    /// Whose card it is.
+    #[serde(borrow)]
+    billing_details: Option<BillingBody<'a>>,
+}
+
+/// A card, as typed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = CardOrder)]
+struct CardBody<'a> {
+    /// 12 to 19 digits; spaces and hyphens between them are tolerated.
+    #[schema(write_only, example = "4242 4242 4242 4242")]
+    number: &'a str,
+    /// 1 to 12.
+    #[schema(write_only, minimum = 1, maximum = 12)]
+    exp_month: u32,
+    /// Four digits.
+    #[schema(write_only, example = 2030)]
+    exp_year: u32,
+    /// Three digits; four for American Express.
+    #[schema(write_only, example = "123")]
+    cvc: &'a str,
+}
+
+/// Whose card it is; passed on to the processor and not kept.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = BillingDetails)]
+struct BillingBody<'a> {
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    email: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    phone: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    address: Option<AddressBody<'a>>,
+}
+
+/// A postal address.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Address)]
+struct AddressBody<'a> {
+    #[serde(borrow)]
+    line1: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    line2: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    city: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    postal_code: Option<Cow<'a, str>>,
+    /// ISO 3166-1 alpha-2.
+    #[serde(borrow)]
+    country: Option<Cow<'a, str>>,
+}
+
+impl Described for Body<'_> {
+    const POINTERS: &'static [&'static str] = &[
+        "/card",
+        "/card/number",
+        "/card/exp_month",
+        "/card/exp_year",
+        "/card/cvc",
+        "/billing_details",
+        "/billing_details/name",
+        "/billing_details/email",
+        "/billing_details/phone",
+        "/billing_details/address",
+        "/billing_details/address/line1",
+        "/billing_details/address/line2",
+        "/billing_details/address/city",
+        "/billing_details/address/state",
+        "/billing_details/address/postal_code",
+        "/billing_details/address/country",
+    ];
+}
+
+impl std::fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Body(..)")
+    }
+}
+
+/// Makes a token.
+///
+/// # Errors
+/// Every problem of the contract that a card can end in.
+#[utoipa::path(
+    post,
+    path = "/v1/tokens",
+    request_body = Body<'static>,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters")),
+    security(("client_secret" = [])),
+    responses(
+        (status = 201, body = Token),
+        (status = 202, description = "The issuer wants the shopper to authenticate", body = Token),
+        (status = "default", description = "RFC 9457", body = crate::http::openapi::ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn create(
+    vault: web::Data<Capture>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    // A query string would be written down by proxies; nothing here takes one.
+    if !request.query_string().is_empty() {
+        return Err(Problem::new(Code::MalformedRequest).detail("This path takes no query."));
+    }
+    let admitted = vault
+        .admit(bearer(&request)?, frame(&request)?.origin)
+        .await?;
+    let origin = admitted.session().origin.clone();
+    let answer = async {
+        cors::require_origin(&request, origin.as_deref())?;
+        media_type(&request)?;
+        let key = idempotency_key(&request)?;
+        let body = request
+            .extensions_mut()
+            .remove::<Wiped>()
+            .ok_or_else(|| Problem::new(Code::Internal))?;
+        let (card, billing) = read(&body, &vault)?;
+        drop(body);
+        let card = match card {
+            Ok(card) => card,
+            Err(faults) => return Err(vault.refuse_card(&admitted, faults).await.into()),
+        };
+        let order = TokenOrder { card, billing, key };
+        Ok(made(vault.tokenize(admitted, order).await?))
+    };
+    let answer: Result<HttpResponse, Problem> = answer.await;
+    // The page must be able to read a refusal too, so CORS applies to both.
+    let request_id = frame(&request)?.origin.request_id;
+    let answer = answer.unwrap_or_else(|problem| problem.answer(&request_id));
+    Ok(cors::allow(answer, &request, origin.as_deref()))
+}
+
+/// The session's secret (RFC 6750 2.1).
+fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
+    let refuse = || {
+        Problem::new(Code::Unauthenticated)
+            .detail("Send the capture session's client_secret as a Bearer token.")
+    };
+    let mut values = request.headers().get_all(AUTHORIZATION);
+    let value = values
+        .next()
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(refuse)?;
+    let (scheme, secret) = value.split_once(' ').ok_or_else(refuse)?;
+    if values.next().is_some() || !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(refuse());
+    }
+    Ok(secret.trim())
+}
+
+type CardOrFaults = Result<Card, Vec<crate::card::Fault>>;
+
+/// Parses the body in one step without an await, so that no borrow of a card outlives it.
+fn read(body: &Wiped, vault: &Capture) -> Result<(CardOrFaults, BillingDetails), Problem> {
+    let parsed: Body<'_> = parse(body.expose())?;
+    let billing = parsed
+        .billing_details
+        .map_or_else(|| Ok(BillingDetails::default()), checked)?;
+    let raw = RawCard {
+        number: parsed.card.number,
+        // What does not fit is no month and no year, and the parser says so.
+        exp_month: u8::try_from(parsed.card.exp_month).unwrap_or(0),
+        exp_year: u16::try_from(parsed.card.exp_year).unwrap_or(0),
+        cvc: parsed.card.cvc,
+    };
+    Ok((Card::parse(&raw, vault.common.now()), billing))
+}
+
+fn checked(body: BillingBody<'_>) -> Result<BillingDetails, Problem> {
+    let mut checks = Checks::default();
+    let mut keep = |pointer: &'static str, text: Option<Cow<'_, str>>| {
+        checks.optional_text(pointer, text.as_deref(), BILLING_DETAIL_BYTES_MAX);
+        text.map(|text| zeroize::Zeroizing::new(text.into_owned()))
+    };
+    let address = body.address.map(|address| Address {
+        line1: keep("/billing_details/address/line1", address.line1),
+        line2: keep("/billing_details/address/line2", address.line2),
+        city: keep("/billing_details/address/city", address.city),
+        state: keep("/billing_details/address/state", address.state),
+        postal_code: keep("/billing_details/address/postal_code", address.postal_code),
+        country: keep("/billing_details/address/country", address.country),
+    });
+    let billing = BillingDetails {
+        name: keep("/billing_details/name", body.name),
+        email: keep("/billing_details/email", body.email),
+        phone: keep("/billing_details/phone", body.phone),
+        address: address.unwrap_or_default(),
+    };
+    let country = billing
+        .address
+        .country
+        .as_deref()
+        .map_or("ZZ", String::as_str);
+    let alpha2 = country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase());
+    checks.require(
+        alpha2,
+        "/billing_details/address/country",
+        "not_iso_3166_alpha_2",
+    );
+    checks.verdict()?;
+    Ok(billing)
+}
+
+fn made(made: Tokenized) -> HttpResponse {
+    let mut answer = if made.next_action.is_some() {
+        HttpResponse::Accepted()
+    } else {
+        HttpResponse::Created()
+    };
+    let redirect_url = made.next_action.map(|action| action.redirect_url);
+    replayable(
+        answer.json(Token::of(made.token, redirect_url)),
+        made.replayed,
+    )
+}
