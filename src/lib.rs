@@ -10,7 +10,7 @@
 //! Dependencies run one way: `http → vault → {processor, store, seal, audit} → {card, token}`;
 //! `tests/tidy.rs` keeps it so. The way of a card reads top to bottom:
 //!
-//! 1. `http` accepts the connection, reads the body into one wiped buffer and parses it;
+//! 1. [`http`] accepts the connection, reads the body into one wiped buffer and parses it;
 //! 2. [`card`] is what a parsed card is: never printed, wiped on drop;
 //! 3. [`vault`] is the heart: tokenize, charge, forget, in plain numbered steps;
 //! 4. [`processor`] is the door to the card networks;
@@ -18,18 +18,25 @@
 //! 6. [`store`] keeps ciphertext and what the world may know, and cannot name a card;
 //! 7. [`audit`] says who did what, in the transaction of the act.
 //!
-//! Around it: [`memory`] (allocator, process hardening), [`telemetry`], [`config`], [`cli`], and
-//! [`sandbox`], the Stripe-shaped processor of development and tests.
+//! [`service`] puts them together from a [`config`], and [`cli`] is how it is started. Around it:
+//! [`memory`] (allocator, process hardening), [`telemetry`], and [`sandbox`], the Stripe-shaped
+//! processor of development and tests.
 
 pub mod audit;
 pub mod card;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod http;
 pub mod memory;
+pub mod problem;
 pub mod processor;
 pub mod random;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod seal;
+pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod vault;

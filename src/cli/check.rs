@@ -1,0 +1,232 @@
+//! `cloakroom check`: the preflight. Each line passes or fails, and says how to mend what fails.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Failure, exit, print};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::PlaneName;
+use crate::http::health::State;
+use crate::memory::Hardening;
+use crate::processor;
+use crate::service::{self, Service};
+use crate::store;
+use crate::telemetry::Metrics;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = ".cloakroom/cloakroom.toml")]
+    config: PathBuf,
+    /// One JSON document instead of lines.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    name: String,
+    state: State,
+    /// What was seen.
+    observation: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<&'static str>,
+}
+
+impl Finding {
+    fn ok(name: impl Into<String>, observation: impl std::fmt::Display) -> Self {
+        let observation = observation.to_string();
+        Self {
+            name: name.into(),
+            state: State::Ok,
+            observation,
+            mend: None,
+        }
+    }
+
+    fn failed(
+        name: impl Into<String>,
+        observation: impl std::fmt::Display,
+        mend: &'static str,
+    ) -> Self {
+        let observation = observation.to_string();
+        Self {
+            name: name.into(),
+            state: State::Failed,
+            observation,
+            mend: Some(mend),
+        }
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<(), Failure> {
+    let findings = look(&arguments, hardening).await;
+    let failed = findings
+        .iter()
+        .filter(|finding| finding.state == State::Failed)
+        .count();
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&findings)
+            .map_err(|error| Failure::new(exit::SOFTWARE, error))?;
+        print(text)?;
+    } else {
+        for finding in &findings {
+            print(line(finding))?;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::new(
+            exit::CONFIG,
+            format_args!("{failed} of {} checks failed", findings.len()),
+        )),
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let mark = match finding.state {
+        State::Ok => "pass",
+        State::Warning => "warn",
+        State::Failed => "FAIL",
+        State::NotApplicable => "  - ",
+    };
+    let mend = finding
+        .mend
+        .map(|mend| format!("\n      mend: {mend}"))
+        .unwrap_or_default();
+    format!("{mark}  {:<24} {}{mend}", finding.name, finding.observation)
+}
+
+/// Looks at everything, and goes on after what fails as far as it can.
+async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
+    let config = match Config::read(&arguments.config) {
+        Ok(config) => config,
+        Err(refused) => {
+            return vec![Finding::failed(
+                "configuration",
+                refused,
+                "correct the file; every key is documented in src/config/mod.rs",
+            )];
+        }
+    };
+    let mut findings = vec![Finding::ok("configuration", arguments.config.display())];
+    findings.extend(memory(&hardening));
+    findings.push(schema(&config).await);
+    for plane in [PlaneName::Capture, PlaneName::Internal] {
+        let runs = match plane {
+            PlaneName::Capture => config.capture.is_some(),
+            PlaneName::Internal => config.internal.is_some(),
+            PlaneName::Ops => false,
+        };
+        if runs {
+            findings.extend(processors(&config, plane).await);
+        }
+    }
+    findings.push(build(config, hardening).await);
+    findings
+}
+
+fn memory(hardening: &Hardening) -> Vec<Finding> {
+    let missing = hardening.missing();
+    if missing.is_empty() {
+        return vec![Finding::ok("memory", "not dumpable, no core files, locked")];
+    }
+    let warning = |observation: String| Finding {
+        name: "memory".to_owned(),
+        state: State::Warning,
+        observation,
+        mend: Some("run with CAP_IPC_LOCK or RLIMIT_MEMLOCK=infinity, on Linux"),
+    };
+    missing.into_iter().map(warning).collect()
+}
+
+async fn schema(config: &Config) -> Finding {
+    let settings = service::store_settings(config, &Metrics::new(&Clock::system()));
+    let opened = match store::Store::open(&settings, config.environment, &Clock::system()).await {
+        Ok(store) => store.close().await,
+        Err(refused) => Err(refused),
+    };
+    match opened {
+        Ok(()) => Finding::ok("store", "its schema is this version's, and it takes writes"),
+        Err(refused) => Finding::failed(
+            "store",
+            refused,
+            "run `cloakroom migrate`; see that the disk takes writes",
+        ),
+    }
+}
+
+/// Whether each account's processor takes our key; it is asked for nothing but that.
+async fn processors(config: &Config, plane: PlaneName) -> Vec<Finding> {
+    let name = |account: &str| format!("processor {account} ({})", plane.name());
+    let processors = match service::processors(config, plane) {
+        Ok(processors) => processors,
+        Err(refused) => {
+            let mend = "correct [accounts.NAME.processor.stripe] and its key files";
+            return vec![Finding::failed("processor settings", refused, mend)];
+        }
+    };
+    let mut findings = Vec::new();
+    for (account, processor) in &processors {
+        findings.push(match processor.check().await {
+            Ok(()) => Finding::ok(name(account.as_str()), "reachable, key accepted"),
+            Err(failure) => Finding::failed(name(account.as_str()), &failure, mend(&failure)),
+        });
+    }
+    findings
+}
+
+const fn mend(failure: &processor::Failure) -> &'static str {
+    match failure {
+        processor::Failure::NotAuthorized => {
+            "put a key of this account, with the permissions in pci-docs/processor.md, into the key file"
+        }
+        processor::Failure::RawCardsRefused => {
+            "ask the processor for raw card data access, or vault with the processor's own library"
+        }
+        processor::Failure::NotSent | processor::Failure::OutcomeUnknown => {
+            "see that base_url, ca_file and the network let this host reach the processor"
+        }
+        processor::Failure::Declined(_)
+        | processor::Failure::IdempotencyMismatch
+        | processor::Failure::InFlight { .. }
+        | processor::Failure::RateLimited { .. }
+        | processor::Failure::CardInvalid(_)
+        | processor::Failure::Rejected
+        | processor::Failure::Missing => "see that base_url is Stripe's API, and try again later",
+    }
+}
+
+/// Builds the whole service as `serve` would: TLS files, keys, canary, listeners.
+async fn build(mut config: Config, hardening: Hardening) -> Finding {
+    // The service may be running: its ports are not looked at, its files and keys are.
+    for address in [
+        config.capture.as_mut().map(|plane| &mut plane.listen),
+        config.internal.as_mut().map(|plane| &mut plane.listen),
+        config.ops.as_mut().map(|plane| &mut plane.listen),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        address.set_port(0);
+    }
+    let clock = Clock::system();
+    let metrics = Metrics::new(&clock);
+    let built = match Service::build(&config, clock, metrics, hardening).await {
+        Ok(service) => service.discard().await,
+        Err(refused) => Err(refused),
+    };
+    match built {
+        Ok(()) => Finding::ok("service", "TLS files, keys and canary fit; it would start"),
+        Err(refused) => Finding::failed(
+            "service",
+            refused,
+            "correct what the observation names; nothing is served until it holds",
+        ),
+    }
+}

@@ -1,0 +1,216 @@
+//! `cloakroom dev`: everything embedded, for the first five minutes and for tests.
+//!
+//! One directory holds it all: a certificate authority of its own, certificates for the planes and
+//! for three clients, key files, a SQLite database and the configuration that `cloakroom serve`
+//! could be started with. Nothing of it is for production, and it serves the test environment only.
+
+mod certificates;
+mod greeting;
+mod settings;
+mod shop;
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use actix_web::dev::ServerHandle;
+use clap::Args;
+use tokio::task::JoinHandle;
+
+use super::{Failure, exit, keys, print, serve};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::tls;
+use crate::memory::Hardening;
+use crate::sandbox;
+use crate::seal::file;
+use crate::service::{Service, store_settings};
+use crate::store;
+use crate::telemetry::{Metrics, Output};
+use crate::token::Environment;
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Arguments {
+    /// Where everything is kept.
+    #[arg(long, value_name = "DIR", default_value = ".cloakroom")]
+    dir: PathBuf,
+    /// Port of the capture plane; 0 takes a free one, as for the others.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    capture_port: u16,
+    /// Port of the internal plane.
+    #[arg(long, value_name = "PORT", default_value_t = 8444)]
+    internal_port: u16,
+    /// Port of the ops plane.
+    #[arg(long, value_name = "PORT", default_value_t = 8445)]
+    ops_port: u16,
+    /// Port of the Stripe-shaped sandbox.
+    #[arg(long, value_name = "PORT", default_value_t = 8446)]
+    sandbox_port: u16,
+    /// Port of the demo shop.
+    #[arg(long, value_name = "PORT", default_value_t = 8447)]
+    shop_port: u16,
+    /// The base URL of a sandbox that runs already (see `cloakroom sandbox`), instead of one here.
+    #[arg(long, value_name = "URL")]
+    sandbox_url: Option<url::Url>,
+    /// One JSON document with the addresses instead of the greeting.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The ports that are listened on, chosen where the arguments say 0.
+#[derive(Clone, Copy, Debug)]
+struct Ports {
+    capture: u16,
+    internal: u16,
+    ops: u16,
+    shop: u16,
+}
+
+pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<(), Failure> {
+    // 1. The directory, with everything in it that is not there yet.
+    let dir = prepare(&arguments.dir)?;
+    let clock = Clock::system();
+    let metrics = Metrics::new(&clock);
+
+    // 2. The processor.
+    let sandbox = match &arguments.sandbox_url {
+        Some(_) => None,
+        None => Some(start_sandbox(&dir, arguments.sandbox_port)?),
+    };
+    let processor = match (&arguments.sandbox_url, &sandbox) {
+        (Some(url), _) => url.to_string(),
+        (None, Some(sandbox)) => sandbox.url.clone(),
+        (None, None) => String::new(),
+    };
+
+    // 3. The configuration, the store, the planes.
+    let ports = Ports {
+        capture: free(arguments.capture_port)?,
+        internal: free(arguments.internal_port)?,
+        ops: free(arguments.ops_port)?,
+        shop: free(arguments.shop_port)?,
+    };
+    let config = settings::write(&dir, ports, &processor)?;
+    let config = Config::read(&config)?;
+    // Standard output is the greeting's.
+    serve::log(&config, Output::Stderr, &clock, &metrics)?;
+    serve::report(&hardening);
+    store::migrate(&store_settings(&config, &metrics))
+        .await
+        .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
+    let service = Service::build(&config, clock, metrics, hardening).await?;
+
+    // 4. The shop, and the greeting.
+    let shop = shop::start(&dir, ports)?;
+    let shop_handle = shop.handle();
+    let shop = tokio::task::spawn_local(shop);
+    if arguments.json {
+        print(greeting::machine(&dir, ports, &processor))?;
+    } else {
+        print(greeting::human(&arguments.dir, ports, &processor))?;
+    }
+    let served = service.run(serve::asked_to_stop()?).await;
+    shop_handle.stop(false).await;
+    // The shop ends with its handle; what it says then is of no interest.
+    let _ended = shop.await;
+    if let Some(sandbox) = sandbox {
+        sandbox.stop().await;
+    }
+    served.map_err(Failure::from)
+}
+
+/// Makes the directory and whatever is missing in it; answers its absolute path.
+fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
+    let cant_create = |error| {
+        Failure::new(
+            exit::CANT_CREATE,
+            format_args!("{}: {error}", dir.display()),
+        )
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(cant_create)?;
+    let dir = dir.canonicalize().map_err(cant_create)?;
+    certificates::ensure(&dir, &Clock::system())?;
+    settings::ensure_secrets(&dir)?;
+    if !dir.join(keys::names::KEK_PRIVATE).exists() {
+        let passphrase = file::read_passphrase(&dir.join(settings::PASSPHRASE))
+            .map_err(|error| Failure::new(exit::CONFIG, error))?;
+        keys::make(&dir, Environment::Test, &passphrase)?;
+    }
+    Ok(dir)
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The port, or a free one for 0. The configuration needs the number before the listener is made.
+fn free(port: u16) -> Result<u16, Failure> {
+    if port != 0 {
+        return Ok(port);
+    }
+    TcpListener::bind(loopback(0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Failure::new(exit::UNAVAILABLE, error))
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SandboxArguments {
+    /// The directory of `cloakroom dev`: certificates and keys are taken from it, or made in it.
+    #[arg(long, value_name = "DIR", default_value = ".cloakroom")]
+    dir: PathBuf,
+    /// Port; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8446)]
+    port: u16,
+}
+
+/// `cloakroom sandbox`: the Stripe-shaped processor in a process of its own.
+pub(super) async fn run_sandbox(arguments: SandboxArguments) -> Result<(), Failure> {
+    let dir = prepare(&arguments.dir)?;
+    let sandbox = start_sandbox(&dir, arguments.port)?;
+    print(&sandbox.url)?;
+    serve::asked_to_stop()?.await;
+    sandbox.stop().await;
+    Ok(())
+}
+
+fn start_sandbox(dir: &Path, port: u16) -> Result<RunningSandbox, Failure> {
+    let config = |error: tls::Refused| Failure::new(exit::CONFIG, error);
+    let sandbox = sandbox::start(sandbox::Settings {
+        listen: loopback(port),
+        certificate_chain: tls::certificates(&dir.join(certificates::SERVER_PEM))
+            .map_err(config)?,
+        private_key: tls::private_key(&dir.join(certificates::SERVER_KEY)).map_err(config)?,
+        secret_keys: vec![settings::read_secret(dir, settings::STRIPE_INTERNAL_KEY)?],
+        restricted_keys: vec![settings::read_secret(dir, settings::STRIPE_CAPTURE_KEY)?],
+        workers: 1,
+        clock: Clock::system(),
+    })
+    .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
+    let (url, handle) = (sandbox.base_url().to_owned(), sandbox.handle());
+    Ok(RunningSandbox {
+        url,
+        handle,
+        task: tokio::task::spawn_local(sandbox.run()),
+    })
+}
+
+/// A sandbox that serves in this process.
+struct RunningSandbox {
+    url: String,
+    handle: ServerHandle,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl RunningSandbox {
+    async fn stop(self) {
+        self.handle.stop(false).await;
+        // It ends with its handle; what it says then is of no interest.
+        let _ended = self.task.await;
+    }
+}

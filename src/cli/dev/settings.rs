@@ -1,0 +1,127 @@
+//! The files of `cloakroom dev`: secrets that are made once, and the configuration, which is
+//! written anew at each start because it names the ports.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::super::keys::names;
+use super::super::{Failure, exit};
+use super::{Ports, certificates};
+use crate::seal::file;
+
+pub(super) const PASSPHRASE: &str = "kek-passphrase";
+pub(super) const STRIPE_CAPTURE_KEY: &str = "stripe-capture.key";
+pub(super) const STRIPE_INTERNAL_KEY: &str = "stripe-internal.key";
+const CONFIG: &str = "cloakroom.toml";
+
+/// Makes the passphrase and the sandbox's keys, where they are not there yet.
+pub(super) fn ensure_secrets(dir: &Path) -> Result<(), Failure> {
+    for (name, prefix) in [
+        (PASSPHRASE, ""),
+        (STRIPE_CAPTURE_KEY, "rk_test_"),
+        (STRIPE_INTERNAL_KEY, "sk_test_"),
+    ] {
+        let path = dir.join(name);
+        if !path.exists() {
+            let mut random = [0_u8; 16];
+            crate::random::fill(&mut random);
+            let mut text = prefix.to_owned();
+            for byte in random {
+                // Writing to a String cannot fail.
+                let _infallible = write!(text, "{byte:02x}");
+            }
+            file::write_private(&path, text.as_bytes())
+                .map_err(|error| Failure::new(exit::CANT_CREATE, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads a secret that [`ensure_secrets`] made.
+pub(super) fn read_secret(dir: &Path, name: &str) -> Result<Zeroizing<String>, Failure> {
+    let bytes =
+        file::read_private(&dir.join(name)).map_err(|error| Failure::new(exit::CONFIG, error))?;
+    Ok(Zeroizing::new(
+        String::from_utf8_lossy(&bytes).trim().to_owned(),
+    ))
+}
+
+/// Writes the configuration and answers its path.
+pub(super) fn write(dir: &Path, ports: Ports, processor: &str) -> Result<PathBuf, Failure> {
+    let Ports {
+        capture,
+        internal,
+        ops,
+        ..
+    } = ports;
+    let text = format!(
+        r#"# Written by `cloakroom dev` at each start. For development only.
+# Every key is documented in src/config/mod.rs; paths are relative to this file.
+environment = "test"
+node = "dev"
+
+[capture]
+listen = "127.0.0.1:{capture}"
+public_url = "https://localhost:{capture}"
+certificate_file = "{server_pem}"
+private_key_file = "{server_key}"
+
+[internal]
+listen = "127.0.0.1:{internal}"
+return_url = "https://localhost:{capture}"
+certificate_file = "{server_pem}"
+private_key_file = "{server_key}"
+client_ca_file = "{ca}"
+
+[ops]
+listen = "127.0.0.1:{ops}"
+certificate_file = "{server_pem}"
+private_key_file = "{server_key}"
+
+[store.sqlite]
+path = "cloakroom.db"
+
+[keys]
+kek_public_file = "{kek_public}"
+kek_private_file = "{kek_private}"
+kek_passphrase_file = "{PASSPHRASE}"
+session_verify_key_file = "{verify}"
+session_issue_key_file = "{issue}"
+receipt_key_file = "{receipt}"
+
+[accounts.default.processor.stripe]
+base_url = "{processor}"
+ca_file = "{ca}"
+capture_key_file = "{STRIPE_CAPTURE_KEY}"
+internal_key_file = "{STRIPE_INTERNAL_KEY}"
+
+[[clients]]
+san = "spiffe://cloakroom.dev/checkout"
+account = "default"
+scopes = ["sessions:create", "tokens:read"]
+
+[[clients]]
+san = "spiffe://cloakroom.dev/billing"
+account = "default"
+scopes = ["tokens:read", "charges:create", "charges:read"]
+
+[[clients]]
+san = "spiffe://cloakroom.dev/admin"
+account = "default"
+scopes = ["tokens:read", "tokens:delete", "charges:read"]
+"#,
+        server_pem = certificates::SERVER_PEM,
+        server_key = certificates::SERVER_KEY,
+        ca = certificates::CA_PEM,
+        kek_public = names::KEK_PUBLIC,
+        kek_private = names::KEK_PRIVATE,
+        verify = names::SESSION_VERIFY,
+        issue = names::SESSION_ISSUE,
+        receipt = names::RECEIPT,
+    );
+    let path = dir.join(CONFIG);
+    std::fs::write(&path, text).map_err(|error| Failure::new(exit::CANT_CREATE, error))?;
+    Ok(path)
+}

@@ -1,0 +1,168 @@
+//! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
+
+mod check;
+#[cfg(feature = "sandbox")]
+mod dev;
+mod keys;
+mod migrate;
+mod openapi;
+mod serve;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{self, Config};
+use crate::memory::{self, Hardening};
+
+/// Exit codes of BSD's sysexits.h.
+mod exit {
+    pub(super) const USAGE: u8 = 64;
+    pub(super) const UNAVAILABLE: u8 = 69;
+    pub(super) const SOFTWARE: u8 = 70;
+    pub(super) const CANT_CREATE: u8 = 73;
+    pub(super) const CONFIG: u8 = 78;
+}
+
+/// Hand in the card, get a ticket: a payment-tokenization service that holds no card.
+#[derive(Debug, Parser)]
+#[command(name = "cloakroom", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Everything embedded for development: SQLite, own certificates, a Stripe-shaped sandbox.
+    #[cfg(feature = "sandbox")]
+    Dev(dev::Arguments),
+    /// The Stripe-shaped sandbox of `dev` alone, in a process of its own.
+    #[cfg(feature = "sandbox")]
+    Sandbox(dev::SandboxArguments),
+    /// Runs the planes that a configuration names.
+    Serve(ConfigArguments),
+    /// Brings the store's schema up to this version.
+    Migrate(ConfigArguments),
+    /// Preflight: configuration, TLS, store, keys, processor; each with its mend.
+    Check(check::Arguments),
+    /// Keys.
+    Keys(keys::Arguments),
+    /// Prints a plane's OpenAPI document.
+    Openapi(openapi::Arguments),
+}
+
+/// The arguments of verbs that need a configuration.
+#[derive(Debug, Args)]
+struct ConfigArguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl ConfigArguments {
+    fn read(&self) -> Result<Config, Failure> {
+        Config::read(&self.config).map_err(Failure::from)
+    }
+}
+
+/// Why a verb failed: an exit code, and a sentence for the terminal.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl std::fmt::Display) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+}
+
+impl From<config::Refused> for Failure {
+    fn from(refused: config::Refused) -> Self {
+        Self::new(exit::CONFIG, refused)
+    }
+}
+
+impl From<crate::service::Refused> for Failure {
+    fn from(refused: crate::service::Refused) -> Self {
+        use crate::service::Refused;
+        let code = match &refused {
+            Refused::Keys(_)
+            | Refused::Tls(_)
+            | Refused::Missing { .. }
+            | Refused::Processor { .. } => exit::CONFIG,
+            Refused::Store(_) | Refused::Listener { .. } | Refused::Vault(_) => exit::UNAVAILABLE,
+            Refused::Ended(_) => exit::SOFTWARE,
+        };
+        Self::new(code, refused)
+    }
+}
+
+/// Runs the verb that the command line names.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Before anything can hold a secret, and before the first thread starts.
+    let hardening = memory::harden();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let asked = !error.use_stderr();
+            // Nothing can be done when the terminal is gone.
+            let _printed = error.print();
+            return if asked {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(exit::USAGE)
+            };
+        }
+    };
+    // The one cryptographic provider. Installing fails only when it is installed already.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match run(arguments.verb, hardening) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let mut terminal = std::io::stderr().lock();
+            // Nothing can be done when the terminal is gone.
+            let _printed = writeln!(terminal, "cloakroom: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
+    match verb {
+        #[cfg(feature = "sandbox")]
+        Verb::Dev(arguments) => block_on(dev::run(arguments, hardening)),
+        #[cfg(feature = "sandbox")]
+        Verb::Sandbox(arguments) => block_on(dev::run_sandbox(arguments)),
+        Verb::Serve(arguments) => {
+            let config = arguments.read()?;
+            block_on(serve::run(&config, hardening))
+        }
+        Verb::Migrate(arguments) => {
+            let config = arguments.read()?;
+            block_on(migrate::run(&config))
+        }
+        Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
+        Verb::Keys(arguments) => keys::run(arguments),
+        Verb::Openapi(arguments) => openapi::run(&arguments),
+    }
+}
+
+/// Runs a verb on actix's system, whose listeners and local tasks need one.
+fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    actix_web::rt::System::new().block_on(verb)
+}
+
+/// Prints a line for people or machines.
+fn print(line: impl std::fmt::Display) -> Result<(), Failure> {
+    let mut terminal = std::io::stdout().lock();
+    writeln!(terminal, "{line}").map_err(|error| Failure::new(exit::CANT_CREATE, error))
+}

@@ -1,0 +1,66 @@
+//! `cloakroom serve --config FILE`: runs the planes that the configuration names.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, exit};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::memory::Hardening;
+use crate::service::Service;
+use crate::telemetry::{self, Metrics, Output};
+
+/// Serves until SIGTERM or SIGINT.
+pub(super) async fn run(config: &Config, hardening: Hardening) -> Result<(), Failure> {
+    let clock = Clock::system();
+    let metrics = Metrics::new(&clock);
+    log(config, Output::Stdout, &clock, &metrics)?;
+    report(&hardening);
+    let service = Service::build(config, clock, metrics, hardening).await?;
+    let addresses = service.addresses();
+    tracing::info!(
+        capture = addresses.capture.map(tracing::field::display),
+        internal = addresses.internal.map(tracing::field::display),
+        ops = addresses.ops.map(tracing::field::display),
+        environment = config.environment.name(),
+        "serving"
+    );
+    service.run(asked_to_stop()?).await.map_err(Failure::from)
+}
+
+/// Starts the log.
+pub(super) fn log(
+    config: &Config,
+    output: Output,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(), Failure> {
+    let settings = telemetry::Settings {
+        level: config.log.level.clone(),
+        log_line_bytes_max: config.log.log_line_bytes_max,
+    };
+    telemetry::start(&settings, output, clock, metrics)
+        .map_err(|refused| Failure::new(exit::CONFIG, refused))
+}
+
+/// Says loudly which protection of memory is not in force.
+pub(super) fn report(hardening: &Hardening) {
+    for missing in hardening.missing() {
+        tracing::warn!(
+            missing,
+            "a protection of the process's memory is not in force"
+        );
+    }
+}
+
+/// Ready when the process is asked to stop.
+pub(super) fn asked_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    let failure = |error| Failure::new(exit::SOFTWARE, error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failure)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failure)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

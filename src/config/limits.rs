@@ -1,0 +1,132 @@
+//! What there is at most of everything, each with its unit in its name.
+
+use serde::Deserialize;
+
+use super::Refused;
+
+/// What there is at most of everything.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Worker threads of each plane.
+    pub workers: usize,
+    /// Open connections of a plane; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// TLS handshakes in progress on a plane's worker.
+    pub handshakes_max: usize,
+    /// Milliseconds for a TLS handshake.
+    pub tls_handshake_timeout_ms: u64,
+    /// Milliseconds for the head of a request.
+    pub request_head_timeout_ms: u64,
+    /// Milliseconds for the body of a request.
+    pub request_body_timeout_ms: u64,
+    /// Bytes of all header names and values of a request.
+    pub request_headers_bytes_max: usize,
+    /// Bytes of a body on the capture plane.
+    pub card_body_bytes_max: usize,
+    /// Bytes of a body on the internal plane.
+    pub json_body_bytes_max: usize,
+    /// Seconds that an idle connection of the internal and ops planes is kept.
+    pub keep_alive_s: u64,
+    /// Seconds that a stop waits for requests in flight.
+    pub shutdown_timeout_s: u64,
+    /// Attempts to turn a card into a token that one capture session allows.
+    pub session_attempts_max: u32,
+    /// Seconds that a capture session may live.
+    pub session_lifetime_s_max: u32,
+    /// Seconds that an idempotency key is remembered; the contract promises a day.
+    pub idempotency_key_lifetime_s: u32,
+    /// Operations that wait for the store's writer.
+    pub store_queue_operations_max: u32,
+    /// Operations that share one commit.
+    pub store_batch_operations_max: u32,
+    /// Connections that read the store.
+    pub store_readers_max: u32,
+    /// Milliseconds beyond the processor's timeouts after which work that a dead process left
+    /// behind is taken up by another.
+    pub work_lease_margin_ms: u64,
+    /// Charges whose outcome is being asked of the processor at one time.
+    pub charges_in_flight_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            connections_max: 4_096,
+            handshakes_max: 256,
+            tls_handshake_timeout_ms: 3_000,
+            request_head_timeout_ms: 5_000,
+            request_body_timeout_ms: 10_000,
+            request_headers_bytes_max: 16_384,
+            card_body_bytes_max: 8_192,
+            json_body_bytes_max: 32_768,
+            keep_alive_s: 75,
+            shutdown_timeout_s: 30,
+            session_attempts_max: 5,
+            session_lifetime_s_max: 86_400,
+            idempotency_key_lifetime_s: 172_800,
+            store_queue_operations_max: 4_096,
+            store_batch_operations_max: 128,
+            store_readers_max: 4,
+            work_lease_margin_ms: 30_000,
+            charges_in_flight_max: 1_024,
+        }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        let at_least = |name: &str, value: u64, least: u64| {
+            if value >= least {
+                Ok(())
+            } else {
+                Err(Refused::Inconsistent(format!(
+                    "limits.{name} is at least {least}"
+                )))
+            }
+        };
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        at_least("workers", count(self.workers), 1)?;
+        at_least("connections_max", count(self.connections_max), 1)?;
+        at_least("handshakes_max", count(self.handshakes_max), 1)?;
+        at_least(
+            "card_body_bytes_max",
+            count(self.card_body_bytes_max),
+            1_024,
+        )?;
+        at_least(
+            "json_body_bytes_max",
+            count(self.json_body_bytes_max),
+            1_024,
+        )?;
+        at_least("session_attempts_max", self.session_attempts_max.into(), 1)?;
+        at_least(
+            "session_lifetime_s_max",
+            self.session_lifetime_s_max.into(),
+            60,
+        )?;
+        // The contract: keys live at least a day.
+        at_least(
+            "idempotency_key_lifetime_s",
+            self.idempotency_key_lifetime_s.into(),
+            86_400,
+        )?;
+        at_least(
+            "store_queue_operations_max",
+            self.store_queue_operations_max.into(),
+            1,
+        )?;
+        at_least(
+            "store_batch_operations_max",
+            self.store_batch_operations_max.into(),
+            1,
+        )?;
+        at_least("store_readers_max", self.store_readers_max.into(), 1)?;
+        at_least(
+            "charges_in_flight_max",
+            count(self.charges_in_flight_max),
+            1,
+        )
+    }
+}

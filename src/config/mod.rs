@@ -1,0 +1,327 @@
+//! Configuration: one TOML file, every key of which is documented here.
+//!
+//! `CLOAKROOM__SECTION__KEY` in the environment overrides a key. Unknown keys are refused, paths
+//! are relative to the file, units are the last part of a name, and a secret is never in the file
+//! itself, only the name of the file that holds it. There is no key that turns off TLS,
+//! authentication or audit.
+
+mod limits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use figment::value::magic::RelativePathBuf;
+use serde::Deserialize;
+use url::Url;
+
+use crate::token::{Account, Environment};
+use crate::vault::grant::ScopeName;
+
+pub use limits::Limits;
+
+/// The whole configuration.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `test` or `live`; keys, ids and rows of one are refused by the other.
+    pub environment: Environment,
+    /// The name of this node in logs and audit events.
+    pub node: String,
+    /// The capture plane, where this process runs it.
+    pub capture: Option<CapturePlane>,
+    /// The internal plane, where this process runs it.
+    pub internal: Option<InternalPlane>,
+    /// The operations plane: probes and metrics.
+    pub ops: Option<OpsPlane>,
+    /// Where rows are kept.
+    pub store: StoreSettings,
+    /// Key files.
+    pub keys: KeyFiles,
+    /// Accounts by name.
+    pub accounts: BTreeMap<Account, AccountSettings>,
+    /// Clients of the internal plane.
+    #[serde(default)]
+    pub clients: Vec<ClientSettings>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Logging.
+    #[serde(default)]
+    pub log: LogSettings,
+}
+
+/// The internet-facing plane.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapturePlane {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The origin under which browsers reach it: `https://cards.example`.
+    #[serde(deserialize_with = "https")]
+    pub public_url: Url,
+    /// Certificate chain, PEM, the server's own first.
+    pub certificate_file: RelativePathBuf,
+    /// Private key of the certificate, PEM, readable by its owner only.
+    pub private_key_file: RelativePathBuf,
+}
+
+/// The plane of merchant backends and billing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InternalPlane {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where the capture plane is reached by browsers: the place to which the issuer's
+    /// authentication page returns the shopper.
+    #[serde(deserialize_with = "https")]
+    pub return_url: Url,
+    /// Certificate chain, PEM, the server's own first.
+    pub certificate_file: RelativePathBuf,
+    /// Private key of the certificate, PEM, readable by its owner only.
+    pub private_key_file: RelativePathBuf,
+    /// The certificate authorities that sign clients' certificates, PEM.
+    pub client_ca_file: RelativePathBuf,
+}
+
+/// The plane of probes and metrics.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpsPlane {
+    /// Address and port to listen on; a loopback address unless the network is the operators' own.
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM, the server's own first.
+    pub certificate_file: RelativePathBuf,
+    /// Private key of the certificate, PEM, readable by its owner only.
+    pub private_key_file: RelativePathBuf,
+}
+
+/// Where rows are kept: `[store.sqlite]`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum StoreSettings {
+    /// The embedded engine: one file, one process that writes.
+    Sqlite {
+        /// The database file; its directory must be writable.
+        path: RelativePathBuf,
+    },
+}
+
+/// Key files. A process is given only those of its planes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFiles {
+    /// The public half of the KEK, which wraps data keys: both planes.
+    pub kek_public_file: RelativePathBuf,
+    /// The private half of the KEK, under a passphrase: the internal plane only.
+    pub kek_private_file: Option<RelativePathBuf>,
+    /// The passphrase of `kek_private_file`: the internal plane only.
+    pub kek_passphrase_file: Option<RelativePathBuf>,
+    /// HMAC key under which session secrets are kept and checked: both planes.
+    pub session_verify_key_file: RelativePathBuf,
+    /// HMAC key from which session secrets are made: the internal plane only.
+    pub session_issue_key_file: Option<RelativePathBuf>,
+    /// Ed25519 key that signs deletion receipts: the internal plane only.
+    pub receipt_key_file: Option<RelativePathBuf>,
+    /// Seconds after which the capture plane replaces its data key.
+    #[serde(default = "defaults::data_key_age_s_max")]
+    pub data_key_age_s_max: u32,
+    /// Seals after which the capture plane replaces its data key.
+    #[serde(default = "defaults::data_key_seals_max")]
+    pub data_key_seals_max: u32,
+}
+
+/// One account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountSettings {
+    /// Its processor.
+    pub processor: ProcessorSettings,
+}
+
+/// How to reach an account's processor: `[accounts.NAME.processor.stripe]`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum ProcessorSettings {
+    /// Stripe, or what speaks its wire form.
+    Stripe(StripeSettings),
+}
+
+/// Stripe's settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StripeSettings {
+    /// `https://api.stripe.com`; nothing but https is taken.
+    #[serde(default = "defaults::stripe_base_url", deserialize_with = "https")]
+    pub base_url: Url,
+    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s: the capture plane.
+    pub capture_key_file: Option<RelativePathBuf>,
+    /// The key that may charge: the internal plane only.
+    pub internal_key_file: Option<RelativePathBuf>,
+    /// Certificate authorities to trust instead of the machine's, PEM.
+    pub ca_file: Option<RelativePathBuf>,
+    /// The connected account to act for (`Stripe-Account`).
+    pub account: Option<String>,
+    /// Milliseconds for one request with its answer.
+    #[serde(default = "defaults::processor_request_timeout_ms")]
+    pub request_timeout_ms: u32,
+    /// Milliseconds for making a connection.
+    #[serde(default = "defaults::processor_connect_timeout_ms")]
+    pub connect_timeout_ms: u32,
+    /// Idle connections kept.
+    #[serde(default = "defaults::processor_pool_idle_connections_max")]
+    pub pool_idle_connections_max: usize,
+}
+
+/// One client of the internal plane.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    /// A subject alternative name of its certificate: a URI or a DNS name.
+    pub san: String,
+    /// The account it belongs to.
+    pub account: Account,
+    /// What it may do.
+    pub scopes: BTreeSet<ScopeName>,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info` or `debug`, or `target=level` pairs with commas between.
+    pub level: String,
+    /// Bytes of a log line; longer ones are cut.
+    pub log_line_bytes_max: u32,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            log_line_bytes_max: 16_384,
+        }
+    }
+}
+
+/// A URL; there is nothing in this service that speaks anything but https.
+fn https<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(from)?;
+    Url::parse(&text)
+        .ok()
+        .filter(|url| url.scheme() == "https" && url.host_str().is_some())
+        .ok_or_else(|| serde::de::Error::custom("expected an https URL"))
+}
+
+mod defaults {
+    use url::Url;
+
+    pub(super) const fn data_key_age_s_max() -> u32 {
+        3_600
+    }
+
+    pub(super) const fn data_key_seals_max() -> u32 {
+        100_000
+    }
+
+    #[expect(clippy::expect_used, reason = "a constant, and tested")]
+    pub(super) fn stripe_base_url() -> Url {
+        Url::parse("https://api.stripe.com").expect("a URL")
+    }
+
+    pub(super) const fn processor_request_timeout_ms() -> u32 {
+        30_000
+    }
+
+    pub(super) const fn processor_connect_timeout_ms() -> u32 {
+        5_000
+    }
+
+    pub(super) const fn processor_pool_idle_connections_max() -> usize {
+        64
+    }
+}
+
+/// Why a configuration is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Not TOML, a key that is not known, a value that is not of its kind.
+    #[error("the configuration cannot be read: {0}")]
+    Unreadable(#[from] Box<figment::Error>),
+    /// The file is not there.
+    #[error("there is no configuration file {0}")]
+    Missing(PathBuf),
+    /// The parts do not fit each other.
+    #[error("the configuration does not hold together: {0}")]
+    Inconsistent(String),
+}
+
+impl Config {
+    /// Reads a file, with the environment's overrides, and checks that its parts fit.
+    ///
+    /// # Errors
+    /// [`Refused`] says which key, and what is expected there.
+    pub fn read(path: &Path) -> Result<Self, Refused> {
+        if !path.is_file() {
+            return Err(Refused::Missing(path.to_owned()));
+        }
+        let config: Self = Figment::new()
+            .merge(Toml::file_exact(path))
+            .merge(Env::prefixed("CLOAKROOM__").split("__"))
+            .extract()
+            .map_err(Box::new)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What the types alone do not say.
+    fn check(&self) -> Result<(), Refused> {
+        let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
+        if self.capture.is_none() && self.internal.is_none() {
+            return refuse("neither [capture] nor [internal] is there, so there is nothing to run");
+        }
+        if self.accounts.is_empty() {
+            return refuse("there is no account; add [accounts.default.processor.stripe]");
+        }
+        let mut sans = BTreeSet::new();
+        for client in &self.clients {
+            if !self.accounts.contains_key(&client.account) {
+                return refuse(&format!(
+                    "client {} is of an account that is not there",
+                    client.san
+                ));
+            }
+            if !sans.insert(&client.san) {
+                return refuse(&format!("two clients are named {}", client.san));
+            }
+        }
+        // Forward secrecy of the capture plane: alone, it must not be able to open anything.
+        if self.internal.is_none() && self.keys.holds_opening_keys() {
+            return refuse(
+                "a process without [internal] must not be given the internal plane's keys",
+            );
+        }
+        if self.internal.is_none() && self.accounts.values().any(AccountSettings::can_charge) {
+            return refuse("a process without [internal] must not be given a key that can charge");
+        }
+        self.limits.check()
+    }
+}
+
+impl KeyFiles {
+    const fn holds_opening_keys(&self) -> bool {
+        self.kek_private_file.is_some()
+            || self.kek_passphrase_file.is_some()
+            || self.session_issue_key_file.is_some()
+            || self.receipt_key_file.is_some()
+    }
+}
+
+impl AccountSettings {
+    const fn can_charge(&self) -> bool {
+        let ProcessorSettings::Stripe(stripe) = &self.processor;
+        stripe.internal_key_file.is_some()
+    }
+}

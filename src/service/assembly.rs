@@ -1,0 +1,217 @@
+//! What a service is put together from: store, keys, processors, and the two halves of the vault.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use figment::value::magic::RelativePathBuf;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use super::Refused;
+use crate::clock::Clock;
+use crate::config::{self, Config, KeyFiles, ProcessorSettings, StoreSettings};
+use crate::http::PlaneName;
+use crate::processor::{self, Processor};
+use crate::seal::mac::MacKey;
+use crate::seal::signing::SigningKey;
+use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey};
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+use crate::vault::{self, Capture, Common, Internal, Processors};
+
+/// Times that one piece of work may ask the processor, each within the timeout.
+const PROCESSOR_CALLS_PER_WORK_MAX: u64 = 4;
+/// Bytes of an answer of the processor.
+const PROCESSOR_ANSWER_BYTES_MAX: u32 = 1_048_576;
+/// Milliseconds that SQLite waits for another process's lock.
+const STORE_BUSY_TIMEOUT_MS: u32 = 5_000;
+
+/// The store's settings of a configuration.
+#[must_use]
+pub fn store_settings(config: &Config, metrics: &Metrics) -> store::Settings {
+    let StoreSettings::Sqlite { path } = &config.store;
+    let metrics = metrics.clone();
+    store::Settings {
+        path: path.relative(),
+        batch_ops_max: config.limits.store_batch_operations_max,
+        queue_ops_max: config.limits.store_queue_operations_max,
+        readers_max: config.limits.store_readers_max,
+        busy_timeout_ms: STORE_BUSY_TIMEOUT_MS,
+        observer: Some(Arc::new(move |commit| {
+            metrics.store_committed(commit.operations, commit.duration);
+            metrics.store_queue(commit.queued);
+        })),
+    }
+}
+
+pub(super) async fn common(
+    config: &Config,
+    clock: Clock,
+    metrics: Metrics,
+) -> Result<Common, Refused> {
+    let store = Store::open(
+        &store_settings(config, &metrics),
+        config.environment,
+        &clock,
+    )
+    .await
+    .map_err(|refused| Refused::Store(refused.to_string()))?;
+    let limits = &config.limits;
+    Ok(Common {
+        environment: config.environment,
+        node: Arc::from(config.node.as_str()),
+        clock,
+        store,
+        metrics,
+        runtime: Handle::current(),
+        limits: vault::Limits {
+            session_attempts_max: limits.session_attempts_max,
+            session_lifetime_s_max: limits.session_lifetime_s_max,
+            idempotency_key_lifetime_s: limits.idempotency_key_lifetime_s,
+            work_lease_ms: work_lease_ms(config),
+            charges_in_flight_max: limits.charges_in_flight_max,
+        },
+    })
+}
+
+/// Longer than the slowest processor can take with all its calls.
+fn work_lease_ms(config: &Config) -> u64 {
+    let slowest = config
+        .accounts
+        .values()
+        .map(|account| {
+            let ProcessorSettings::Stripe(stripe) = &account.processor;
+            u64::from(stripe.request_timeout_ms)
+        })
+        .max()
+        .unwrap_or(0);
+    slowest
+        .saturating_mul(PROCESSOR_CALLS_PER_WORK_MAX)
+        .saturating_add(config.limits.work_lease_margin_ms)
+}
+
+pub(super) fn capture(
+    config: &Config,
+    plane: &config::CapturePlane,
+    common: &Common,
+) -> Result<Capture, Refused> {
+    let keys = &config.keys;
+    let kek = seal::file::PublicKek::read(&keys.kek_public_file.relative(), config.environment)
+        .map_err(|refused| Refused::Keys(refused.to_string()))?;
+    let limits = seal::DataKeyLimits::new(keys.data_key_age_s_max, keys.data_key_seals_max)
+        .map_err(|refused| Refused::Keys(refused.to_string()))?;
+    Ok(Capture {
+        sealer: Sealer::new(WrapKey::File(kek), limits, common.clock.clone()),
+        processors: processors(config, PlaneName::Capture)?,
+        session_verify_key: mac_key(&keys.session_verify_key_file.relative())?,
+        return_url: return_url(&plane.public_url),
+        tasks: TaskTracker::new(),
+        common: common.clone(),
+    })
+}
+
+pub(super) fn internal(
+    config: &Config,
+    plane: &config::InternalPlane,
+    common: &Common,
+) -> Result<Internal, Refused> {
+    let keys = &config.keys;
+    let receipt_key = required(keys.receipt_key_file.as_ref(), "keys.receipt_key_file")?;
+    let issue_key = required(
+        keys.session_issue_key_file.as_ref(),
+        "keys.session_issue_key_file",
+    )?;
+    Ok(Internal {
+        opener: Opener::new(
+            UnwrapKey::File(private_kek(keys, config)?),
+            common.clock.clone(),
+        ),
+        processors: processors(config, PlaneName::Internal)?,
+        session_verify_key: mac_key(&keys.session_verify_key_file.relative())?,
+        session_issue_key: mac_key(&issue_key)?,
+        receipt_key: SigningKey::read(&receipt_key)
+            .map_err(|refused| Refused::Keys(refused.to_string()))?,
+        return_url: return_url(&plane.return_url),
+        tasks: TaskTracker::new(),
+        charges_in_flight: Arc::new(tokio::sync::Semaphore::new(
+            common.limits.charges_in_flight_max,
+        )),
+        common: common.clone(),
+    })
+}
+
+fn private_kek(keys: &KeyFiles, config: &Config) -> Result<seal::file::PrivateKek, Refused> {
+    let refuse = |refused: seal::file::KeyFileRefused| Refused::Keys(refused.to_string());
+    let path = required(keys.kek_private_file.as_ref(), "keys.kek_private_file")?;
+    let passphrase = required(
+        keys.kek_passphrase_file.as_ref(),
+        "keys.kek_passphrase_file",
+    )?;
+    let passphrase = seal::file::read_passphrase(&passphrase).map_err(refuse)?;
+    seal::file::PrivateKek::read(&path, &passphrase, config.environment).map_err(refuse)
+}
+
+/// A processor's key, from a file that only its owner can read.
+fn secret_key(path: &Path) -> Result<processor::SecretKey, String> {
+    let text = seal::file::read_private(path).map_err(|refused| refused.to_string())?;
+    let text = std::str::from_utf8(&text).map_err(|_| "its key is not text".to_owned())?;
+    processor::SecretKey::parse(text.trim()).map_err(|refused| refused.to_string())
+}
+
+fn mac_key(path: &Path) -> Result<MacKey, Refused> {
+    MacKey::read(path).map_err(|refused| Refused::Keys(refused.to_string()))
+}
+
+fn required(path: Option<&RelativePathBuf>, what: &'static str) -> Result<PathBuf, Refused> {
+    path.map(RelativePathBuf::relative).ok_or(Refused::Missing {
+        plane: "internal",
+        what,
+    })
+}
+
+/// The page to which the issuer returns the shopper.
+fn return_url(public_url: &url::Url) -> String {
+    public_url
+        .join("/return")
+        .map_or_else(|_| public_url.to_string(), String::from)
+}
+
+/// Every account's processor with the key that `plane` may hold.
+///
+/// # Errors
+/// [`Refused::Missing`] or [`Refused::Processor`].
+pub fn processors(config: &Config, plane: PlaneName) -> Result<Processors, Refused> {
+    let mut processors = BTreeMap::new();
+    for (account, settings) in &config.accounts {
+        let ProcessorSettings::Stripe(stripe) = &settings.processor;
+        let (key, what) = match plane {
+            PlaneName::Internal => (stripe.internal_key_file.as_ref(), "internal_key_file"),
+            PlaneName::Capture | PlaneName::Ops => {
+                (stripe.capture_key_file.as_ref(), "capture_key_file")
+            }
+        };
+        let key = key.ok_or(Refused::Missing {
+            plane: plane.name(),
+            what,
+        })?;
+        let refuse = |reason: String| Refused::Processor {
+            account: account.to_string(),
+            reason,
+        };
+        let secret_key = secret_key(&key.relative()).map_err(&refuse)?;
+        let processor = Processor::stripe(&processor::Settings {
+            base_url: stripe.base_url.clone(),
+            secret_key,
+            ca_file: stripe.ca_file.as_ref().map(RelativePathBuf::relative),
+            request_timeout_ms: stripe.request_timeout_ms,
+            connect_timeout_ms: stripe.connect_timeout_ms,
+            pool_idle_connections_max: stripe.pool_idle_connections_max,
+            answer_bytes_max: PROCESSOR_ANSWER_BYTES_MAX,
+            account: stripe.account.clone(),
+        })
+        .map_err(|refused| refuse(refused.to_string()))?;
+        processors.insert(account.clone(), processor);
+    }
+    Ok(processors)
+}

@@ -1,0 +1,322 @@
+//! The service, put together from a configuration.
+//!
+//! Building and running are apart, so that a test builds the real service on port 0, and a
+//! configuration that does not hold is refused before anything listens.
+
+mod assembly;
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+
+use crate::audit::{Action, Outcome};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{self, Plane, PlaneName, health::Health, tls};
+use crate::memory::Hardening;
+use crate::telemetry::Metrics;
+use crate::vault::grant::{Client, Clients};
+use crate::vault::{self, Capture, Common, Internal, Refusal};
+
+pub use assembly::{processors, store_settings};
+
+/// Seconds between two looks at keys whose time is over.
+const UPKEEP_INTERVAL_S: u64 = 5;
+/// Such looks between two sweeps of rows that have expired: ten minutes.
+const SWEEP_INTERVAL_TICKS: u64 = 120;
+
+/// Why a service is not built, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// A key file.
+    #[error("keys: {0}")]
+    Keys(String),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] tls::Refused),
+    /// The store.
+    #[error("store: {0}")]
+    Store(String),
+    /// The processor's settings.
+    #[error("processor of account {account}: {reason}")]
+    Processor {
+        /// The account.
+        account: String,
+        /// Why.
+        reason: String,
+    },
+    /// A listener.
+    #[error("listening on {address}: {source}")]
+    Listener {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something that this plane needs is not in the configuration.
+    #[error("the {plane} plane needs {what}")]
+    Missing {
+        /// The plane.
+        plane: &'static str,
+        /// The key of the configuration.
+        what: &'static str,
+    },
+    /// The vault does not start.
+    #[error("the vault does not start: {0}")]
+    Vault(#[from] Refusal),
+    /// The servers ended by themselves.
+    #[error("a listener ended: {0}")]
+    Ended(#[from] io::Error),
+}
+
+/// Where each plane listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addresses {
+    /// The capture plane.
+    pub capture: Option<SocketAddr>,
+    /// The internal plane.
+    pub internal: Option<SocketAddr>,
+    /// The ops plane.
+    pub ops: Option<SocketAddr>,
+}
+
+/// A service that is ready to run: every listener is bound.
+pub struct Service {
+    addresses: Addresses,
+    servers: Vec<Server>,
+    common: Common,
+    capture: Option<Arc<Capture>>,
+    internal: Option<Arc<Internal>>,
+    shutdown_timeout: Duration,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Builds the planes that the configuration names.
+    ///
+    /// # Errors
+    /// [`Refused`] says what is missing or wrong, before anything is served.
+    pub async fn build(
+        config: &Config,
+        clock: Clock,
+        metrics: Metrics,
+        hardening: Hardening,
+    ) -> Result<Self, Refused> {
+        let common = assembly::common(config, clock, metrics).await?;
+        let capture = match &config.capture {
+            Some(plane) => Some(Arc::new(assembly::capture(config, plane, &common)?)),
+            None => None,
+        };
+        let internal = match &config.internal {
+            Some(plane) => Some(Arc::new(assembly::internal(config, plane, &common)?)),
+            None => None,
+        };
+        // A wrong key is found now, and not at the first charge.
+        if let Some(capture) = &capture {
+            capture.ensure_canary().await?;
+        }
+        if let Some(internal) = &internal {
+            internal.open_canary().await?;
+        }
+
+        let mut this = Self {
+            addresses: Addresses::default(),
+            servers: Vec::new(),
+            capture,
+            internal,
+            shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
+            common,
+        };
+        this.listen(config, hardening)?;
+        Ok(this)
+    }
+
+    /// Where each plane listens.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    fn listen(&mut self, config: &Config, hardening: Hardening) -> Result<(), Refused> {
+        let mut certificates = Vec::new();
+        if let (Some(plane), Some(vault)) = (&config.capture, &self.capture) {
+            let certificate = plane.certificate_file.relative();
+            let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
+            certificates.push(("capture", tls::not_after(&certificate)?));
+            let listener = bind(plane.listen)?;
+            self.addresses.capture = listener.local_addr().ok();
+            let settings = self.plane(config, PlaneName::Capture);
+            self.servers
+                .push(http::capture(listener, tls, settings, Arc::clone(vault))?);
+        }
+        if let (Some(plane), Some(vault)) = (&config.internal, &self.internal) {
+            let certificate = plane.certificate_file.relative();
+            let key = plane.private_key_file.relative();
+            let tls = tls::mutual(&certificate, &key, &plane.client_ca_file.relative())?;
+            certificates.push(("internal", tls::not_after(&certificate)?));
+            let listener = bind(plane.listen)?;
+            self.addresses.internal = listener.local_addr().ok();
+            let settings = self.plane(config, PlaneName::Internal);
+            self.servers
+                .push(http::internal(listener, tls, settings, Arc::clone(vault))?);
+        }
+        if let Some(plane) = &config.ops {
+            let certificate = plane.certificate_file.relative();
+            let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
+            certificates.push(("ops", tls::not_after(&certificate)?));
+            let listener = bind(plane.listen)?;
+            self.addresses.ops = listener.local_addr().ok();
+            let health = Arc::new(Health {
+                common: self.common.clone(),
+                capture: self.capture.clone(),
+                internal: self.internal.clone(),
+                certificates,
+                hardening,
+                metrics: self.common.metrics.clone(),
+            });
+            let settings = self.plane(config, PlaneName::Ops);
+            self.servers
+                .push(http::ops(listener, tls, settings, health)?);
+        }
+        Ok(())
+    }
+
+    fn plane(&self, config: &Config, name: PlaneName) -> Plane {
+        let clients = match name {
+            PlaneName::Internal => Clients::new(config.clients.iter().map(|client| Client {
+                san: client.san.clone(),
+                account: client.account.clone(),
+                scopes: client.scopes.clone(),
+            })),
+            PlaneName::Capture | PlaneName::Ops => Clients::default(),
+        };
+        Plane {
+            name,
+            environment: self.common.environment,
+            clock: self.common.clock.clone(),
+            clients,
+            metrics: self.common.metrics.clone(),
+            limits: config.limits.clone(),
+            common: (name != PlaneName::Ops).then(|| self.common.clone()),
+        }
+    }
+
+    /// Serves until `stop` is ready, then lets requests in flight finish.
+    ///
+    /// # Errors
+    /// When a listener ends by itself, or the start or stop cannot be written to the audit log.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Refused> {
+        self.witness(Action::ProcessStarted).await?;
+        let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
+        let upkeep = tokio::task::spawn_local(upkeep(
+            self.common.clone(),
+            self.capture.clone(),
+            self.internal.clone(),
+        ));
+        let reconciler = self
+            .internal
+            .clone()
+            .map(|internal| tokio::task::spawn_local(internal.reconcile_forever()));
+        let trackers = [
+            self.capture.as_ref().map(|capture| capture.tasks.clone()),
+            self.internal
+                .as_ref()
+                .map(|internal| internal.tasks.clone()),
+        ];
+        let mut serving =
+            tokio::task::spawn_local(futures_util::future::try_join_all(self.servers));
+
+        let ended = tokio::select! {
+            ended = &mut serving => Some(ended),
+            () = stop => None,
+        };
+        tracing::info!("stopping: requests in flight are finished first");
+        futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
+        // Charges whose caller hung up are nobody's request any more, and are finished too.
+        for tracker in trackers.into_iter().flatten() {
+            tracker.close();
+            if tokio::time::timeout(self.shutdown_timeout, tracker.wait())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    "work was still running; the reconciler of the next start takes it up"
+                );
+            }
+        }
+        upkeep.abort();
+        if let Some(reconciler) = reconciler {
+            reconciler.abort();
+        }
+        let witnessed = record(&self.common, Action::ProcessStopped).await;
+        let closed = self.common.store.close().await;
+        witnessed?;
+        closed.map_err(|failure| Refused::Store(failure.to_string()))?;
+        match ended {
+            Some(Ok(Ok(_)) | Err(_)) => Err(io::Error::other("it was not asked to").into()),
+            Some(Ok(Err(error))) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a service that never ran, as a preflight does.
+    ///
+    /// # Errors
+    /// [`Refused::Store`].
+    pub async fn discard(self) -> Result<(), Refused> {
+        let closed = self.common.store.close().await;
+        closed.map_err(|failure| Refused::Store(failure.to_string()))
+    }
+
+    async fn witness(&self, action: Action) -> Result<(), Refused> {
+        record(&self.common, action).await
+    }
+}
+
+/// Starts and stops are events (PCI DSS 10.2.1.6).
+async fn record(common: &Common, action: Action) -> Result<(), Refused> {
+    let event = common.event(&vault::process(), action, Outcome::Success, None);
+    common
+        .store
+        .record(event)
+        .await
+        .map_err(|failure| Refused::Store(failure.to_string()))
+}
+
+/// Wipes keys whose time is over and sweeps rows that have expired, until the process stops.
+async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<Arc<Internal>>) {
+    let mut ticks: u64 = 0;
+    loop {
+        // In quiet hours nobody seals or opens, and an old key would stay in memory.
+        if let Some(capture) = &capture {
+            capture.sealer.retire_expired();
+        }
+        if let Some(internal) = &internal {
+            internal.opener.forget_expired();
+        }
+        if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
+            match common.store.sweep(common.now()).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "expired rows swept"),
+                Err(failure) => tracing::warn!(%failure, "nothing could be swept"),
+            }
+        }
+        ticks = ticks.wrapping_add(1);
+        tokio::time::sleep(Duration::from_secs(UPKEEP_INTERVAL_S)).await;
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Refused> {
+    TcpListener::bind(address).map_err(|source| Refused::Listener { address, source })
+}
