@@ -1,0 +1,23 @@
+//! The real service over the wire: `cloakroom dev` as a process, its own certificates, the sandbox
+//! as its processor.
+
+#![cfg(test)]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::string_slice,
+    clippy::too_many_lines,
+    reason = "a test that goes wrong fails, and a table of cases is as long as it is"
+)]
+
+mod cards;
+mod cli;
+mod crash;
+mod doors;
+mod hostile;
+mod idempotency;
+mod journey;
+mod memory;
+mod operations;
+mod problems;
+mod sealed;
+mod support;

@@ -1,0 +1,74 @@
+//! What must not be left behind: looked for in every file and every answer of a test's app.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use cloakroom::card::scan;
+
+/// Files that hold what they are for, and are nobody's leak: key files and certificates.
+const KEY_FILES: [&str; 5] = ["key", "pem", "json", "toml", "passphrase"];
+
+/// Panics when a card, a processor reference or a secret key is where it must not be.
+pub(crate) fn assert_none(dir: &Path, said: &[u8], sent: &BTreeSet<String>) {
+    let keys = secrets(dir);
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_file() && !KEY_FILES.iter().any(|ending| name.ends_with(ending)) {
+            look(&name, &fs::read(&path).unwrap(), sent, &keys);
+        }
+    }
+    look("the answers", said, sent, &keys);
+}
+
+/// The texts of all key files.
+fn secrets(dir: &Path) -> Vec<Vec<u8>> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.ends_with("key") && !name.starts_with("client-") && name != "server.key"
+                || name.ends_with("passphrase")
+        })
+        .map(|path| fs::read(path).unwrap().trim_ascii().to_vec())
+        .collect()
+}
+
+fn look(place: &str, bytes: &[u8], sent: &BTreeSet<String>, keys: &[Vec<u8>]) {
+    let found = scan::all(bytes).count();
+    assert_eq!(found, 0, "{place} holds {found} card numbers");
+    for number in sent {
+        assert!(
+            !holds(bytes, number.as_bytes()),
+            "{place} holds a card number that was sent"
+        );
+    }
+    // A PaymentMethod's id is what is sealed; in clear it is a leak. The sandbox's all start so,
+    // and nothing random that is as short as a session's secret does.
+    let method = holds(bytes, b"pm_1Sbx");
+    assert!(!method, "{place} holds a PaymentMethod's id");
+    for key in keys {
+        assert!(!holds(bytes, key), "{place} holds a key");
+    }
+}
+
+pub(crate) fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    !needle.is_empty() && bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn the_leak_scan_finds_what_it_looks_for() {
+    let none = BTreeSet::new();
+    for leak in [
+        "log: 4242 4242 4242 4242",
+        "pm_1SbxAbcdefghijkl",
+        "a-key-of-ours",
+    ] {
+        let caught = std::panic::catch_unwind(|| {
+            look("here", leak.as_bytes(), &none, &[b"a-key-of-ours".to_vec()]);
+        });
+        assert!(caught.is_err(), "{leak}");
+    }
+}
