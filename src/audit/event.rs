@@ -59,6 +59,8 @@ pub enum Actor {
     Session(String),
     /// A person at the command line, by the name the operating system knows.
     Operator(String),
+    /// The processor, by the account whose secret signed what it tells.
+    Processor(String),
     /// The service itself: its start and stop, and what it finishes after a crash.
     Process,
     /// Somebody who did not say, or did not prove, who it is.
@@ -73,6 +75,7 @@ impl Actor {
             Self::Client(_) => "client",
             Self::Session(_) => "session",
             Self::Operator(_) => "operator",
+            Self::Processor(_) => "processor",
             Self::Process => "process",
             Self::Unidentified => "unidentified",
         }
@@ -82,7 +85,10 @@ impl Actor {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Client(name) | Self::Session(name) | Self::Operator(name) => Some(name),
+            Self::Client(name)
+            | Self::Session(name)
+            | Self::Operator(name)
+            | Self::Processor(name) => Some(name),
             Self::Process | Self::Unidentified => None,
         }
     }
@@ -94,6 +100,7 @@ impl Actor {
             ("client", Some(name)) => Some(Self::Client(name)),
             ("session", Some(name)) => Some(Self::Session(name)),
             ("operator", Some(name)) => Some(Self::Operator(name)),
+            ("processor", Some(name)) => Some(Self::Processor(name)),
             ("process", None) => Some(Self::Process),
             ("unidentified", None) => Some(Self::Unidentified),
             _ => None,
@@ -151,7 +158,7 @@ names! {
         SessionCreated = "session.created",
         /// A card was posted to a session (10.2.1.1).
         CardAttempted = "card.attempted",
-        /// A card became a token (10.2.1.7: a system-level object was made).
+        /// A card became a token, or its token was found (10.2.1.7: a system-level object was made).
         TokenCreated = "token.created",
         /// A card did not become a token (10.2.1.4 where the access was invalid).
         TokenRefused = "token.refused",
@@ -174,6 +181,33 @@ names! {
         ChargeSettled = "charge.settled",
         /// What is known of one charge was read (10.2.1.1).
         ChargeRead = "charge.read",
+        /// What is known of an account's charges was read (10.2.1.1).
+        ChargeListed = "charge.listed",
+        /// A client asked for authorized money (10.2.1.1).
+        ChargeCaptureRequested = "charge.capture_requested",
+        /// A client gave an authorized charge up (10.2.1.1).
+        ChargeCancelRequested = "charge.cancel_requested",
+        /// What was asked of an authorized charge was not done.
+        ChargeStepRefused = "charge.step_refused",
+        /// A client gives money back (10.2.1.1).
+        RefundRequested = "refund.requested",
+        /// The processor said what became of it.
+        RefundSettled = "refund.settled",
+        /// What is known of a charge's refunds was read (10.2.1.1).
+        RefundRead = "refund.read",
+        /// A card that a token stands for already was vaulted again, and is forgotten.
+        CardMatched = "card.matched",
+        /// A card that became no token is about to be forgotten at the processor: its reference is
+        /// opened (10.2.1.1).
+        CardDetachStarted = "card.detach_started",
+        /// It was forgotten there.
+        CardDetached = "card.detached",
+        /// The processor renewed what the world may know of a token's card.
+        TokenUpdated = "token.updated",
+        /// The processor told something, under its signature.
+        NoticeTaken = "notice.taken",
+        /// The feed of what happened was read (10.2.1.1).
+        EventsRead = "events.read",
         /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).
         GrantRefused = "grant.refused",
         /// A process began to serve (10.2.1.6: logging was started).
@@ -209,6 +243,7 @@ mod tests {
             Actor::Client("spiffe://shop.example/checkout".into()),
             Actor::Session("test_cs_01h455vb4pex5vsknk084sn02q".into()),
             Actor::Operator("anna".into()),
+            Actor::Processor("default".into()),
             Actor::Process,
             Actor::Unidentified,
         ] {

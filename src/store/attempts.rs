@@ -1,17 +1,18 @@
 //! Attempts: a session's budget of posted cards, and the one that becomes its token.
 
-use sqlx::SqliteConnection;
-
+use super::connection::Connection;
 use super::events::{record, record_refused};
-use super::keys::put_data_key;
+use super::orphans::{self, NewOrphan};
+use super::outbox::News;
 use super::parse::one_row;
+use super::same_card::{self, NewToken, Owner, TokenKept};
 use super::sessions::{self, SessionRow};
-use super::tokens::{self, TokenRow};
+use super::sql::query;
+use super::tokens::TokenRow;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::seal::SealedValue;
-use crate::token::{CardSummary, SessionId, TokenId, TokenStatus};
+use crate::token::{SessionId, TokenId};
 
 /// A card was posted: who wants to try it, and for how long nobody else may.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,25 +52,6 @@ pub enum Attempt {
     Unknown,
 }
 
-/// A token to be made. Account, customer, usage and metadata are its session's.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// Its id.
-    pub id: TokenId,
-    /// The session it comes from.
-    pub session: SessionId,
-    /// The `Idempotency-Key` of the attempt.
-    pub key: Option<String>,
-    /// Active, or waiting for the issuer's authentication.
-    pub status: TokenStatus,
-    /// The processor's reference, sealed for this row's column `sealed`.
-    pub value: SealedValue,
-    /// What the world may know of the card.
-    pub card: CardSummary,
-    /// Now.
-    pub created_at: Timestamp,
-}
-
 impl Store {
     /// Takes one attempt out of the session's budget, and the right to be the only one for a
     /// while. The repetition of the attempt that made the token is no refusal and no new act: it
@@ -86,7 +68,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 if let Some(number) = take(tx, &claim).await? {
-                    record(tx, &event).await?;
+                    record(tx, event);
                     return Ok(Attempt::Claimed { number });
                 }
                 let session = sessions::find(tx, environment, &claim.session.to_string()).await?;
@@ -95,7 +77,7 @@ impl Store {
                 if repeated {
                     touch(tx, &claim).await?;
                 } else {
-                    record_refused(tx, event).await?;
+                    record_refused(tx, event);
                 }
                 Ok(attempt)
             })
@@ -118,7 +100,7 @@ impl Store {
     ) -> Result<(), Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query(
+                query(
                     "UPDATE sessions
                         SET busy_until_ms = NULL, attempts_left = attempts_left + $3
                       WHERE id = $1 AND attempts_made = $2
@@ -129,40 +111,58 @@ impl Store {
                 .bind(i64::from(!counted))
                 .execute(&mut *tx)
                 .await?;
-                record(tx, &event).await
+                record(tx, event);
+                Ok(())
             })
         })
         .await
     }
 
-    /// Makes the token, and the session used. Nothing where the session has a token already: then
-    /// the caller holds a reference that nobody will ever use, and detaches it.
+    /// Makes the session's token, or finds the one that this card of this customer is already, and
+    /// the session is used up. Where the session has its token already the card is to be forgotten.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn attempt_succeeded(
         &self,
+        (session, key): (SessionId, Option<String>),
         token: NewToken,
         event: Event,
-    ) -> Result<Option<TokenRow>, Failure> {
+        tell: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<TokenKept, Failure> {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                let session = sessions::find(tx, environment, &token.session.to_string()).await?;
-                let session = session.ok_or_else(|| Failure::Inconsistent {
+                let found = sessions::find(tx, environment, &session.to_string()).await?;
+                let found = found.ok_or_else(|| Failure::Inconsistent {
                     table: "sessions",
                     column: "id",
-                    row: token.session.to_string(),
+                    row: session.to_string(),
                 })?;
-                if session.token.is_some() {
-                    record_refused(tx, event).await?;
-                    return Ok(None);
+                if found.token.is_some() {
+                    let late = NewOrphan {
+                        id: token.id,
+                        account: &found.account,
+                        value: &token.value,
+                        renew: None,
+                        now: token.created_at,
+                    };
+                    orphans::insert(tx, environment, late).await?;
+                    record_refused(tx, event);
+                    return Ok(TokenKept::Late);
                 }
-                put_data_key(tx, environment, &token.value.data_key).await?;
-                tokens::insert(tx, &token, &session).await?;
-                use_up(tx, &token).await?;
-                record(tx, &event).await?;
-                tokens::find(tx, environment, &session.account, token.id).await
+                let owner = Owner {
+                    account: found.account,
+                    customer_ref: found.customer_ref,
+                    usage: found.usage,
+                    metadata: found.metadata,
+                    session: Some(session),
+                };
+                let kept = same_card::keep(tx, environment, (&token, &owner), event, &tell).await?;
+                if let TokenKept::New(row) | TokenKept::Same(row) = &kept {
+                    use_up(tx, session, row.id, key.as_deref()).await?;
+                }
+                Ok(kept)
             })
         })
         .await
@@ -170,8 +170,8 @@ impl Store {
 }
 
 /// The budget and the lease, decided and taken in one statement.
-async fn take(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<Option<u32>, Failure> {
-    Ok(sqlx::query_scalar(
+async fn take(tx: &mut Connection, claim: &AttemptClaim) -> Result<Option<u32>, Failure> {
+    let number: Option<i64> = query(
         "UPDATE sessions
             SET attempts_left = attempts_left - 1,
                 attempts_made = attempts_made + 1,
@@ -187,8 +187,16 @@ async fn take(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<Option<
     .bind(claim.session.to_string())
     .bind(claim.lease_until.unix_ms())
     .bind(claim.now.unix_ms())
-    .fetch_optional(tx)
-    .await?)
+    .scalar_if_any(tx)
+    .await?;
+    number
+        .map(u32::try_from)
+        .transpose()
+        .map_err(|_| Failure::Inconsistent {
+            table: "sessions",
+            column: "attempts_made",
+            row: claim.session.to_string(),
+        })
 }
 
 /// Why a session did not let the attempt in. Busy comes before exhausted: the attempt under way
@@ -213,8 +221,8 @@ fn why_not(session: Option<SessionRow>, now: Timestamp) -> Attempt {
 }
 
 /// The real write of a replay.
-async fn touch(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<(), Failure> {
-    let written = sqlx::query(
+async fn touch(tx: &mut Connection, claim: &AttemptClaim) -> Result<(), Failure> {
+    let written = query(
         "UPDATE sessions
             SET last_seen_at_ms = $2
           WHERE id = $1",
@@ -223,19 +231,24 @@ async fn touch(tx: &mut SqliteConnection, claim: &AttemptClaim) -> Result<(), Fa
     .bind(claim.now.unix_ms())
     .execute(tx)
     .await?;
-    one_row(written.rows_affected(), "sessions", &claim.session)
+    one_row(written, "sessions", &claim.session)
 }
 
-async fn use_up(tx: &mut SqliteConnection, token: &NewToken) -> Result<(), Failure> {
-    let written = sqlx::query(
+async fn use_up(
+    tx: &mut Connection,
+    session: SessionId,
+    token: TokenId,
+    key: Option<&str>,
+) -> Result<(), Failure> {
+    let written = query(
         "UPDATE sessions
             SET token_id = $2, token_key = $3, busy_until_ms = NULL
           WHERE id = $1 AND token_id IS NULL",
     )
-    .bind(token.session.to_string())
-    .bind(token.id.to_string())
-    .bind(token.key.as_deref())
+    .bind(session.to_string())
+    .bind(token.to_string())
+    .bind(key)
     .execute(tx)
     .await?;
-    one_row(written.rows_affected(), "sessions", &token.session)
+    one_row(written, "sessions", &session)
 }

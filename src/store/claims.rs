@@ -1,9 +1,9 @@
 //! Idempotency: what was asked for under a key, and what it made.
 
-use sqlx::SqliteConnection;
-
 use super::Failure;
+use super::connection::Connection;
 use super::parse::one_row;
+use super::sql::query;
 use crate::clock::Timestamp;
 use crate::token::Account;
 
@@ -41,11 +41,8 @@ pub(super) enum Found {
 }
 
 /// Whether the key stands for anything: a first look, on which nothing is decided.
-pub(super) async fn is_known(
-    connection: &mut SqliteConnection,
-    claim: &Claim,
-) -> Result<bool, Failure> {
-    Ok(sqlx::query_scalar(
+pub(super) async fn is_known(connection: &mut Connection, claim: &Claim) -> Result<bool, Failure> {
+    query(
         "SELECT EXISTS (
            SELECT 1
              FROM idempotency_keys
@@ -55,14 +52,14 @@ pub(super) async fn is_known(
     .bind(&claim.client)
     .bind(&claim.key)
     .bind(claim.now.unix_ms())
-    .fetch_one(connection)
-    .await?)
+    .scalar(connection)
+    .await
 }
 
 /// Looks `claim` up. A replay leaves its mark on the row: a transaction that writes nothing would
 /// be acknowledged by an engine that has not yet replicated what it found.
-pub(super) async fn look_up(tx: &mut SqliteConnection, claim: &Claim) -> Result<Found, Failure> {
-    let seen: Option<String> = sqlx::query_scalar(
+pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found, Failure> {
+    let seen: Option<String> = query(
         "UPDATE idempotency_keys
             SET replays = replays + 1, last_seen_at_ms = $6
           WHERE account = $1 AND client = $2 AND key = $3
@@ -75,7 +72,7 @@ pub(super) async fn look_up(tx: &mut SqliteConnection, claim: &Claim) -> Result<
     .bind(claim.route)
     .bind(claim.request_hash.as_slice())
     .bind(claim.now.unix_ms())
-    .fetch_optional(&mut *tx)
+    .scalar_if_any(&mut *tx)
     .await?;
     match seen {
         Some(resource) => Ok(Found::Seen(resource)),
@@ -84,24 +81,25 @@ pub(super) async fn look_up(tx: &mut SqliteConnection, claim: &Claim) -> Result<
     }
 }
 
-/// Keeps that `claim` made `resource`; an expired claim under the same key makes room.
-pub(super) async fn keep(
-    tx: &mut SqliteConnection,
+/// Takes the key for `resource`, or finds what it stands for: one statement, so that of two who
+/// come at once one is the first. An expired claim makes room; every other leaves its mark.
+pub(super) async fn take(
+    tx: &mut Connection,
     claim: &Claim,
     resource: &str,
-) -> Result<(), Failure> {
-    let written = sqlx::query(
+) -> Result<Found, Failure> {
+    let (route, request_hash, held_by): (String, Vec<u8>, String) = query(
         "INSERT INTO idempotency_keys (account, client, key, route, request_hash, resource, replays, created_at_ms, last_seen_at_ms, expires_at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, $8)
              ON CONFLICT (account, client, key) DO UPDATE
-            SET route = excluded.route,
-                request_hash = excluded.request_hash,
-                resource = excluded.resource,
-                replays = 0,
-                created_at_ms = excluded.created_at_ms,
-                last_seen_at_ms = excluded.last_seen_at_ms,
-                expires_at_ms = excluded.expires_at_ms
-          WHERE idempotency_keys.expires_at_ms <= excluded.created_at_ms",
+            SET route = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.route ELSE idempotency_keys.route END,
+                request_hash = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.request_hash ELSE idempotency_keys.request_hash END,
+                resource = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.resource ELSE idempotency_keys.resource END,
+                replays = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN 0 ELSE idempotency_keys.replays + 1 END,
+                created_at_ms = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.created_at_ms ELSE idempotency_keys.created_at_ms END,
+                expires_at_ms = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.expires_at_ms ELSE idempotency_keys.expires_at_ms END,
+                last_seen_at_ms = excluded.last_seen_at_ms
+      RETURNING route, request_hash, resource",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
@@ -111,9 +109,24 @@ pub(super) async fn keep(
     .bind(resource)
     .bind(claim.now.unix_ms())
     .bind(claim.expires_at.unix_ms())
-    .execute(tx)
+    .one(tx)
     .await?;
-    one_row(written.rows_affected(), "idempotency_keys", &claim.key)
+    Ok(if held_by == resource {
+        Found::Nothing
+    } else if route == claim.route && request_hash == claim.request_hash {
+        Found::Seen(held_by)
+    } else {
+        Found::Mismatch
+    })
+}
+
+/// Frees the key behind which `resource` was to be made: nothing was.
+pub(super) async fn free(tx: &mut Connection, resource: &str) -> Result<(), Failure> {
+    let freed = query("DELETE FROM idempotency_keys WHERE resource = $1")
+        .bind(resource)
+        .execute(tx)
+        .await?;
+    one_row(freed, "idempotency_keys", &resource)
 }
 
 /// The failure of a claim whose resource is not where it points.

@@ -1,5 +1,6 @@
 //! The processor's customer of each of a merchant's customers: one, whoever asks first.
 
+use super::sql::query;
 use super::{Failure, Store};
 use crate::clock::Timestamp;
 use crate::token::Account;
@@ -17,15 +18,15 @@ impl Store {
         let (account, customer_ref) = (account.clone(), customer_ref.to_owned());
         self.read(move |connection| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar(
+                query(
                     "SELECT processor_customer
                        FROM processor_customers
                       WHERE account = $1 AND customer_ref = $2",
                 )
                 .bind(account.as_str())
                 .bind(customer_ref)
-                .fetch_optional(connection)
-                .await?)
+                .scalar_if_any(connection)
+                .await
             })
         })
         .await
@@ -48,7 +49,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 // The loser's update is the real write of a replay.
-                Ok(sqlx::query_scalar(
+                query(
                     "INSERT INTO processor_customers (account, customer_ref, processor_customer, created_at_ms, last_seen_at_ms)
                      VALUES ($1, $2, $3, $4, $4)
                          ON CONFLICT (account, customer_ref) DO UPDATE
@@ -59,8 +60,8 @@ impl Store {
                 .bind(customer_ref)
                 .bind(processor_customer)
                 .bind(now.unix_ms())
-                .fetch_one(tx)
-                .await?)
+                .scalar(tx)
+                .await
             })
         })
         .await

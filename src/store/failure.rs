@@ -59,6 +59,26 @@ pub enum Cause {
     /// The store is closed, or its writer is gone.
     #[error("it is closed")]
     Closed,
+    /// Other transactions were in the way as often as it was tried.
+    #[error("too many transactions at once on the same rows")]
+    Contended,
+    /// No server is the primary.
+    #[error("no database server is the primary")]
+    NoPrimary,
+    /// The server takes no writes.
+    #[error("the database server takes no writes")]
+    ReadOnly,
+    /// Fewer copies would be made than were promised.
+    #[error("{attached} of {required} synchronous replicas are attached")]
+    NotReplicated {
+        /// As the configuration promises.
+        required: u32,
+        /// At the last look.
+        attached: u32,
+    },
+    /// The database did not finish in time; what it was asked may yet be done.
+    #[error("the database takes too long")]
+    TooSlow,
     /// The database's own words, which name columns and files, never values.
     #[error("{0}")]
     Engine(Arc<str>),
@@ -69,19 +89,19 @@ impl Failure {
     pub(super) fn engine(cause: &impl ToString) -> Self {
         Self::Unavailable(Cause::Engine(cause.to_string().into()))
     }
-
-    /// Whether the whole transaction is in doubt, and not only the operation that met this.
-    pub(super) const fn spoils_the_batch(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        if let sqlx::Error::Database(database) = &error
-            && is_constraint(database.code().as_deref())
-        {
-            return Self::Illegal(database.message().into());
+        if let sqlx::Error::Database(database) = &error {
+            let code = database.code();
+            let code = code.as_deref().unwrap_or_default();
+            if is_contention(code) {
+                return Self::Unavailable(Cause::Contended);
+            }
+            if is_refusal(code) {
+                return Self::Illegal(database.message().into());
+            }
         }
         if matches!(error, sqlx::Error::PoolClosed) {
             return Self::Unavailable(Cause::Closed);
@@ -90,10 +110,20 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// `SQLITE_CONSTRAINT` and its extended codes carry 19 in the low byte: a CHECK, a key, a column's
-/// type or a trigger refused the row, and SQLite has undone just that statement.
-fn is_constraint(code: Option<&str>) -> bool {
+/// PostgreSQL's `serialization_failure` and `deadlock_detected`: run it again.
+fn is_contention(code: &str) -> bool {
+    matches!(code, "40001" | "40P01")
+}
+
+/// The schema refused a row: a CHECK, a key, a column's type or a trigger. On PostgreSQL these are
+/// five letters: the classes 22 (data exception) and 23 (integrity constraint), and P0001, what
+/// triggers raise. On SQLite `SQLITE_CONSTRAINT` and its extended codes carry 19 in the low byte,
+/// and just that statement is undone.
+fn is_refusal(code: &str) -> bool {
     const SQLITE_CONSTRAINT: u32 = 19;
-    code.and_then(|code| code.parse::<u32>().ok())
-        .is_some_and(|code| code & 0xff == SQLITE_CONSTRAINT)
+    if code.len() == 5 {
+        return code.starts_with("22") || code.starts_with("23") || code == "P0001";
+    }
+    code.parse::<u32>()
+        .is_ok_and(|code| code & 0xff == SQLITE_CONSTRAINT)
 }

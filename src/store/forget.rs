@@ -1,9 +1,11 @@
 //! Forgetting: a token's sealed value is erased in two steps, with the processor told in between.
 
-use sqlx::SqliteConnection;
-
+use super::connection::Connection;
 use super::events::{record, record_refused};
-use super::tokens::{self, Kept, SealedRow, TokenRow};
+use super::outbox::{self, News};
+use super::sealed::{self, Kept, SealedRow};
+use super::sql::query;
+use super::tokens::{self, TokenRow};
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
@@ -37,23 +39,23 @@ impl Store {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                let mut row = match tokens::find_sealed(tx, environment, &account, id).await? {
+                let mut row = match sealed::find(tx, environment, &account, id).await? {
                     Kept::Sealed(row) => row,
                     Kept::Erased => {
-                        record_refused(tx, event).await?;
+                        record_refused(tx, event);
                         return Ok(Forget::Deleted);
                     }
                     Kept::Nowhere => {
-                        record_refused(tx, event).await?;
+                        record_refused(tx, event);
                         return Ok(Forget::Unknown);
                     }
                 };
                 if is_being_charged(tx, id).await? {
-                    record_refused(tx, event).await?;
+                    record_refused(tx, event);
                     return Ok(Forget::InUse);
                 }
                 take_out_of_use(tx, id).await?;
-                record(tx, &event).await?;
+                record(tx, event);
                 row.status = TokenStatus::Deleting;
                 Ok(Forget::Open(row))
             })
@@ -68,17 +70,17 @@ impl Store {
     /// [`Failure::Inconsistent`] where no deletion was begun; else as every operation.
     pub async fn finish_forget(
         &self,
-        account: &Account,
-        id: TokenId,
+        (account, id): (&Account, TokenId),
         now: Timestamp,
         event: Event,
+        tell: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<TokenRow, Failure> {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                sqlx::query(
+                let erased = query(
                     "UPDATE tokens
-                        SET status = 'deleted', sealed = NULL, deleted_at_ms = $3
+                        SET status = 'deleted', sealed = NULL, reference_mac = NULL, deleted_at_ms = $3
                       WHERE id = $1 AND account = $2 AND status = 'deleting'",
                 )
                 .bind(id.to_string())
@@ -86,6 +88,11 @@ impl Store {
                 .bind(now.unix_ms())
                 .execute(&mut *tx)
                 .await?;
+                // The same card posted again is a new token.
+                query("DELETE FROM token_cards WHERE token_id = $1")
+                    .bind(id.to_string())
+                    .execute(tx)
+                    .await?;
                 let row = tokens::find(tx, environment, &account, id).await?;
                 let tombstone = row
                     .filter(|row| row.status == TokenStatus::Deleted)
@@ -94,7 +101,10 @@ impl Store {
                         column: "status",
                         row: id.to_string(),
                     })?;
-                record(tx, &event).await?;
+                record(tx, event);
+                if erased == 1 {
+                    outbox::tell(tx, &tell(&tombstone)).await?;
+                }
                 Ok(tombstone)
             })
         })
@@ -102,20 +112,20 @@ impl Store {
     }
 }
 
-async fn is_being_charged(tx: &mut SqliteConnection, id: TokenId) -> Result<bool, Failure> {
-    Ok(sqlx::query_scalar(
+async fn is_being_charged(tx: &mut Connection, id: TokenId) -> Result<bool, Failure> {
+    query(
         "SELECT EXISTS (
            SELECT 1
              FROM charges
             WHERE token_id = $1 AND status = 'processing')",
     )
     .bind(id.to_string())
-    .fetch_one(tx)
-    .await?)
+    .scalar(tx)
+    .await
 }
 
-async fn take_out_of_use(tx: &mut SqliteConnection, id: TokenId) -> Result<(), Failure> {
-    let written = sqlx::query(
+async fn take_out_of_use(tx: &mut Connection, id: TokenId) -> Result<(), Failure> {
+    let written = query(
         "UPDATE tokens
             SET status = 'deleting'
           WHERE id = $1 AND status <> 'deleted'",
@@ -123,5 +133,5 @@ async fn take_out_of_use(tx: &mut SqliteConnection, id: TokenId) -> Result<(), F
     .bind(id.to_string())
     .execute(tx)
     .await?;
-    super::parse::one_row(written.rows_affected(), "tokens", &id)
+    super::parse::one_row(written, "tokens", &id)
 }

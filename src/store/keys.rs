@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
-
+use super::connection::Connection;
 use super::events::record;
 use super::parse::Reading;
+use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
@@ -21,15 +21,37 @@ impl Store {
         let environment = self.environment;
         self.read(move |connection| {
             Box::pin(async move {
-                let rows: Vec<CanaryRow> = sqlx::query_as(
+                let rows: Vec<CanaryRow> = query(
                     "SELECT key_canaries.kek, key_canaries.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
                        FROM key_canaries
                        JOIN data_keys ON data_keys.id = key_canaries.data_key_id
                       ORDER BY data_keys.created_at_ms, key_canaries.kek",
                 )
-                .fetch_all(connection)
+                .all(connection)
                 .await?;
                 rows.into_iter().map(|row| row.read(environment)).collect()
+            })
+        })
+        .await
+    }
+
+    /// Which keys have a canary: all that the capture plane may know of them.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn canary_keks(&self) -> Result<Vec<KekId>, Failure> {
+        let environment = self.environment;
+        self.read(move |connection| {
+            Box::pin(async move {
+                let rows: Vec<(String,)> = query("SELECT kek FROM key_canaries ORDER BY kek")
+                    .all(connection)
+                    .await?;
+                rows.into_iter()
+                    .map(|(kek,)| {
+                        let reading = Reading::new("key_canaries", &kek, environment);
+                        reading.found("kek", KekId::try_from(kek.clone()).ok())
+                    })
+                    .collect()
             })
         })
         .await
@@ -45,7 +67,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 put_data_key(tx, environment, &canary.value.data_key).await?;
-                sqlx::query(
+                query(
                     "INSERT INTO key_canaries (kek, sealed, data_key_id)
                      VALUES ($1, $2, $3)
                          ON CONFLICT (kek) DO NOTHING",
@@ -55,7 +77,8 @@ impl Store {
                 .bind(canary.value.data_key.id.to_string())
                 .execute(&mut *tx)
                 .await?;
-                record(tx, &event).await
+                record(tx, event);
+                Ok(())
             })
         })
         .await
@@ -77,11 +100,11 @@ impl Store {
 /// Writes the data key beside the first value sealed under it, and holds each later one against
 /// what is stored: a key of the same name with other bytes would leave a value nobody can open.
 pub(super) async fn put_data_key(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     environment: Environment,
     key: &WrappedDataKey,
 ) -> Result<(), Failure> {
-    sqlx::query(
+    query(
         "INSERT INTO data_keys (id, kek, wrapped, created_at_ms)
          VALUES ($1, $2, $3, $4)
              ON CONFLICT (id) DO NOTHING",
@@ -105,17 +128,17 @@ pub(super) async fn put_data_key(
 }
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: Environment,
     id: DataKeyId,
 ) -> Result<Option<WrappedDataKey>, Failure> {
-    let row: Option<DataKeyRow> = sqlx::query_as(
+    let row: Option<DataKeyRow> = query(
         "SELECT id AS key_id, kek AS key_kek, wrapped AS key_wrapped, created_at_ms AS key_created_at_ms
            FROM data_keys
           WHERE id = $1",
     )
     .bind(id.to_string())
-    .fetch_optional(connection)
+    .optional(connection)
     .await?;
     row.map(|row| row.read(environment)).transpose()
 }

@@ -19,27 +19,40 @@
 //!
 //! # Where to read next
 //!
-//! `sessions` and `attempts` (a card becomes a token), `tokens` and `forget`, `claims`
-//! (idempotency), `charges` and `settle`, `customers`, `keys`, `events`, `upkeep`; then `sqlite`,
-//! the engine: one writer with group commit, and a few readers.
+//! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
+//! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
+//! (what we tell), `customers`, `keys`, `events` (the audit log), `upkeep`; then the way to
+//! the engines: `sql` (statements), `writer` and `batch` (group commit), `schema`, `sqlite` and
+//! `postgres`.
 
 mod attempts;
+mod batch;
 mod charges;
 mod claims;
+mod connection;
 mod customers;
 mod events;
 mod failure;
 mod forget;
 mod keys;
+mod notices;
+mod orphans;
+mod outbox;
 mod parse;
-mod release;
+mod postgres;
+mod refunds;
+mod same_card;
+mod schema;
+mod sealed;
 mod sessions;
-mod settle;
+mod source;
+mod sql;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod upkeep;
+mod writer;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -47,27 +60,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
 
 use crate::clock::Clock;
 use crate::token::Environment;
+use connection::Connection;
+use writer::Writer;
 
-pub use attempts::{Attempt, AttemptClaim, NewToken};
-pub use charges::{ChargeBegun, ChargeRow, DeclineRow, NewCharge};
+pub use attempts::{Attempt, AttemptClaim};
+pub use charges::{
+    ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, DeclineRow, Lease, Leased, NewCharge,
+    NewStep, StepBegun, StepRow,
+};
 pub use claims::Claim;
 pub use failure::{Cause, Failure};
 pub use forget::Forget;
+pub use notices::{Notice, Noticed, Tellers, Tells};
+pub use orphans::{OrphanRow, Renewal};
+pub use outbox::{Due, News, Subscriber, Told};
+pub use postgres::{Host, Postgres, Replication};
+pub use refunds::{LeasedRefunds, NewRefund, RefundBegun, RefundOutcome, RefundRow, ToldRefund};
+pub use same_card::{Attached, NewToken, Owner, TokenKept};
+pub use schema::{Migrated, migrate};
+pub use sealed::SealedRow;
 pub use sessions::{ClaimFound, NewSession, SessionBegun, SessionRow};
-pub use settle::{ChargeOutcome, Lease, Leased};
-pub use sqlite::schema::{Migrated, migrate};
-pub use tokens::{SealedRow, TokenRow};
+pub use tokens::TokenRow;
 pub use upkeep::SWEEP_ROWS_MAX;
 
 /// Where the store is and how much it takes at once.
 #[derive(Clone)]
 pub struct Settings {
-    /// The database file. Its directory holds the write-ahead log beside it.
-    pub path: PathBuf,
+    /// Which engine, and where.
+    pub place: Place,
     /// The most operations that share one commit.
     pub batch_ops_max: u32,
     /// The most operations that wait for the writer; one more is refused as unavailable.
@@ -83,13 +106,25 @@ pub struct Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("path", &self.path)
+            .field("place", &self.place)
             .field("batch_ops_max", &self.batch_ops_max)
             .field("queue_ops_max", &self.queue_ops_max)
             .field("busy_timeout_ms", &self.busy_timeout_ms)
             .field("readers_max", &self.readers_max)
             .finish_non_exhaustive()
     }
+}
+
+/// An engine, and where its rows are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// SQLite, embedded.
+    Sqlite {
+        /// The database file. Its directory holds the write-ahead log beside it.
+        path: PathBuf,
+    },
+    /// PostgreSQL 15 or later.
+    Postgres(Box<Postgres>),
 }
 
 /// Who is told of each commit; the caller makes metrics of it.
@@ -109,14 +144,47 @@ pub struct Commit {
 /// The store: a handle that is cheap to clone. Its operations stand with their nouns.
 #[derive(Clone, Debug)]
 pub struct Store {
-    engine: Engine,
+    writer: Writer,
+    readers: Readers,
     environment: Environment,
 }
 
-/// What keeps the rows.
+/// Connections that read.
 #[derive(Clone, Debug)]
-enum Engine {
-    Sqlite(sqlite::Sqlite),
+enum Readers {
+    Sqlite(sqlx::SqlitePool),
+    Postgres(postgres::Readers),
+}
+
+impl Readers {
+    /// Runs `work` on a connection. One that was lost since its last use is not the caller's to
+    /// see: it is tried once more on a new one.
+    async fn read<T>(&self, work: impl batch::Work<T>) -> Result<T, Failure> {
+        match self {
+            Self::Sqlite(pool) => work(&mut pool.acquire().await?.into()).await,
+            Self::Postgres(readers) => {
+                let (connection, generation) = readers.acquire().await?;
+                let again = work.clone();
+                match work(&mut connection.into()).await {
+                    Err(Failure::Unavailable(_)) => readers.failed(generation),
+                    answer => return answer,
+                }
+                let (connection, generation) = readers.acquire().await?;
+                let answer = again(&mut connection.into()).await;
+                if let Err(Failure::Unavailable(_)) = &answer {
+                    readers.failed(generation);
+                }
+                answer
+            }
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(readers) => readers.close().await,
+        }
+    }
 }
 
 impl Store {
@@ -131,46 +199,64 @@ impl Store {
         environment: Environment,
         clock: &Clock,
     ) -> Result<Self, Failure> {
+        let (writer, readers) = match &settings.place {
+            Place::Sqlite { path } => sqlite::open(settings, path).await?,
+            Place::Postgres(postgres) => {
+                let (writer, readers) = postgres::open(settings, postgres).await?;
+                (writer, Readers::Postgres(readers))
+            }
+        };
         let store = Self {
-            engine: Engine::Sqlite(sqlite::Sqlite::open(settings).await?),
+            writer,
+            readers,
             environment,
         };
         store.probe_write(clock.now()).await?;
         Ok(store)
     }
 
-    /// Takes no more operations, finishes those that wait, moves the write-ahead log into the
-    /// database and closes it. Every clone of the handle is closed with it.
+    /// Takes no more operations, finishes those that wait and closes every connection; SQLite's
+    /// write-ahead log is moved into the database. Every clone of the handle is closed with it.
     ///
     /// # Errors
     /// [`Failure::Unavailable`] where the write-ahead log could not be moved; nothing that was
     /// acknowledged is lost by that, it stays in the log.
     pub async fn close(&self) -> Result<(), Failure> {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.close().await,
-        }
+        // Readers first: a snapshot that is still read keeps SQLite's log from being moved.
+        self.readers.close().await;
+        self.writer.close().await
     }
 
     /// Runs `work` in a transaction that it may share with others, and answers after the commit.
+    /// It may be run more than once before that, each time as if for the first.
     async fn write<T, W>(&self, work: W) -> Result<T, Failure>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Failure>>
+        W: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, Failure>>
+            + Clone
             + Send
             + 'static,
     {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.write(work).await,
-        }
+        self.writer.write(work).await
     }
 
-    /// Runs `work` on a connection that cannot write.
+    /// Runs `work` on a connection that only reads.
     async fn read<T, W>(&self, work: W) -> Result<T, Failure>
     where
-        W: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Failure>>,
+        W: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, Failure>>
+            + Clone
+            + Send
+            + 'static,
     {
-        match &self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+        self.readers.read(work).await
+    }
+
+    /// How many copies are promised and made; nothing where the engine makes none.
+    #[must_use]
+    pub fn replication(&self) -> Option<Replication> {
+        match &self.readers {
+            Readers::Sqlite(_) => None,
+            Readers::Postgres(readers) => Some(readers.cluster().replication()),
         }
     }
 }

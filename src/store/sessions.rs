@@ -1,10 +1,10 @@
 //! Capture sessions: the right to turn one card into one token.
 
-use sqlx::SqliteConnection;
-
 use super::claims::{self, Claim, Found};
+use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
+use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
@@ -148,10 +148,10 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 if let Some(claim) = &claim {
-                    match claims::look_up(tx, claim).await? {
+                    match claims::take(tx, claim, &session.id.to_string()).await? {
                         Found::Nothing => {}
                         Found::Mismatch => {
-                            record_refused(tx, event).await?;
+                            record_refused(tx, event);
                             return Ok(SessionBegun::Mismatch);
                         }
                         Found::Seen(id) => {
@@ -160,10 +160,9 @@ impl Store {
                             return Ok(SessionBegun::Replayed(Box::new(row)));
                         }
                     }
-                    claims::keep(tx, claim, &session.id.to_string()).await?;
                 }
                 insert(tx, &session).await?;
-                record(tx, &event).await?;
+                record(tx, event);
                 Ok(SessionBegun::New)
             })
         })
@@ -190,7 +189,7 @@ impl Store {
         let origin = origin.to_owned();
         self.read(move |connection| {
             Box::pin(async move {
-                Ok(sqlx::query_scalar(
+                query(
                     "SELECT EXISTS (
                        SELECT 1
                          FROM sessions
@@ -198,16 +197,16 @@ impl Store {
                 )
                 .bind(origin)
                 .bind(now.unix_ms())
-                .fetch_one(connection)
-                .await?)
+                .scalar(connection)
+                .await
             })
         })
         .await
     }
 }
 
-async fn insert(tx: &mut SqliteConnection, session: &NewSession) -> Result<(), Failure> {
-    let written = sqlx::query(
+async fn insert(tx: &mut Connection, session: &NewSession) -> Result<(), Failure> {
+    let written = query(
         "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12)",
     )
@@ -225,22 +224,22 @@ async fn insert(tx: &mut SqliteConnection, session: &NewSession) -> Result<(), F
     .bind(session.expires_at.unix_ms())
     .execute(tx)
     .await?;
-    one_row(written.rows_affected(), "sessions", &session.id)
+    one_row(written, "sessions", &session.id)
 }
 
 /// The session of that id, read on a connection or in a transaction.
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: Environment,
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = query(
         "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms
            FROM sessions
           WHERE id = $1",
     )
     .bind(id)
-    .fetch_optional(connection)
+    .optional(connection)
     .await?;
     row.map(|row| row.read(environment)).transpose()
 }

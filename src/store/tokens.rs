@@ -1,16 +1,15 @@
 //! Tokens: what the world may know of them, and the sealed value that can be charged.
 
-use sqlx::SqliteConnection;
-
-use super::attempts::NewToken;
+use super::connection::Connection;
 use super::events::{record, record_refused};
-use super::keys::DataKeyRow;
+use super::outbox::{self, News};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
-use super::sessions::SessionRow;
+use super::same_card::{NewToken, Owner};
+use super::sealed::{self, Kept, SealedRow};
+use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::seal::{Sealed, WrappedDataKey};
 use crate::token::{Account, CardSummary, Environment, SessionId, TokenId, TokenStatus, Usage};
 
 /// A token as the world may see it. What can charge it is not here.
@@ -38,27 +37,8 @@ pub struct TokenRow {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A token's sealed value with what it takes to open it. It is given out only by operations that
-/// have written down the opening.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedRow {
-    /// The token.
-    pub token: TokenId,
-    /// Whose token.
-    pub account: Account,
-    /// The merchant's name for its customer.
-    pub customer_ref: Option<String>,
-    /// The processor's reference, sealed.
-    pub sealed: Sealed,
-    /// What it is sealed under, wrapped.
-    pub data_key: WrappedDataKey,
-    /// Where the token is in its life.
-    pub status: TokenStatus,
-}
-
 quiet_debug! {
     TokenRow { id, account, status }
-    SealedRow { token, account, status }
 }
 
 impl Store {
@@ -90,9 +70,10 @@ impl Store {
         self.read(move |connection| {
             Box::pin(async move {
                 // Ids sort by the time they were made.
-                let rows: Vec<Row> = sqlx::query_as(concat!(
+                let rows: Vec<Row> = query(concat!(
+                    "SELECT ",
                     columns!(),
-                    "WHERE account = $1 AND customer_ref = $2 AND status <> 'deleted'
+                    " FROM tokens WHERE account = $1 AND customer_ref = $2 AND status <> 'deleted'
                        AND ($3 IS NULL OR id < $3)
                      ORDER BY id DESC
                      LIMIT $4"
@@ -101,7 +82,7 @@ impl Store {
                 .bind(customer_ref)
                 .bind(starting_after.map(|id| id.to_string()))
                 .bind(limit)
-                .fetch_all(connection)
+                .all(connection)
                 .await?;
                 rows.into_iter().map(|row| row.read(environment)).collect()
             })
@@ -123,13 +104,13 @@ impl Store {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                match find_sealed(tx, environment, &account, id).await? {
+                match sealed::find(tx, environment, &account, id).await? {
                     Kept::Sealed(row) => {
-                        record(tx, &event).await?;
+                        record(tx, event);
                         Ok(Some(row))
                     }
                     Kept::Erased | Kept::Nowhere => {
-                        record_refused(tx, event).await?;
+                        record_refused(tx, event);
                         Ok(None)
                     }
                 }
@@ -148,11 +129,12 @@ impl Store {
         account: &Account,
         id: TokenId,
         event: Event,
+        tell: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<bool, Failure> {
-        let account = account.clone();
+        let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                let written = sqlx::query(
+                let written = query(
                     "UPDATE tokens
                         SET status = 'active'
                       WHERE id = $1 AND account = $2 AND status = 'requires_action'",
@@ -161,11 +143,14 @@ impl Store {
                 .bind(account.as_str())
                 .execute(&mut *tx)
                 .await?;
-                let activated = written.rows_affected() == 1;
+                let activated = written == 1;
                 if activated {
-                    record(tx, &event).await?;
+                    record(tx, event);
+                    if let Some(token) = find(tx, environment, &account, id).await? {
+                        outbox::tell(tx, &tell(&token)).await?;
+                    }
                 } else {
-                    record_refused(tx, event).await?;
+                    record_refused(tx, event);
                 }
                 Ok(activated)
             })
@@ -174,87 +159,132 @@ impl Store {
     }
 }
 
-/// What the store holds of a token's sealed value.
-pub(super) enum Kept {
-    /// The value.
-    Sealed(SealedRow),
-    /// A tombstone.
-    Erased,
-    /// No token of that account and id.
-    Nowhere,
-}
-
-/// Writes the token that `session` becomes.
+/// Writes a new token.
 pub(super) async fn insert(
-    tx: &mut SqliteConnection,
+    tx: &mut Connection,
     token: &NewToken,
-    session: &SessionRow,
+    owner: &Owner,
 ) -> Result<(), Failure> {
-    let written = sqlx::query(
-        "INSERT INTO tokens (id, account, customer_ref, session_id, status, sealed, data_key_id, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    let written = query(
+        "INSERT INTO tokens (id, account, customer_ref, session_id, status, sealed, data_key_id, reference_mac, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(token.id.to_string())
-    .bind(session.account.as_str())
-    .bind(session.customer_ref.as_deref())
-    .bind(session.id.to_string())
+    .bind(owner.account.as_str())
+    .bind(owner.customer_ref.as_deref())
+    .bind(owner.session.map(|session| session.to_string()))
     .bind(token.status.name())
     .bind(token.value.sealed.as_bytes())
     .bind(token.value.data_key.id.to_string())
+    .bind(token.reference_mac.as_slice())
     .bind(&token.card.brand)
     .bind(&token.card.last4)
     .bind(i64::from(token.card.exp_month))
     .bind(i64::from(token.card.exp_year))
     .bind(&token.card.funding)
     .bind(token.card.country.as_deref())
-    .bind(session.usage.name())
-    .bind(&session.metadata)
+    .bind(owner.usage.name())
+    .bind(&owner.metadata)
     .bind(token.created_at.unix_ms())
     .execute(tx)
     .await?;
-    one_row(written.rows_affected(), "tokens", &token.id)
+    one_row(written, "tokens", &token.id)
+}
+
+/// Writes what the world may know of a token's card anew.
+pub(super) async fn write_card(
+    tx: &mut Connection,
+    id: TokenId,
+    card: &CardSummary,
+) -> Result<(), Failure> {
+    let written = query(
+        "UPDATE tokens
+            SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5, funding = $6, country = $7
+          WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(&card.brand)
+    .bind(&card.last4)
+    .bind(i64::from(card.exp_month))
+    .bind(i64::from(card.exp_year))
+    .bind(&card.funding)
+    .bind(card.country.as_deref())
+    .execute(tx)
+    .await?;
+    one_row(written, "tokens", &id)
+}
+
+/// The issuer has agreed to the card that the processor knows by a name of this keyed hash; the
+/// token, now active, or nothing where none was waiting.
+pub(super) async fn agree(
+    tx: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    reference_mac: [u8; 32],
+) -> Result<Option<TokenRow>, Failure> {
+    let row: Option<Row> = query(concat!(
+        "UPDATE tokens
+            SET status = 'active'
+          WHERE account = $1 AND reference_mac = $2 AND status = 'requires_action'
+      RETURNING ",
+        columns!()
+    ))
+    .bind(account.as_str())
+    .bind(reference_mac.as_slice())
+    .optional(tx)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+/// The processor renewed the card that it knows by a name of this keyed hash; the token as it is
+/// now, or nothing where there is none in use.
+pub(super) async fn renew(
+    tx: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    (reference_mac, card): ([u8; 32], CardSummary),
+) -> Result<Option<TokenRow>, Failure> {
+    let row: Option<Row> = query(concat!("SELECT ", columns!(), " FROM tokens WHERE account = $1 AND reference_mac = $2 AND status IN ('active', 'requires_action')"
+    ))
+    .bind(account.as_str())
+    .bind(reference_mac.as_slice())
+    .optional(tx)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let mut token = row.read(environment)?;
+    if token.card == card {
+        return Ok(None);
+    }
+    token.card = card;
+    write_card(tx, token.id, &token.card).await?;
+    Ok(Some(token))
 }
 
 /// The token of that account and id, read on a connection or in a transaction.
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: Environment,
     account: &Account,
     id: TokenId,
 ) -> Result<Option<TokenRow>, Failure> {
-    let row: Option<Row> = sqlx::query_as(concat!(columns!(), "WHERE id = $1 AND account = $2"))
-        .bind(id.to_string())
-        .bind(account.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row: Option<Row> = query(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM tokens WHERE id = $1 AND account = $2"
+    ))
+    .bind(id.to_string())
+    .bind(account.as_str())
+    .optional(connection)
+    .await?;
     row.map(|row| row.read(environment)).transpose()
 }
 
-/// The sealed value of that account's token, with its wrapped data key.
-pub(super) async fn find_sealed(
-    connection: &mut SqliteConnection,
-    environment: Environment,
-    account: &Account,
-    id: TokenId,
-) -> Result<Kept, Failure> {
-    let row: Option<SealedColumns> = sqlx::query_as(
-        "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
-           FROM tokens
-           JOIN data_keys ON data_keys.id = tokens.data_key_id
-          WHERE tokens.id = $1 AND tokens.account = $2",
-    )
-    .bind(id.to_string())
-    .bind(account.as_str())
-    .fetch_optional(connection)
-    .await?;
-    row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
-}
-
+/// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "SELECT id, account, customer_ref, session_id, status, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms, deleted_at_ms
-           FROM tokens
-          "
+        "id, account, customer_ref, session_id, status, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms, deleted_at_ms"
     };
 }
 use columns;
@@ -301,36 +331,5 @@ impl Row {
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             deleted_at: moment_if_any(self.deleted_at_ms),
         })
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct SealedColumns {
-    id: String,
-    account: String,
-    customer_ref: Option<String>,
-    status: String,
-    sealed: Option<Vec<u8>>,
-    #[sqlx(flatten)]
-    data_key: DataKeyRow,
-}
-
-impl SealedColumns {
-    fn read(self, environment: Environment) -> Result<Kept, Failure> {
-        let reading = Reading::new("tokens", &self.id, environment);
-        let status = reading.found("status", TokenStatus::from_name(&self.status))?;
-        match (status, self.sealed) {
-            (TokenStatus::Deleted, None) => Ok(Kept::Erased),
-            // The schema forbids both; a value in a tombstone must not be opened.
-            (TokenStatus::Deleted, Some(_)) | (_, None) => Err(reading.inconsistent("sealed")),
-            (_, Some(sealed)) => Ok(Kept::Sealed(SealedRow {
-                token: reading.id("id", &self.id)?,
-                account: reading.account(self.account)?,
-                customer_ref: self.customer_ref,
-                sealed: Sealed::from_bytes(sealed),
-                data_key: self.data_key.read(environment)?,
-                status,
-            })),
-        }
     }
 }

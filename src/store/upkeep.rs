@@ -1,10 +1,16 @@
 //! What keeps the store in order: the proof that it can write, and the removal of what is over.
 
-use super::{Engine, Failure, Store};
+use super::connection::Connection;
+use super::sql::query;
+use super::{Failure, Store};
 use crate::clock::Timestamp;
 
 /// The most rows of each kind that one sweep removes, so that no request waits long behind it.
 pub const SWEEP_ROWS_MAX: u32 = 1_000;
+
+/// How long what happened stands in the feed, and a notice is known again: a month, which is longer
+/// than anybody delivers either (Stripe: three days; ours: three).
+const NEWS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// How long a session that made no token is kept after it expired, for questions about it.
 const SESSION_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -17,7 +23,7 @@ impl Store {
     pub async fn probe_write(&self, now: Timestamp) -> Result<(), Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                let written = sqlx::query(
+                let written = query(
                     "INSERT INTO write_probe (id, written_at_ms)
                      VALUES (1, $1)
                          ON CONFLICT (id) DO UPDATE
@@ -26,7 +32,7 @@ impl Store {
                 .bind(now.unix_ms())
                 .execute(tx)
                 .await?;
-                super::parse::one_row(written.rows_affected(), "write_probe", &1)
+                super::parse::one_row(written, "write_probe", &1)
             })
         })
         .await
@@ -43,7 +49,7 @@ impl Store {
         let removed = self
             .write(move |tx| {
                 Box::pin(async move {
-                    let keys = sqlx::query(
+                    let keys = query(
                         "DELETE FROM idempotency_keys
                           WHERE (account, client, key) IN (
                                 SELECT account, client, key
@@ -55,7 +61,7 @@ impl Store {
                     .bind(SWEEP_ROWS_MAX)
                     .execute(&mut *tx)
                     .await?;
-                    let sessions = sqlx::query(
+                    let sessions = query(
                         "DELETE FROM sessions
                           WHERE id IN (
                                 SELECT id
@@ -71,15 +77,59 @@ impl Store {
                     .bind(SWEEP_ROWS_MAX)
                     .execute(tx)
                     .await?;
-                    Ok(keys.rows_affected().saturating_add(sessions.rows_affected()))
+                    let told = sweep_told(tx, now).await?;
+                    Ok(keys.saturating_add(sessions).saturating_add(told))
                 })
             })
             .await?;
-        match &self.engine {
-            Engine::Sqlite(sqlite) => {
-                sqlite.checkpoint().await?;
-            }
-        }
+        self.writer.checkpoint().await?;
         Ok(removed)
     }
+}
+
+/// Removes notices that will not come again, and news that were told, or that nobody takes.
+async fn sweep_told(tx: &mut Connection, now: Timestamp) -> Result<u64, Failure> {
+    let before = now.unix_ms().saturating_sub(NEWS_KEPT_MS);
+    let notices = query(
+        "DELETE FROM processor_notices
+          WHERE (account, id) IN (
+                SELECT account, id
+                  FROM processor_notices
+                 WHERE last_seen_at_ms <= $1
+                 LIMIT $2)",
+    )
+    .bind(before)
+    .bind(SWEEP_ROWS_MAX)
+    .execute(tx)
+    .await?;
+    // A delivery that is still due keeps its event.
+    query(
+        "DELETE FROM deliveries
+          WHERE status <> 'due' AND event_id IN (
+                SELECT id
+                  FROM events
+                 WHERE created_at_ms <= $1
+                 ORDER BY id
+                 LIMIT $2)",
+    )
+    .bind(before)
+    .bind(SWEEP_ROWS_MAX)
+    .execute(tx)
+    .await?;
+    let events = query(
+        "DELETE FROM events
+          WHERE id IN (
+                SELECT id
+                  FROM events
+                 WHERE created_at_ms <= $1
+                   AND seq IS NOT NULL
+                   AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event_id = events.id)
+                 ORDER BY id
+                 LIMIT $2)",
+    )
+    .bind(before)
+    .bind(SWEEP_ROWS_MAX)
+    .execute(tx)
+    .await?;
+    Ok(notices.saturating_add(events))
 }

@@ -66,7 +66,9 @@ kinds! {
     SessionId = Session("cs");
     /// A charge.
     ChargeId = Charge("chg");
-    /// An event in the audit log.
+    /// A refund.
+    RefundId = Refund("ref");
+    /// An event: in the audit log, or in the feed of what happened.
     EventId = Event("evt");
     /// A data key, under which processor references are sealed.
     DataKeyId = DataKey("dek");

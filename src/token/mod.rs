@@ -9,7 +9,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use id::{ChargeId, DataKeyId, Environment, EventId, Id, RequestId, SessionId, TokenId};
+pub use id::{
+    ChargeId, DataKeyId, Environment, EventId, Id, RefundId, RequestId, SessionId, TokenId,
+};
 
 /// The merchant, brand or subsidiary to which clients, tokens and charges belong.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,5 +142,35 @@ names! {
         Declined = "declined",
         /// Given up before any money moved.
         Canceled = "canceled",
+    }
+
+    /// What is done with an authorized charge.
+    Step {
+        /// The money is taken, all of it or a part.
+        Capture = "capture",
+        /// It is given up.
+        Cancel = "cancel",
+    }
+
+    /// Where a refund is in its life.
+    RefundStatus {
+        /// Asked for; the money is not known to be on its way back.
+        Processing = "processing",
+        /// The money is on its way back.
+        Succeeded = "succeeded",
+        /// The bank did not take it; the money is the merchant's again.
+        Failed = "failed",
+        /// Given up before any money moved.
+        Canceled = "canceled",
+    }
+
+    /// Why a merchant gives money back.
+    RefundReason {
+        /// It was charged twice.
+        Duplicate = "duplicate",
+        /// The shopper did not ask for the charge.
+        Fraudulent = "fraudulent",
+        /// The shopper asked for the money.
+        RequestedByCustomer = "requested_by_customer",
     }
 }

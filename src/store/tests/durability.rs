@@ -15,7 +15,10 @@ async fn pragma(store: &Store, sql: &'static str) -> String {
     store
         .write(move |tx| {
             Box::pin(async move {
-                let row = sqlx::query(sql).fetch_one(tx).await?;
+                let connection::Link::Sqlite(link) = tx.link() else {
+                    panic!("this store is SQLite's")
+                };
+                let row = sqlx::query(sql).fetch_one(link).await?;
                 Ok(sqlx::Row::try_get_unchecked::<String, _>(&row, 0)?)
             })
         })
@@ -44,7 +47,7 @@ async fn a_reader_cannot_write() {
         .store
         .read(|connection| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM write_probe")
+                sql::query("DELETE FROM write_probe")
                     .execute(connection)
                     .await?;
                 Ok(())
@@ -67,7 +70,7 @@ async fn only_the_owner_may_read_the_files() {
     }
     bench.store.close().await.unwrap();
     let wider = std::fs::Permissions::from_mode(0o644);
-    std::fs::set_permissions(&bench.settings.path, wider).unwrap();
+    std::fs::set_permissions(path_of(&bench.settings), wider).unwrap();
     let again = open(&bench.settings).await.unwrap();
     for name in ["cloakroom.db", "cloakroom.db-wal", "cloakroom.db-shm"] {
         assert_eq!(mode(name), 0o600, "{name}");
@@ -153,7 +156,7 @@ async fn an_erased_value_is_nowhere_in_the_files() {
         let done = event(Action::TokenDeleted);
         bench
             .store
-            .finish_forget(&account(), token.id, START, done)
+            .finish_forget((&account(), token.id), START, done, |_| news())
             .await
             .unwrap();
     }

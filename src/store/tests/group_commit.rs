@@ -21,8 +21,8 @@ async fn act_and_break(bench: &Bench) -> Result<(), Failure> {
         .store
         .write(|tx| {
             Box::pin(async move {
-                events::record(tx, &event(Action::TokenRead)).await?;
-                sqlx::query("INSERT INTO write_probe (id, written_at_ms) VALUES (2, 0)")
+                events::record(tx, event(Action::TokenRead));
+                sql::query("INSERT INTO write_probe (id, written_at_ms) VALUES (2, 0)")
                     .execute(tx)
                     .await?;
                 Ok(())

@@ -122,13 +122,20 @@ async fn a_charge_that_means_nothing_is_named() {
         let outcome = ChargeOutcome {
             status: ChargeStatus::Canceled,
             payment: None,
+            captured: 0,
+            rest_until: None,
             decline: None,
             redirect_url: None,
             at: START,
         };
         let settled = bench
             .store
-            .finish_charge(&account(), id, outcome, event(Action::ChargeSettled))
+            .settle_charge(
+                (&account(), id),
+                outcome,
+                event(Action::ChargeSettled),
+                |_| news(),
+            )
             .await;
         assert_eq!(settled, Err(failure), "{change}");
     }
@@ -193,24 +200,27 @@ async fn a_key_that_points_nowhere_is_named() {
 #[tokio::test]
 async fn what_was_never_begun_cannot_be_finished() {
     let bench = Bench::new().await;
-    let token = token_of(SessionId::new(ENVIRONMENT, START));
-    let session = token.session;
-    let made = bench
-        .store
-        .attempt_succeeded(token, event(Action::TokenCreated))
-        .await;
+    let session = SessionId::new(ENVIRONMENT, START);
+    let made = bench.keep(&token_of(session)).await;
     assert_eq!(made, Err(named("sessions", "id", &session)));
     let id = ChargeId::new(ENVIRONMENT, START);
     let outcome = ChargeOutcome {
         status: ChargeStatus::Canceled,
         payment: None,
+        captured: 0,
+        rest_until: None,
         decline: None,
         redirect_url: None,
         at: START,
     };
     let settled = bench
         .store
-        .finish_charge(&account(), id, outcome, event(Action::ChargeSettled))
+        .settle_charge(
+            (&account(), id),
+            outcome,
+            event(Action::ChargeSettled),
+            |_| news(),
+        )
         .await;
     assert_eq!(settled, Err(named("charges", "id", &id)));
     assert_eq!(bench.number("SELECT COUNT(*) FROM audit_events").await, 0);

@@ -10,15 +10,26 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 3));
+    assert_eq!((first.from, first.to), (0, 7));
     let names: Vec<_> = first
         .applied
         .iter()
         .map(|(_, name)| name.as_str())
         .collect();
-    assert_eq!(names, ["tokens", "charges", "audit"]);
+    assert_eq!(
+        names,
+        [
+            "tokens",
+            "charges",
+            "audit",
+            "lifecycle",
+            "same card",
+            "events",
+            "audit actors"
+        ]
+    );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (3, 3, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (7, 7, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -30,15 +41,15 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 3
+            needed: 7
         }
     );
     assert!(
         missing.to_string().contains("cloakroom migrate"),
         "{missing}"
     );
-    assert!(!settings.path.exists());
-    std::fs::write(&settings.path, "").unwrap();
+    assert!(!path_of(&settings).exists());
+    std::fs::write(path_of(&settings), "").unwrap();
     let empty = open(&settings).await.unwrap_err();
     assert_eq!(empty, missing);
 }
@@ -47,10 +58,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 3",
+            "DELETE FROM _sqlx_migrations WHERE version = 7",
             Failure::SchemaTooOld {
-                found: 2,
-                needed: 3,
+                found: 6,
+                needed: 7,
             },
             false,
         ),

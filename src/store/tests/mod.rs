@@ -1,13 +1,16 @@
 //! The store on real files. What is sealed here is only bytes: the store cannot tell.
 
 mod charges;
+mod cluster;
 mod durability;
 mod group_commit;
 mod housekeeping;
 mod inconsistency;
 mod migrations;
+mod postgres;
 mod schema;
 mod sessions;
+mod settling;
 mod tokens;
 
 use std::path::PathBuf;
@@ -92,7 +95,7 @@ impl Bench {
     }
 
     /// A session, claimed and turned into a token.
-    pub(super) async fn token(&self) -> NewToken {
+    pub(super) async fn token(&self) -> Made {
         let session = session();
         let begun = self
             .store
@@ -105,12 +108,22 @@ impl Bench {
             .await;
         assert_eq!(claimed, Ok(Attempt::Claimed { number: 1 }));
         let token = token_of(session.id);
-        self.store
-            .attempt_succeeded(token.clone(), event(Action::TokenCreated))
-            .await
-            .unwrap()
-            .unwrap();
+        let kept = self.keep(&token).await.unwrap();
+        assert!(matches!(kept, TokenKept::New(_)));
         token
+    }
+
+    /// Ends a session's attempt with a token.
+    pub(super) async fn keep(&self, made: &Made) -> Result<TokenKept, Failure> {
+        let of_session = (made.session, Some("attempt-1".to_owned()));
+        self.store
+            .attempt_succeeded(
+                of_session,
+                made.token.clone(),
+                event(Action::TokenCreated),
+                |_| news(),
+            )
+            .await
     }
 
     /// A token and an unsettled charge on it.
@@ -122,19 +135,26 @@ impl Bench {
             .begin_charge(claim("charge-1"), charge.clone(), opening())
             .await
             .unwrap();
-        assert!(matches!(begun, ChargeBegun::New(_)));
+        assert!(matches!(begun, ChargeBegun::New(_, _)));
         charge
     }
 }
 
 pub(super) fn settings(path: PathBuf) -> Settings {
     Settings {
-        path,
+        place: Place::Sqlite { path },
         batch_ops_max: 64,
         queue_ops_max: 1_024,
         busy_timeout_ms: 2_000,
         readers_max: 2,
         observer: None,
+    }
+}
+
+pub(super) fn path_of(settings: &Settings) -> &std::path::Path {
+    match &settings.place {
+        Place::Sqlite { path } => path,
+        Place::Postgres(_) => panic!("this store is SQLite's"),
     }
 }
 
@@ -144,7 +164,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Store, Failure> {
 
 pub(super) async fn aside(settings: &Settings) -> SqliteConnection {
     sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(&settings.path)
+        .filename(path_of(settings))
         .connect()
         .await
         .unwrap()
@@ -234,13 +254,39 @@ pub(super) fn sealed_value() -> SealedValue {
     }
 }
 
-pub(super) fn token_of(session: SessionId) -> NewToken {
-    NewToken {
+/// A token, and the session that it is made of.
+#[derive(Clone)]
+pub(super) struct Made {
+    pub(super) session: SessionId,
+    pub(super) token: NewToken,
+}
+
+impl std::ops::Deref for Made {
+    type Target = NewToken;
+
+    fn deref(&self) -> &NewToken {
+        &self.token
+    }
+}
+
+/// Something to be told.
+pub(super) fn news() -> News {
+    News {
+        id: EventId::new(ENVIRONMENT, START),
+        account: account(),
+        kind: "test.happened".into(),
+        data: "{}".into(),
+        at: START,
+    }
+}
+
+pub(super) fn token_of(session: SessionId) -> Made {
+    let token = NewToken {
         id: TokenId::new(ENVIRONMENT, START),
-        session,
-        key: Some("attempt-1".into()),
         status: TokenStatus::Active,
         value: sealed_value(),
+        reference_mac: [3; 32],
+        fingerprint_mac: None,
         card: CardSummary {
             brand: "visa".into(),
             last4: "4242".into(),
@@ -250,7 +296,8 @@ pub(super) fn token_of(session: SessionId) -> NewToken {
             country: Some("US".into()),
         },
         created_at: START,
-    }
+    };
+    Made { session, token }
 }
 
 pub(super) fn charge_of(token: TokenId) -> NewCharge {
@@ -276,7 +323,7 @@ pub(super) async fn through_writer(store: &Store, sql: &'static str) -> Result<(
     store
         .write(move |tx| {
             async move {
-                sqlx::query(sql).execute(tx).await?;
+                sql::query(sql).execute(tx).await?;
                 Ok(())
             }
             .boxed()

@@ -271,11 +271,12 @@ async fn a_session_makes_one_token_and_says_which() {
     let bench = Bench::new().await;
     let token = bench.token().await;
     let second = token_of(token.session);
-    let made = bench
-        .store
-        .attempt_succeeded(second, event(Action::TokenCreated))
-        .await;
-    assert_eq!(made, Ok(None));
+    assert_eq!(bench.keep(&second).await, Ok(TokenKept::Late));
+    assert_eq!(
+        bench.number("SELECT COUNT(*) FROM orphans").await,
+        1,
+        "what was vaulted for nothing is to be forgotten"
+    );
     assert_eq!(
         bench.outcomes(Action::TokenCreated).await,
         ["success", "refused"]

@@ -47,12 +47,9 @@ async fn a_data_key_is_kept_once_and_never_under_other_bytes() {
             .begin_session(None, session.clone(), event(Action::SessionCreated))
             .await
             .unwrap();
-        let mut token = token_of(session.id);
-        token.value.data_key = Arc::new(changed);
-        let refused = bench
-            .store
-            .attempt_succeeded(token, event(Action::TokenCreated))
-            .await;
+        let mut made = token_of(session.id);
+        made.token.value.data_key = Arc::new(changed);
+        let refused = bench.keep(&made).await;
         assert_eq!(
             refused,
             Err(Failure::Inconsistent {
@@ -89,7 +86,12 @@ async fn a_customers_tokens_come_newest_first_in_pages_without_tombstones() {
         .unwrap();
     bench
         .store
-        .finish_forget(&account(), forgotten, START, event(Action::TokenDeleted))
+        .finish_forget(
+            (&account(), forgotten),
+            START,
+            event(Action::TokenDeleted),
+            |_| news(),
+        )
         .await
         .unwrap();
     let store = &bench.store;
@@ -112,10 +114,10 @@ async fn forgetting_takes_two_steps_and_leaves_a_tombstone() {
     let begin = || store.begin_forget(&whose, made.id, event(Action::TokenDeletionStarted));
     let finish = || {
         store.finish_forget(
-            &whose,
-            made.id,
+            (&whose, made.id),
             START.plus_s(9),
             event(Action::TokenDeleted),
+            |_| news(),
         )
     };
 
@@ -171,13 +173,20 @@ async fn a_token_with_an_unsettled_charge_is_not_forgotten() {
     let outcome = ChargeOutcome {
         status: crate::token::ChargeStatus::Succeeded,
         payment: Some("pi_1".into()),
+        captured: 1_250,
+        rest_until: None,
         decline: None,
         redirect_url: None,
         at: START,
     };
     bench
         .store
-        .finish_charge(&whose, charge.id, outcome, event(Action::ChargeSettled))
+        .settle_charge(
+            (&whose, charge.id),
+            outcome,
+            event(Action::ChargeSettled),
+            |_| news(),
+        )
         .await
         .unwrap();
     assert!(matches!(begin().await, Ok(Forget::Open(_))));
@@ -192,16 +201,10 @@ async fn a_waiting_token_is_activated_once() {
         .begin_session(None, session.clone(), event(Action::SessionCreated))
         .await
         .unwrap();
-    let token = NewToken {
-        status: TokenStatus::RequiresAction,
-        ..token_of(session.id)
-    };
+    let mut token = token_of(session.id);
+    token.token.status = TokenStatus::RequiresAction;
     let id = token.id;
-    bench
-        .store
-        .attempt_succeeded(token.clone(), event(Action::TokenCreated))
-        .await
-        .unwrap();
+    bench.keep(&token).await.unwrap();
     let opened = bench
         .store
         .open_token(&account(), id, event(Action::TokenOpened))
@@ -213,7 +216,7 @@ async fn a_waiting_token_is_activated_once() {
     for activated in [true, false] {
         let answer = bench
             .store
-            .activate_token(&account(), id, event(Action::TokenActivated))
+            .activate_token(&account(), id, event(Action::TokenActivated), |_| news())
             .await;
         assert_eq!(answer, Ok(activated));
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use super::{create, restrict, to_write};
-use crate::store::{Failure, Settings};
+use super::connection::{Connection, Link};
+use super::sql::query;
+use super::{Failure, Place, Settings, postgres, sqlite};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// What [`migrate`] did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,20 +28,26 @@ pub struct Migrated {
 /// [`Failure::SchemaUnknown`] and [`Failure::SchemaChanged`] where the database is not one that
 /// this build may continue; [`Failure::Unavailable`] where it cannot be written.
 pub async fn migrate(settings: &Settings) -> Result<Migrated, Failure> {
-    create(&settings.path)?;
-    let mut connection = to_write(settings).connect().await?;
+    let mut connection = match &settings.place {
+        Place::Sqlite { path } => sqlite::to_migrate(settings, path).await?,
+        Place::Postgres(postgres) => postgres::to_migrate(postgres).await?,
+    };
+    let migrations = migrations(&mut connection);
     let before = applied(&mut connection).await?;
-    MIGRATIONS
-        .run(&mut connection)
-        .await
-        .map_err(|error| refused(&error))?;
+    let run = match connection.link() {
+        Link::Sqlite(link) => migrations.run(link).await,
+        Link::Postgres(link) => migrations.run(link).await,
+    };
+    run.map_err(|error| refused(&error))?;
     let after = applied(&mut connection).await?;
     connection.close().await?;
-    restrict(&settings.path)?;
+    if let Place::Sqlite { path } = &settings.place {
+        sqlite::restrict(path)?;
+    }
     Ok(Migrated {
         from: newest(&before),
         to: newest(&after),
-        applied: MIGRATIONS
+        applied: migrations
             .iter()
             .filter(|migration| !before.contains_key(&migration.version))
             .map(|migration| (migration.version, migration.description.to_string()))
@@ -49,17 +56,18 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated, Failure> {
 }
 
 /// Refuses any schema but the one this build was made for.
-pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Failure> {
+pub(super) async fn check(connection: &mut Connection) -> Result<(), Failure> {
+    let migrations = migrations(connection);
     let applied = applied(connection).await?;
     for (&version, (checksum, success)) in &applied {
-        let Some(known) = MIGRATIONS.iter().find(|known| known.version == version) else {
+        let Some(known) = migrations.iter().find(|known| known.version == version) else {
             return Err(Failure::SchemaUnknown { version });
         };
         if known.checksum.as_ref() != checksum.as_slice() || !success {
             return Err(Failure::SchemaChanged { version });
         }
     }
-    let whole = MIGRATIONS
+    let whole = migrations
         .iter()
         .all(|known| applied.contains_key(&known.version));
     if whole {
@@ -67,35 +75,44 @@ pub(super) async fn check(connection: &mut SqliteConnection) -> Result<(), Failu
     } else {
         Err(Failure::SchemaTooOld {
             found: newest(&applied),
-            needed: needed(),
+            needed: needed(migrations),
         })
     }
 }
 
-/// The refusal of a database that is not there.
+/// The refusal of a SQLite database that is not there.
 pub(super) fn missing() -> Failure {
     Failure::SchemaTooOld {
         found: 0,
-        needed: needed(),
+        needed: needed(&SQLITE),
+    }
+}
+
+fn migrations(connection: &mut Connection) -> &'static Migrator {
+    match connection.link() {
+        Link::Sqlite(_) => &SQLITE,
+        Link::Postgres(_) => &POSTGRES,
     }
 }
 
 /// Version, checksum and success of each migration that was run.
 type Applied = BTreeMap<i64, (Vec<u8>, bool)>;
 
-async fn applied(connection: &mut SqliteConnection) -> Result<Applied, Failure> {
+async fn applied(connection: &mut Connection) -> Result<Applied, Failure> {
     // `_sqlx_migrations` is sqlx's own table; a database that was never migrated has none.
-    let has_table: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations')",
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let has_table = match connection.link() {
+        Link::Sqlite(_) => query(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations')",
+        ),
+        Link::Postgres(_) => query("SELECT to_regclass('_sqlx_migrations') IS NOT NULL"),
+    };
+    let has_table: bool = has_table.scalar(connection).await?;
     if !has_table {
         return Ok(Applied::new());
     }
     let rows: Vec<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
-            .fetch_all(&mut *connection)
+        query("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
+            .all(connection)
             .await?;
     Ok(rows
         .into_iter()
@@ -107,8 +124,8 @@ fn newest(applied: &Applied) -> i64 {
     applied.keys().copied().max().unwrap_or(0)
 }
 
-fn needed() -> i64 {
-    MIGRATIONS
+fn needed(migrations: &Migrator) -> i64 {
+    migrations
         .iter()
         .map(|migration| migration.version)
         .max()

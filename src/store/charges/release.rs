@@ -1,16 +1,19 @@
 //! Letting go of a charge: for another try under its own key, or for good.
 
-use super::charges::{self, ChargeRow};
-use super::events::record;
-use super::parse::{Reading, one_row};
-use super::{Failure, Store};
+use super::extend_lease;
+use super::row::{self, ChargeRow};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::store::claims;
+use crate::store::events::record;
+use crate::store::parse::{Reading, one_row};
+use crate::store::sql::query;
+use crate::store::{Failure, Store};
 use crate::token::{Account, ChargeId};
 
 impl Store {
-    /// Ends the caller's work on a charge whose outcome is not known: from `until` on, whoever
-    /// comes next goes on with it under its own key.
+    /// Ends the caller's work on a charge, or on a step of it, whose outcome is not known: from
+    /// `until` on, whoever comes next goes on with it under its own key.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -23,9 +26,9 @@ impl Store {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                charges::extend_lease(tx, id, until).await?;
+                extend_lease(tx, id, until).await?;
                 let key = id.to_string();
-                let charge = charges::find(tx, environment, &account, &key).await?;
+                let charge = row::find(tx, environment, &account, &key).await?;
                 Reading::new("charges", &key, environment).found("id", charge)
             })
         })
@@ -46,7 +49,7 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let key = id.to_string();
-                let canceled = sqlx::query(
+                let canceled = query(
                     "UPDATE charges
                         SET status = 'canceled',
                             lease_until_ms = NULL,
@@ -57,16 +60,10 @@ impl Store {
                 .bind(now.unix_ms())
                 .execute(&mut *tx)
                 .await?;
-                one_row(canceled.rows_affected(), "charges", &id)?;
-                let freed = sqlx::query(
-                    "DELETE FROM idempotency_keys
-                      WHERE resource = $1",
-                )
-                .bind(&key)
-                .execute(&mut *tx)
-                .await?;
-                one_row(freed.rows_affected(), "idempotency_keys", &id)?;
-                record(tx, &event).await
+                one_row(canceled, "charges", &id)?;
+                claims::free(tx, &key).await?;
+                record(tx, event);
+                Ok(())
             })
         })
         .await

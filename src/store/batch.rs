@@ -1,0 +1,180 @@
+//! One transaction for many operations: all that can be committed together is.
+//!
+//! Operations run one after the other in one transaction without savepoints. One that fails undoes
+//! the transaction, is taken out, and the rest runs again: failures are rare, and every savepoint
+//! would be two more round trips for each operation that succeeds. Nothing is answered before the
+//! commit, so that nothing is said twice.
+
+use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use super::connection::Connection;
+use super::{Cause, Failure, events};
+
+/// How often operations that got in the way of others are run again.
+const CONTENDED_RUNS_MAX: u32 = 8;
+
+/// An operation in the queue, whatever it answers.
+pub(super) trait Member: Send {
+    /// Runs it, and keeps its answer until the commit. May be called again after a rollback.
+    fn run<'c>(&'c mut self, connection: &'c mut Connection) -> BoxFuture<'c, Result<(), Failure>>;
+
+    /// Gives its caller what the run came to, if `commit` held.
+    fn answer(self: Box<Self>, commit: Result<(), Failure>);
+}
+
+/// An operation with its caller.
+pub(super) struct Operation<T, W> {
+    work: W,
+    result: Option<T>,
+    caller: oneshot::Sender<Result<T, Failure>>,
+}
+
+impl<T, W> Operation<T, W> {
+    pub(super) const fn new(work: W, caller: oneshot::Sender<Result<T, Failure>>) -> Self {
+        Self {
+            work,
+            result: None,
+            caller,
+        }
+    }
+}
+
+/// What an operation does in its transaction. It is cloned, because it may have to be done again.
+pub(super) trait Work<T>:
+    for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, Failure>> + Clone + Send + 'static
+{
+}
+
+impl<T, W> Work<T> for W where
+    W: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, Failure>>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
+impl<T: Send + 'static, W: Work<T>> Member for Operation<T, W> {
+    fn run<'c>(&'c mut self, connection: &'c mut Connection) -> BoxFuture<'c, Result<(), Failure>> {
+        Box::pin(async move {
+            self.result = None;
+            let work = self.work.clone();
+            self.result = Some(work(connection).await?);
+            Ok(())
+        })
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), Failure>) {
+        let Self { result, caller, .. } = *self;
+        let lost = Failure::Unavailable(Cause::Closed);
+        // A caller that no longer waits needs no answer.
+        drop(caller.send(commit.and_then(|()| result.ok_or(lost))));
+    }
+}
+
+/// Why a transaction did not commit, and what it means for its members.
+enum Spoiled {
+    /// One member failed; the others may commit without it.
+    ByMember(usize, Failure),
+    /// The members, or those of another transaction, got in each other's way.
+    Contended(Failure),
+    /// One of the audit events was refused; written together, they do not say whose.
+    ByTheLog(Failure),
+    /// The connection or the commit failed: nobody knows what holds.
+    Whole(Failure),
+}
+
+/// How the audit events of a batch are written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Log {
+    /// In the end, all in one.
+    Together,
+    /// Behind each member, to find the one whose event is refused.
+    OneByOne,
+}
+
+/// Commits `members` and takes out, with its answer, each that fails on its own. The rest is left
+/// in `members` for the caller to answer.
+///
+/// # Errors
+/// The failure of all that are left.
+pub(super) async fn commit(
+    connection: &mut Connection,
+    members: &mut Vec<Box<dyn Member>>,
+) -> Result<(), Failure> {
+    let mut contended_runs = 0_u32;
+    let mut run_again = connection.has_rivals();
+    let mut log = Log::Together;
+    loop {
+        let (index, failure) = match transact(connection, members, log).await {
+            Err(Spoiled::ByTheLog(failure)) if log == Log::OneByOne => return Err(failure),
+            Err(Spoiled::ByTheLog(_)) => {
+                connection.roll_back().await?;
+                log = Log::OneByOne;
+                continue;
+            }
+            Ok(()) => return Ok(()),
+            Err(Spoiled::Whole(failure)) => return Err(failure),
+            Err(Spoiled::Contended(failure)) if contended_runs >= CONTENDED_RUNS_MAX => {
+                connection.roll_back().await?;
+                return Err(failure);
+            }
+            Err(Spoiled::Contended(_)) => {
+                connection.roll_back().await?;
+                contended_runs = contended_runs.saturating_add(1);
+                pause(contended_runs).await;
+                continue;
+            }
+            Err(Spoiled::ByMember(index, failure)) => (index, failure),
+        };
+        connection.roll_back().await?;
+        // What another transaction changed between two statements of this one looks like a fault
+        // of its own. Seen afresh it is not, or it stays one.
+        if std::mem::take(&mut run_again) {
+            continue;
+        }
+        if index < members.len() {
+            members.remove(index).answer(Err(failure));
+        }
+    }
+}
+
+/// Spreads those who come back.
+async fn pause(run: u32) {
+    let mut random = [0_u8; 1];
+    crate::random::fill(&mut random);
+    let [random] = random;
+    let pause_ms = u64::from(run).saturating_mul(u64::from(random % 8));
+    tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+}
+
+/// One try: every member, then their audit events, then the commit.
+async fn transact(
+    connection: &mut Connection,
+    members: &mut [Box<dyn Member>],
+    log: Log,
+) -> Result<(), Spoiled> {
+    connection.begin().await.map_err(Spoiled::Whole)?;
+    for (index, member) in members.iter_mut().enumerate() {
+        let mut ran = member.run(connection).await;
+        if ran.is_ok() && log == Log::OneByOne {
+            ran = events::write_noted(connection).await;
+        }
+        ran.map_err(|failure| spoiled(failure, |failure| Spoiled::ByMember(index, failure)))?;
+    }
+    let written = events::write_noted(connection).await;
+    written.map_err(|failure| spoiled(failure, Spoiled::ByTheLog))?;
+    let committed = connection.commit().await;
+    committed.map_err(|failure| spoiled(failure, Spoiled::Whole))
+}
+
+/// What a failure means: the engine's own is everybody's, any other is `otherwise`.
+fn spoiled(failure: Failure, otherwise: impl FnOnce(Failure) -> Spoiled) -> Spoiled {
+    if failure == Failure::Unavailable(Cause::Contended) {
+        Spoiled::Contended(failure)
+    } else if matches!(failure, Failure::Unavailable(_)) {
+        Spoiled::Whole(failure)
+    } else {
+        otherwise(failure)
+    }
+}

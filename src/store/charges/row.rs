@@ -1,0 +1,265 @@
+//! A charge as it stands, read alone or in a list.
+
+use crate::clock::Timestamp;
+use crate::store::connection::Connection;
+use crate::store::parse::{Reading, moment_if_any, quiet_debug};
+use crate::store::sql::query;
+use crate::store::{Failure, Store};
+use crate::token::{Account, ChargeId, ChargeStatus, Environment, Step, TokenId};
+
+/// A charge as it stands.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChargeRow {
+    /// Its id.
+    pub id: ChargeId,
+    /// Whose charge.
+    pub account: Account,
+    /// The certificate name of who asked for it.
+    pub client: String,
+    /// What is charged.
+    pub token: TokenId,
+    /// How much, in the currency's minor unit.
+    pub amount: i64,
+    /// How much of it was taken.
+    pub captured: i64,
+    /// How much of that was given back, or is on its way back.
+    pub refunded: i64,
+    /// ISO 4217, lower case.
+    pub currency: String,
+    /// Whether the money moves at once, or is only authorized.
+    pub capture: bool,
+    /// Whether the shopper is away.
+    pub off_session: bool,
+    /// The merchant's words.
+    pub description: Option<String>,
+    /// What the shopper's statement says behind the merchant's name.
+    pub statement_descriptor_suffix: Option<String>,
+    /// The merchant's own: the text of a JSON object.
+    pub metadata: String,
+    /// Whether the processor is asked on-session because the token's set-up still waits for
+    /// authentication; nothing while it has surely not been asked. Never asked otherwise again:
+    /// under one key the processor takes one question.
+    pub setup_pending: Option<bool>,
+    /// Where it is in its life.
+    pub status: ChargeStatus,
+    /// The processor's name of the payment, once it is known.
+    pub payment: Option<String>,
+    /// Why it was declined, exactly where it was.
+    pub decline: Option<DeclineRow>,
+    /// Where the shopper authenticates, while that is wanted.
+    pub redirect_url: Option<String>,
+    /// What the processor is being asked to do with the authorized payment.
+    pub step: Option<StepRow>,
+    /// How many such steps were begun.
+    pub steps: i64,
+    /// Whether the shopper's bank has taken it up.
+    pub disputed: bool,
+    /// Till when somebody is at work on it, or it rests; nothing when nothing is left to be asked.
+    pub lease_until: Option<Timestamp>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When its status was last written.
+    pub updated_at: Timestamp,
+}
+
+/// A capture or a cancellation under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    /// Which of the two.
+    pub step: Step,
+    /// How much a capture takes.
+    pub amount: Option<i64>,
+}
+
+/// Why a charge was declined, in the processor's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclineRow {
+    /// The code.
+    pub code: String,
+    /// What the network advises.
+    pub advice: Option<String>,
+    /// Whether it may be tried again later.
+    pub retryable: bool,
+}
+
+quiet_debug! {
+    ChargeRow { id, account, token, status, payment, decline, step }
+}
+
+/// Which charges to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChargeFilter {
+    /// Only of this token.
+    pub token: Option<TokenId>,
+    /// Only in this state.
+    pub status: Option<ChargeStatus>,
+    /// The page after this charge.
+    pub starting_after: Option<ChargeId>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+impl Store {
+    /// A charge of `account`.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn charge(
+        &self,
+        account: &Account,
+        id: ChargeId,
+    ) -> Result<Option<ChargeRow>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move { find(connection, environment, &account, &id.to_string()).await })
+        })
+        .await
+    }
+
+    /// An account's charges, newest first.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn charges_of(
+        &self,
+        account: &Account,
+        filter: ChargeFilter,
+    ) -> Result<Vec<ChargeRow>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move {
+                // Ids sort by the time they were made.
+                let rows: Vec<Row> = query(concat!(
+                    "SELECT ",
+                    columns!(),
+                    " FROM charges
+                     WHERE account = $1
+                       AND ($2 IS NULL OR token_id = $2)
+                       AND ($3 IS NULL OR status = $3)
+                       AND ($4 IS NULL OR id < $4)
+                     ORDER BY id DESC
+                     LIMIT $5"
+                ))
+                .bind(account.as_str())
+                .bind(filter.token.map(|id| id.to_string()))
+                .bind(filter.status.map(ChargeStatus::name))
+                .bind(filter.starting_after.map(|id| id.to_string()))
+                .bind(filter.limit)
+                .all(connection)
+                .await?;
+                rows.into_iter().map(|row| row.read(environment)).collect()
+            })
+        })
+        .await
+    }
+}
+
+/// The charge of that account and id, read on a connection or in a transaction.
+pub(in crate::store) async fn find(
+    connection: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: &str,
+) -> Result<Option<ChargeRow>, Failure> {
+    let sql = concat!(
+        "SELECT ",
+        columns!(),
+        " FROM charges WHERE id = $1 AND account = $2"
+    );
+    let row: Option<Row> = query(sql)
+        .bind(id)
+        .bind(account.as_str())
+        .optional(connection)
+        .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+/// Every column that [`Row`] reads.
+macro_rules! columns {
+    () => {
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, step, step_amount, steps, disputed, lease_until_ms, created_at_ms, updated_at_ms"
+    };
+}
+pub(super) use columns;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    id: String,
+    account: String,
+    client: String,
+    token_id: String,
+    amount: i64,
+    captured: i64,
+    refunded: i64,
+    currency: String,
+    capture: bool,
+    off_session: bool,
+    description: Option<String>,
+    statement_descriptor_suffix: Option<String>,
+    metadata: String,
+    setup_pending: Option<bool>,
+    status: String,
+    payment: Option<String>,
+    decline_code: Option<String>,
+    decline_advice: Option<String>,
+    decline_retryable: Option<bool>,
+    redirect_url: Option<String>,
+    step: Option<String>,
+    step_amount: Option<i64>,
+    steps: i64,
+    disputed: bool,
+    lease_until_ms: Option<i64>,
+    created_at_ms: i64,
+    updated_at_ms: i64,
+}
+
+impl Row {
+    pub(super) fn read(self, environment: Environment) -> Result<ChargeRow, Failure> {
+        let reading = Reading::new("charges", &self.id, environment);
+        let status = reading.found("status", ChargeStatus::from_name(&self.status))?;
+        let decline = match (status, self.decline_code, self.decline_retryable) {
+            (ChargeStatus::Declined, Some(code), Some(retryable)) => Some(DeclineRow {
+                code,
+                advice: self.decline_advice,
+                retryable,
+            }),
+            (ChargeStatus::Declined, _, _) | (_, Some(_), _) => {
+                return Err(reading.inconsistent("decline_code"));
+            }
+            _ => None,
+        };
+        let step = match &self.step {
+            Some(step) => Some(StepRow {
+                step: reading.found("step", Step::from_name(step))?,
+                amount: self.step_amount,
+            }),
+            None => None,
+        };
+        Ok(ChargeRow {
+            id: reading.id("id", &self.id)?,
+            account: reading.account(self.account)?,
+            client: self.client,
+            token: reading.id("token_id", &self.token_id)?,
+            amount: reading.found("amount", (self.amount > 0).then_some(self.amount))?,
+            captured: self.captured,
+            refunded: self.refunded,
+            currency: self.currency,
+            setup_pending: self.setup_pending,
+            capture: self.capture,
+            off_session: self.off_session,
+            description: self.description,
+            statement_descriptor_suffix: self.statement_descriptor_suffix,
+            metadata: self.metadata,
+            status,
+            payment: self.payment,
+            decline,
+            redirect_url: self.redirect_url,
+            step,
+            steps: self.steps,
+            disputed: self.disputed,
+            lease_until: moment_if_any(self.lease_until_ms),
+            created_at: Timestamp::from_unix_ms(self.created_at_ms),
+            updated_at: Timestamp::from_unix_ms(self.updated_at_ms),
+        })
+    }
+}

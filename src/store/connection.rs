@@ -1,0 +1,139 @@
+//! A connection of either engine, and the audit events that its transaction will carry.
+
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+
+use super::Failure;
+use crate::audit::Event;
+
+/// A connection on which an operation runs.
+pub(super) struct Connection {
+    held: Held,
+    /// Events of the transaction under way: written together, as its last act.
+    events: Vec<Event>,
+}
+
+/// Where the connection comes from, and goes when it is dropped.
+enum Held {
+    Sqlite(SqliteConnection),
+    SqliteReader(PoolConnection<Sqlite>),
+    Postgres(PgConnection),
+    PostgresReader(PoolConnection<Postgres>),
+}
+
+/// The connection as its driver knows it.
+pub(super) enum Link<'c> {
+    Sqlite(&'c mut SqliteConnection),
+    Postgres(&'c mut PgConnection),
+}
+
+impl Connection {
+    pub(super) fn link(&mut self) -> Link<'_> {
+        match &mut self.held {
+            Held::Sqlite(connection) => Link::Sqlite(connection),
+            Held::SqliteReader(connection) => Link::Sqlite(connection),
+            Held::Postgres(connection) => Link::Postgres(connection),
+            Held::PostgresReader(connection) => Link::Postgres(connection),
+        }
+    }
+
+    /// Notes an event of the transaction under way.
+    pub(super) fn note(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Gives out the noted events, to be written.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Whether other transactions run beside this connection's and may change what it has read.
+    pub(super) const fn has_rivals(&self) -> bool {
+        matches!(self.held, Held::Postgres(_) | Held::PostgresReader(_))
+    }
+
+    /// Whether an idle connection can still be used. SQLite's cannot be lost by idling, and
+    /// PostgreSQL's is looked at where it costs nothing: at the socket.
+    pub(super) async fn is_alive(&mut self) -> bool {
+        match self.link() {
+            Link::Sqlite(_) => true,
+            Link::Postgres(link) => sqlx::Connection::ping(link).await.is_ok(),
+        }
+    }
+
+    /// Begins a transaction. SQLite's takes the write lock before it reads what it decides on.
+    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+        self.events.clear();
+        self.control("BEGIN IMMEDIATE", "BEGIN").await
+    }
+
+    /// Makes the transaction durable.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        self.control("COMMIT", "COMMIT").await
+    }
+
+    /// Undoes the transaction. SQLite may have done so on its own: a full disk makes it.
+    pub(super) async fn roll_back(&mut self) -> Result<(), Failure> {
+        self.events.clear();
+        self.control("ROLLBACK", "ROLLBACK").await
+    }
+
+    async fn control(
+        &mut self,
+        sqlite: &'static str,
+        postgres: &'static str,
+    ) -> Result<(), Failure> {
+        match self.link() {
+            Link::Sqlite(link) => sqlx::raw_sql(sqlite).execute(link).await?.rows_affected(),
+            Link::Postgres(link) => sqlx::raw_sql(postgres).execute(link).await?.rows_affected(),
+        };
+        Ok(())
+    }
+
+    /// Moves SQLite's log into the database and cuts it; whether no reader was in the way.
+    /// PostgreSQL keeps its own house.
+    pub(super) async fn checkpoint(&mut self) -> Result<bool, Failure> {
+        match self.link() {
+            Link::Sqlite(link) => {
+                let (busy, _, _): (i64, i64, i64) =
+                    sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+                        .fetch_one(link)
+                        .await?;
+                Ok(busy == 0)
+            }
+            Link::Postgres(_) => Ok(true),
+        }
+    }
+
+    /// Ends a connection in good order.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        use sqlx::Connection as _;
+        match self.held {
+            Held::Sqlite(connection) => connection.close().await?,
+            Held::Postgres(connection) => connection.close().await?,
+            // The pool decides.
+            Held::SqliteReader(_) | Held::PostgresReader(_) => {}
+        }
+        Ok(())
+    }
+}
+
+macro_rules! from {
+    ($($kind:ident($source:ty);)+) => {$(
+        impl From<$source> for Connection {
+            fn from(connection: $source) -> Self {
+                Self {
+                    held: Held::$kind(connection),
+                    events: Vec::new(),
+                }
+            }
+        }
+    )+};
+}
+
+from! {
+    Sqlite(SqliteConnection);
+    SqliteReader(PoolConnection<Sqlite>);
+    Postgres(PgConnection);
+    PostgresReader(PoolConnection<Postgres>);
+}

@@ -1,0 +1,359 @@
+//! The outbox: what happened is written with what it tells of, gets its place in the feed after
+//! that commit, and is delivered to each endpoint at least once.
+//!
+//! Ids are made before a commit and places are given after it, one numbering at a time, so that a
+//! reader of the feed never passes by an event that was committed late.
+
+use sqlx::FromRow;
+
+use super::charges::Lease;
+use super::connection::Connection;
+use super::parse::{Reading, one_row};
+use super::sql::query;
+use super::{Failure, Store};
+use crate::clock::Timestamp;
+use crate::token::{Account, Environment, EventId};
+
+/// Something that happened, for those who are told.
+#[derive(Clone, PartialEq, Eq)]
+pub struct News {
+    /// Its id.
+    pub id: EventId,
+    /// Who is told.
+    pub account: Account,
+    /// What happened: `charge.succeeded`.
+    pub kind: String,
+    /// The object as the interface shows it: the text of a JSON object.
+    pub data: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+super::parse::quiet_debug! {
+    News { id, account, kind }
+}
+
+/// An endpoint that is told of an account's news.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscriber {
+    /// Whose news.
+    pub account: Account,
+    /// Its name in the configuration.
+    pub endpoint: String,
+    /// Which kinds; all where nothing is said.
+    pub kinds: Option<Vec<String>>,
+}
+
+impl Subscriber {
+    fn wants(&self, news: &News) -> bool {
+        self.account == news.account
+            && self
+                .kinds
+                .as_ref()
+                .is_none_or(|kinds| kinds.contains(&news.kind))
+    }
+}
+
+/// A delivery that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// What is told.
+    pub news: News,
+    /// Who is told.
+    pub endpoint: String,
+    /// How often it was tried before.
+    pub attempts: u32,
+}
+
+/// How a try to deliver ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What was told.
+    pub event: EventId,
+    /// To whom.
+    pub endpoint: String,
+    /// The answer's status code, or a reason: a short name.
+    pub answer: String,
+    /// Whether it was taken.
+    pub taken: bool,
+    /// When to try again; nothing when there is no more trying.
+    pub next: Option<Timestamp>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Writes `news` in the transaction of what it tells of.
+pub(super) async fn tell(tx: &mut Connection, news: &News) -> Result<(), Failure> {
+    let written = query(
+        "INSERT INTO events (id, account, kind, data, created_at_ms)
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(news.id.to_string())
+    .bind(news.account.as_str())
+    .bind(&news.kind)
+    .bind(&news.data)
+    .bind(news.at.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "events", &news.id)
+}
+
+impl Store {
+    /// Gives committed news their places, and makes a delivery to each endpoint that wants them.
+    /// Answers how many got one: while it is `limit`, there may be more.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn number_news(
+        &self,
+        subscribers: Vec<Subscriber>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<usize, Failure> {
+        let environment = self.environment;
+        // Most of the time there are none, and a look costs no commit.
+        if !self
+            .read(|connection| Box::pin(any_unnumbered(connection)))
+            .await?
+        {
+            return Ok(0);
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                // The lock on this row makes the numbering one at a time, also between nodes.
+                let last: i64 = query(
+                    "UPDATE event_places SET last_seq = last_seq WHERE id = 1 RETURNING last_seq",
+                )
+                .scalar(tx)
+                .await?;
+                let rows: Vec<Row> = query(
+                    "SELECT id, account, kind, data, created_at_ms
+                       FROM events
+                      WHERE seq IS NULL
+                      ORDER BY id
+                      LIMIT $1",
+                )
+                .bind(limit)
+                .all(tx)
+                .await?;
+                let mut place = last;
+                let numbered = rows.len();
+                for row in rows {
+                    place = place.saturating_add(1);
+                    number(tx, &row.id, place).await?;
+                    let news = row.read(environment)?;
+                    for subscriber in subscribers.iter().filter(|one| one.wants(&news)) {
+                        subscribe(tx, &news, &subscriber.endpoint, now).await?;
+                    }
+                }
+                query("UPDATE event_places SET last_seq = $1 WHERE id = 1")
+                    .bind(place)
+                    .execute(tx)
+                    .await?;
+                Ok(numbered)
+            })
+        })
+        .await
+    }
+
+    /// The news of `account` behind `after`, oldest first; nothing where `after` is none of its
+    /// news, or has no place any more.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn news(
+        &self,
+        account: &Account,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Option<Vec<News>>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move {
+                let place: i64 = match after {
+                    None => 0,
+                    Some(after) => {
+                        let place: Option<i64> = query(
+                            "SELECT seq FROM events
+                              WHERE id = $1 AND account = $2 AND seq IS NOT NULL",
+                        )
+                        .bind(after.to_string())
+                        .bind(account.as_str())
+                        .scalar_if_any(connection)
+                        .await?;
+                        match place {
+                            Some(place) => place,
+                            None => return Ok(None),
+                        }
+                    }
+                };
+                let rows: Vec<Row> = query(
+                    "SELECT id, account, kind, data, created_at_ms
+                       FROM events
+                      WHERE account = $1 AND seq > $2
+                      ORDER BY seq
+                      LIMIT $3",
+                )
+                .bind(account.as_str())
+                .bind(place)
+                .bind(limit)
+                .all(connection)
+                .await?;
+                let news: Result<_, _> =
+                    rows.into_iter().map(|row| row.read(environment)).collect();
+                news.map(Some)
+            })
+        })
+        .await
+    }
+
+    /// Takes deliveries that are due, for whoever will make them.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn lease_deliveries(&self, lease: Lease) -> Result<Vec<Due>, Failure> {
+        let environment = self.environment;
+        if !self
+            .read(move |connection| Box::pin(any_due(connection, lease.now)))
+            .await?
+        {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                let taken: Vec<(String, String, i64)> = query(
+                    "UPDATE deliveries
+                        SET lease_until_ms = $2
+                      WHERE (event_id, endpoint) IN (
+                            SELECT event_id, endpoint
+                              FROM deliveries
+                             WHERE lease_until_ms <= $1
+                             ORDER BY lease_until_ms
+                             LIMIT $3)
+                        AND lease_until_ms <= $1
+                  RETURNING event_id, endpoint, attempts",
+                )
+                .bind(lease.now.unix_ms())
+                .bind(lease.lease_until.unix_ms())
+                .bind(lease.limit)
+                .all(tx)
+                .await?;
+                let mut due = Vec::with_capacity(taken.len());
+                for (event, endpoint, attempts) in taken {
+                    let row: Row = query(
+                        "SELECT id, account, kind, data, created_at_ms FROM events WHERE id = $1",
+                    )
+                    .bind(&event)
+                    .one(tx)
+                    .await?;
+                    let reading = Reading::new("deliveries", &event, environment);
+                    due.push(Due {
+                        endpoint,
+                        attempts: reading.number("attempts", attempts)?,
+                        news: row.read(environment)?,
+                    });
+                }
+                Ok(due)
+            })
+        })
+        .await
+    }
+
+    /// Writes down how a try to deliver ended.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn delivered(&self, told: Told) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let status = match (told.taken, told.next) {
+                    (true, _) => "delivered",
+                    (false, Some(_)) => "due",
+                    (false, None) => "given_up",
+                };
+                let next = told.next.filter(|_| !told.taken);
+                let written = query(
+                    "UPDATE deliveries
+                        SET status = $3,
+                            attempts = attempts + 1,
+                            answer = $4,
+                            lease_until_ms = $5,
+                            updated_at_ms = $6
+                      WHERE event_id = $1 AND endpoint = $2",
+                )
+                .bind(told.event.to_string())
+                .bind(&told.endpoint)
+                .bind(status)
+                .bind(&told.answer)
+                .bind(next.map(Timestamp::unix_ms))
+                .bind(told.at.unix_ms())
+                .execute(tx)
+                .await?;
+                one_row(written, "deliveries", &told.event)
+            })
+        })
+        .await
+    }
+}
+
+async fn any_unnumbered(connection: &mut Connection) -> Result<bool, Failure> {
+    query("SELECT EXISTS (SELECT 1 FROM events WHERE seq IS NULL)")
+        .scalar(connection)
+        .await
+}
+
+async fn any_due(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
+    query("SELECT EXISTS (SELECT 1 FROM deliveries WHERE lease_until_ms <= $1)")
+        .bind(now.unix_ms())
+        .scalar(connection)
+        .await
+}
+
+async fn number(tx: &mut Connection, id: &str, place: i64) -> Result<(), Failure> {
+    let written = query("UPDATE events SET seq = $2 WHERE id = $1 AND seq IS NULL")
+        .bind(id)
+        .bind(place)
+        .execute(tx)
+        .await?;
+    one_row(written, "events", &id)
+}
+
+async fn subscribe(
+    tx: &mut Connection,
+    news: &News,
+    endpoint: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "INSERT INTO deliveries (event_id, endpoint, status, attempts, lease_until_ms, updated_at_ms)
+         VALUES ($1, $2, 'due', 0, $3, $3)",
+    )
+    .bind(news.id.to_string())
+    .bind(endpoint)
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "deliveries", &news.id)
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    account: String,
+    kind: String,
+    data: String,
+    created_at_ms: i64,
+}
+
+impl Row {
+    fn read(self, environment: Environment) -> Result<News, Failure> {
+        let reading = Reading::new("events", &self.id, environment);
+        Ok(News {
+            id: reading.id("id", &self.id)?,
+            account: reading.account(self.account)?,
+            kind: self.kind,
+            data: self.data,
+            at: Timestamp::from_unix_ms(self.created_at_ms),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! The connections that read: each has made one synchronous write before it reads anything, and all
+//! are given up together when one of them fails.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{PgConnection, Postgres};
+
+use super::cluster::Cluster;
+use super::milliseconds;
+use crate::store::{Cause, Failure};
+
+/// A pool, and the next one after it fails.
+#[derive(Clone)]
+pub(in crate::store) struct Readers {
+    cluster: Arc<Cluster>,
+    pool: Arc<Mutex<State>>,
+    connections_max: u32,
+}
+
+#[derive(Default)]
+struct State {
+    pool: Option<PgPool>,
+    closed: bool,
+    /// How many pools were given up.
+    generation: u64,
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Readers").finish_non_exhaustive()
+    }
+}
+
+/// Which pool a connection came from, to say that it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Generation(u64);
+
+impl Readers {
+    pub(super) fn new(cluster: Arc<Cluster>, connections_max: u32) -> Self {
+        Self {
+            cluster,
+            pool: Arc::default(),
+            connections_max,
+        }
+    }
+
+    pub(in crate::store) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// A connection that reads what is replicated.
+    pub(in crate::store) async fn acquire(
+        &self,
+    ) -> Result<(PoolConnection<Postgres>, Generation), Failure> {
+        let (pool, generation) = self.present().await?;
+        match pool.acquire().await {
+            Ok(connection) => Ok((connection, generation)),
+            Err(error) => {
+                self.failed(generation);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A connection of that pool has failed: none of it is used again. Sockets to a server that was
+    /// cut off would be waited for in vain.
+    pub(in crate::store) fn failed(&self, generation: Generation) {
+        let mut state = self.state();
+        if state.generation == generation.0 {
+            state.generation = state.generation.wrapping_add(1);
+            // Dropped, and not closed: closing would wait.
+            drop(state.pool.take());
+            self.cluster.lost();
+        }
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        let pool = {
+            let mut state = self.state();
+            state.closed = true;
+            state.pool.take()
+        };
+        if let Some(pool) = pool {
+            pool.close().await;
+        }
+    }
+
+    async fn present(&self) -> Result<(PgPool, Generation), Failure> {
+        {
+            let state = self.state();
+            if state.closed {
+                return Err(Failure::Unavailable(Cause::Closed));
+            }
+            if let Some(pool) = &state.pool {
+                return Ok((pool.clone(), Generation(state.generation)));
+            }
+        }
+        // Finds the primary, whose address the pool is made of.
+        drop(self.cluster.connect().await?);
+        let pool = self.pool()?;
+        let mut state = self.state();
+        // Another may have been as quick.
+        let pool = state.pool.get_or_insert(pool).clone();
+        Ok((pool, Generation(state.generation)))
+    }
+
+    fn pool(&self) -> Result<PgPool, Failure> {
+        let settings = self.cluster.settings();
+        let options = self.cluster.primary_options()?;
+        Ok(PgPoolOptions::new()
+            .max_connections(self.connections_max.max(1))
+            .acquire_timeout(milliseconds(settings.connect_timeout_ms))
+            // A connection that was lost is found out by its use.
+            .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(prepare(connection)))
+            .connect_lazy_with(options))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The barrier: a write that waits for its replicas, behind which everything that can be read is
+/// replicated. It fails on a standby, and where replicas are missing it waits until it is given up.
+async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "SELECT set_config('synchronous_commit', 'on', false)
+          WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');
+         UPDATE write_probe SET written_at_ms = written_at_ms WHERE id = 1;
+         SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A token's sealed value, for whoever has written down that it will be opened.
+
+use super::Failure;
+use super::connection::Connection;
+use super::keys::DataKeyRow;
+use super::parse::{Reading, quiet_debug};
+use super::sql::locking;
+use crate::seal::{Sealed, WrappedDataKey};
+use crate::token::{Account, Environment, TokenId, TokenStatus};
+
+/// A token's sealed value with what it takes to open it. It is given out only by operations that
+/// have written down the opening.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedRow {
+    /// The token.
+    pub token: TokenId,
+    /// Whose token.
+    pub account: Account,
+    /// The merchant's name for its customer.
+    pub customer_ref: Option<String>,
+    /// The processor's reference, sealed.
+    pub sealed: Sealed,
+    /// What it is sealed under, wrapped.
+    pub data_key: WrappedDataKey,
+    /// Where the token is in its life.
+    pub status: TokenStatus,
+}
+
+quiet_debug! {
+    SealedRow { token, account, status }
+}
+
+/// What the store holds of a token's sealed value.
+pub(super) enum Kept {
+    /// The value.
+    Sealed(SealedRow),
+    /// A tombstone.
+    Erased,
+    /// No token of that account and id.
+    Nowhere,
+}
+
+/// The sealed value of that account's token, with its wrapped data key.
+pub(super) async fn find(
+    connection: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: TokenId,
+) -> Result<Kept, Failure> {
+    macro_rules! select {
+        ($lock:literal) => {
+            concat!(
+                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                   FROM tokens
+                   JOIN data_keys ON data_keys.id = tokens.data_key_id
+                  WHERE tokens.id = $1 AND tokens.account = $2",
+                $lock
+            )
+        };
+    }
+    // A charge is written down only while its token stays in use.
+    let row: Option<SealedColumns> = locking(select!(""), select!(" FOR SHARE OF tokens"))
+        .bind(id.to_string())
+        .bind(account.as_str())
+        .optional(connection)
+        .await?;
+    row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
+}
+
+#[derive(sqlx::FromRow)]
+struct SealedColumns {
+    id: String,
+    account: String,
+    customer_ref: Option<String>,
+    status: String,
+    sealed: Option<Vec<u8>>,
+    #[sqlx(flatten)]
+    data_key: DataKeyRow,
+}
+
+impl SealedColumns {
+    fn read(self, environment: Environment) -> Result<Kept, Failure> {
+        let reading = Reading::new("tokens", &self.id, environment);
+        let status = reading.found("status", TokenStatus::from_name(&self.status))?;
+        match (status, self.sealed) {
+            (TokenStatus::Deleted, None) => Ok(Kept::Erased),
+            // The schema forbids both; a value in a tombstone must not be opened.
+            (TokenStatus::Deleted, Some(_)) | (_, None) => Err(reading.inconsistent("sealed")),
+            (_, Some(sealed)) => Ok(Kept::Sealed(SealedRow {
+                token: reading.id("id", &self.id)?,
+                account: reading.account(self.account)?,
+                customer_ref: self.customer_ref,
+                sealed: Sealed::from_bytes(sealed),
+                data_key: self.data_key.read(environment)?,
+                status,
+            })),
+        }
+    }
+}

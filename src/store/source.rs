@@ -1,0 +1,53 @@
+//! Where a writer's connections come from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::Failure;
+use super::connection::Connection;
+use super::postgres::Cluster;
+
+/// What opens the connections that write.
+pub(super) enum Source {
+    /// A file.
+    Sqlite(Box<SqliteConnectOptions>),
+    /// Whichever server is the primary.
+    Postgres(Arc<Cluster>),
+}
+
+impl Source {
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        match self {
+            Self::Sqlite(options) => Ok(options.connect().await?.into()),
+            Self::Postgres(cluster) => Ok(cluster.connect().await?.into()),
+        }
+    }
+
+    /// How long a batch may take before its connection is given up; none where the engine itself
+    /// waits for nobody but the disk.
+    pub(super) fn batch_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(cluster) => Some(cluster.batch_timeout()),
+        }
+    }
+
+    /// Whether what is committed now is kept as often as was promised.
+    pub(super) fn require_replicas(&self) -> Result<(), Failure> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(cluster) => cluster.require_replicas(),
+        }
+    }
+
+    /// A connection has failed.
+    pub(super) fn lost(&self) {
+        if let Self::Postgres(cluster) = self {
+            cluster.lost();
+        }
+    }
+}

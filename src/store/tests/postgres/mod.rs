@@ -1,0 +1,348 @@
+//! The same operations on a real PostgreSQL: each verb once, many at once from two processes'
+//! stores, the roles, and a server that goes away.
+
+mod rivals;
+
+use super::cluster::Server;
+use super::*;
+use crate::token::{ChargeStatus, RefundStatus, Step};
+
+struct Stage {
+    server: Server,
+    settings: Settings,
+    store: Store,
+}
+
+fn settings_of(server: &Server, user: &str) -> Settings {
+    Settings {
+        place: Place::Postgres(Box::new(server.place(user))),
+        ..settings(PathBuf::new())
+    }
+}
+
+async fn stage() -> Stage {
+    let server = Server::start().await;
+    let owner = settings_of(&server, "owner");
+    let migrated = migrate(&owner).await.unwrap();
+    assert_eq!((migrated.from, migrated.to), (0, 5));
+    assert_eq!(migrate(&owner).await.unwrap().applied, []);
+    server
+        .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture")
+        .await;
+    let settings = settings_of(&server, "billing");
+    let store = open(&settings).await.unwrap();
+    Stage {
+        server,
+        settings,
+        store,
+    }
+}
+
+/// A session and the token it becomes.
+async fn token_on(store: &Store, change: impl FnOnce(&mut NewToken)) -> TokenKept {
+    let session = session();
+    store
+        .begin_session(None, session.clone(), event(Action::SessionCreated))
+        .await
+        .unwrap();
+    let claimed = store
+        .claim_attempt(attempt(session.id), event(Action::CardAttempted))
+        .await;
+    assert_eq!(claimed, Ok(Attempt::Claimed { number: 1 }));
+    let mut token = token_of(session.id).token;
+    change(&mut token);
+    let of_session = (session.id, Some("attempt-1".to_owned()));
+    store
+        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| news())
+        .await
+        .unwrap()
+}
+
+fn new(kept: TokenKept) -> TokenId {
+    match kept {
+        TokenKept::New(row) => row.id,
+        other @ (TokenKept::Same(_) | TokenKept::Late) => panic!("{other:?}"),
+    }
+}
+
+fn outcome(status: ChargeStatus) -> ChargeOutcome {
+    ChargeOutcome {
+        status,
+        payment: Some("pi_1".into()),
+        captured: if status == ChargeStatus::Succeeded {
+            1_250
+        } else {
+            0
+        },
+        decline: None,
+        redirect_url: None,
+        rest_until: None,
+        at: START.plus_s(1),
+    }
+}
+
+fn fresh_news() -> News {
+    News {
+        id: EventId::new(ENVIRONMENT, START),
+        ..news()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "a life in order")]
+async fn a_charge_lives_its_whole_life_on_postgres() {
+    let Stage {
+        server: _server,
+        store,
+        ..
+    } = stage().await;
+    let token = new(token_on(&store, |_| {}).await);
+    let charge = NewCharge {
+        capture: false,
+        ..charge_of(token)
+    };
+    let begun = store
+        .begin_charge(claim("c"), charge.clone(), opening())
+        .await;
+    let Ok(ChargeBegun::New(row, sealed)) = begun else {
+        panic!("{begun:?}");
+    };
+    assert_eq!((row.id, sealed.token), (charge.id, token));
+    let whose = account();
+    let authorized = outcome(ChargeStatus::RequiresCapture);
+    store
+        .settle_charge(
+            (&whose, charge.id),
+            authorized,
+            event(Action::ChargeSettled),
+            |_| fresh_news(),
+        )
+        .await
+        .unwrap();
+    let step = NewStep {
+        account: whose.clone(),
+        charge: charge.id,
+        step: Step::Capture,
+        amount: None,
+        lease_until: START.plus_s(60),
+    };
+    let claimed = Claim {
+        route: "charges:capture",
+        ..claim("s")
+    };
+    let begun = store
+        .begin_step(claimed, step, event(Action::ChargeCaptureRequested))
+        .await
+        .unwrap();
+    assert!(matches!(begun, StepBegun::Ask(_)), "{begun:?}");
+    store
+        .settle_charge(
+            (&whose, charge.id),
+            outcome(ChargeStatus::Succeeded),
+            event(Action::ChargeSettled),
+            |_| fresh_news(),
+        )
+        .await
+        .unwrap();
+    let refund = NewRefund {
+        id: crate::token::RefundId::new(ENVIRONMENT, START),
+        account: whose.clone(),
+        client: Some("billing".into()),
+        charge: charge.id,
+        amount: Some(250),
+        reason: None,
+        created_at: START,
+        lease_until: START.plus_s(60),
+    };
+    let begun = store
+        .begin_refund(claim("r"), refund.clone(), event(Action::RefundRequested))
+        .await
+        .unwrap();
+    assert!(matches!(begun, RefundBegun::Ask(_, _)), "{begun:?}");
+    let told = RefundOutcome {
+        status: RefundStatus::Succeeded,
+        processor_refund: Some("re_1".into()),
+        failure_code: None,
+        rest_until: None,
+        at: START,
+    };
+    store
+        .settle_refund(
+            (&whose, refund.id),
+            told,
+            event(Action::RefundSettled),
+            |_| fresh_news(),
+        )
+        .await
+        .unwrap();
+    let row = store.charge(&whose, charge.id).await.unwrap().unwrap();
+    assert_eq!(
+        (row.status, row.captured, row.refunded),
+        (ChargeStatus::Succeeded, 1_250, 250)
+    );
+    let listed = store
+        .charges_of(
+            &whose,
+            ChargeFilter {
+                limit: 5,
+                ..ChargeFilter::default()
+            },
+        )
+        .await
+        .unwrap();
+    assert_eq!(listed, [row]);
+    assert_eq!(
+        store
+            .refunds_of(&whose, charge.id, 5, None)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(store.number_news(Vec::new(), 10, START).await, Ok(4));
+    assert_eq!(
+        store.news(&whose, None, 10).await.unwrap().unwrap().len(),
+        4
+    );
+    let forgotten = store
+        .begin_forget(&whose, token, event(Action::TokenDeletionStarted))
+        .await
+        .unwrap();
+    assert!(matches!(forgotten, Forget::Open(_)));
+    store
+        .finish_forget((&whose, token), START, event(Action::TokenDeleted), |_| {
+            fresh_news()
+        })
+        .await
+        .unwrap();
+    store.sweep(START.plus_s(4_000_000)).await.unwrap();
+    store.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
+    let Stage { server, store, .. } = stage().await;
+    let session = session();
+    store
+        .begin_session(None, session.clone(), event(Action::SessionCreated))
+        .await
+        .unwrap();
+    let forms = open(&settings_of(&server, "forms")).await.unwrap();
+    forms
+        .claim_attempt(attempt(session.id), event(Action::CardAttempted))
+        .await
+        .unwrap();
+    let of_session = (session.id, None);
+    let mut token = token_of(session.id).token;
+    token.fingerprint_mac = Some([4; 32]);
+    let kept = forms
+        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| {
+            fresh_news()
+        })
+        .await
+        .unwrap();
+    let token = new(kept);
+    assert!(forms.token(&account(), token).await.unwrap().is_some());
+    assert_eq!(forms.canary_keks().await, Ok(vec![]));
+    let opened = forms
+        .open_token(&account(), token, event(Action::TokenOpened))
+        .await
+        .unwrap_err();
+    assert!(opened.to_string().contains("permission denied"), "{opened}");
+    let mut connection = server.connect("forms").await;
+    for refused in [
+        "SELECT sealed FROM tokens",
+        "SELECT * FROM tokens",
+        "SELECT sealed FROM key_canaries",
+        "SELECT sealed FROM orphans",
+        "SELECT * FROM audit_events",
+        "UPDATE audit_events SET outcome = 'failed'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+        "UPDATE charges SET amount = 1",
+        "DELETE FROM tokens",
+    ] {
+        let words = sqlx::raw_sql(refused)
+            .execute(&mut connection)
+            .await
+            .unwrap_err();
+        assert!(
+            words.to_string().contains("permission denied"),
+            "{refused}: {words}"
+        );
+    }
+    // Not even the owner changes the log by accident.
+    let mut owner = server.connect("owner").await;
+    for refused in [
+        "UPDATE audit_events SET outcome = 'failed'",
+        "DELETE FROM audit_events",
+        "TRUNCATE audit_events",
+    ] {
+        let words = sqlx::raw_sql(refused)
+            .execute(&mut owner)
+            .await
+            .unwrap_err();
+        assert!(
+            words.to_string().contains("append-only"),
+            "{refused}: {words}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_away_makes_only_unavailable_and_comes_back() {
+    let Stage {
+        mut server, store, ..
+    } = stage().await;
+    let token = new(token_on(&store, |_| {}).await);
+    store.record(event(Action::TokenRead)).await.unwrap();
+    for _ in 0..2 {
+        server.kill();
+        for _ in 0..3 {
+            let write = store.record(event(Action::TokenRead)).await;
+            assert!(matches!(write, Err(Failure::Unavailable(_))), "{write:?}");
+            let read = store.token(&account(), token).await;
+            assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
+        }
+        server.run(&[]).await;
+        store.record(event(Action::TokenRead)).await.unwrap();
+        assert!(store.token(&account(), token).await.unwrap().is_some());
+    }
+    // Connections that are cut while idle are nobody's failure.
+    server
+        .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing'")
+        .await;
+    store.record(event(Action::TokenRead)).await.unwrap();
+    assert!(store.token(&account(), token).await.unwrap().is_some());
+    // A server that takes no writes is no primary.
+    server.kill();
+    server.run(&["default_transaction_read_only=on"]).await;
+    let write = store.record(event(Action::TokenRead)).await;
+    assert_eq!(write, Err(Failure::Unavailable(Cause::ReadOnly)));
+    let read = store.token(&account(), token).await;
+    assert!(
+        matches!(read, Err(Failure::Unavailable(_))),
+        "no read without its barrier: {read:?}"
+    );
+    server.kill();
+    server.run(&[]).await;
+    store.record(event(Action::TokenRead)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_promised_replicas_nothing_is_written() {
+    let Stage { server, .. } = stage().await;
+    server.sql("GRANT pg_read_all_stats TO billing").await;
+    let mut place = server.place("billing");
+    place.require_synchronous_replicas = 1;
+    let settings = Settings {
+        place: Place::Postgres(Box::new(place)),
+        ..settings(PathBuf::new())
+    };
+    let refused = open(&settings).await.unwrap_err();
+    let alone = Cause::NotReplicated {
+        required: 1,
+        attached: 0,
+    };
+    assert_eq!(refused, Failure::Unavailable(alone));
+}

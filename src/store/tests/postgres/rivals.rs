@@ -1,0 +1,87 @@
+//! Two processes on one database, and many requests at once.
+
+use futures_util::future::join_all;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one server for all of them")]
+async fn what_is_asked_at_once_of_two_processes_is_done_once() {
+    let Stage {
+        server,
+        settings,
+        store,
+    } = stage().await;
+    let other = open(&settings).await.unwrap();
+    let token = new(token_on(&store, |_| {}).await);
+    let charges = (0..100_u8).map(|number| {
+        let store = if number.is_multiple_of(2) {
+            &store
+        } else {
+            &other
+        };
+        store.begin_charge(claim("one"), charge_of(token), opening())
+    });
+    let mut begun = 0;
+    for answer in join_all(charges).await {
+        match answer.unwrap() {
+            ChargeBegun::New(_, _) => begun += 1,
+            ChargeBegun::Replayed(_, None) => {}
+            other @ (ChargeBegun::Replayed(..)
+            | ChargeBegun::Mismatch
+            | ChargeBegun::TokenUnknown
+            | ChargeBegun::TokenDeleted) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(begun, 1);
+
+    let session = session();
+    store
+        .begin_session(None, session.clone(), event(Action::SessionCreated))
+        .await
+        .unwrap();
+    let attempts = (0..40_u8).map(|number| {
+        let store = if number.is_multiple_of(2) {
+            &store
+        } else {
+            &other
+        };
+        store.claim_attempt(attempt(session.id), event(Action::CardAttempted))
+    });
+    let claimed = join_all(attempts)
+        .await
+        .into_iter()
+        .filter(|answer| matches!(answer, Ok(Attempt::Claimed { .. })))
+        .count();
+    assert_eq!(claimed, 1, "one attempt at a time");
+
+    let same = |number: u8| {
+        let store = if number.is_multiple_of(2) {
+            store.clone()
+        } else {
+            other.clone()
+        };
+        async move { token_on(&store, |token| token.fingerprint_mac = Some([8; 32])).await }
+    };
+    let kept = join_all((0..12).map(same)).await;
+    let made = kept
+        .iter()
+        .filter(|kept| matches!(kept, TokenKept::New(_)))
+        .count();
+    assert_eq!(made, 1, "one card is one token");
+
+    let lease = Lease {
+        now: START.plus_s(100),
+        lease_until: START.plus_s(200),
+        limit: 10,
+    };
+    let leases = [&store, &other, &store, &other]
+        .map(|store| store.lease_open_charges(lease, |_| event(Action::TokenOpened)));
+    let given: usize = join_all(leases)
+        .await
+        .into_iter()
+        .map(|leased| leased.unwrap().charges.len())
+        .sum();
+    assert_eq!(given, 1, "an open charge is given to one");
+    drop(server);
+}

@@ -1,0 +1,258 @@
+//! The writers: each takes what is waiting, commits it as one transaction, answers after that.
+//!
+//! A durable commit costs milliseconds of disk or of a replica's distance; the statements in it
+//! cost microseconds. So operations that wait while the writers are busy share the next commit.
+//! SQLite has one writer. PostgreSQL has a few, so that one may compute while another waits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{self, Member, Operation, Work};
+use super::connection::Connection;
+use super::source::Source;
+use super::{Cause, Commit, Failure, Observer, Settings};
+
+enum Job {
+    Write(Box<dyn Member>),
+    Checkpoint(oneshot::Sender<Result<bool, Failure>>),
+}
+
+/// A writer at work; its result is how the closing went.
+type Task = JoinHandle<Result<(), Failure>>;
+
+/// The handle to the writers' queue.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    tasks: Arc<Mutex<Vec<Task>>>,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("free", &self.queue.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// Starts a writer's task for each of `connections`, made now or when it is needed, on the
+    /// present runtime.
+    pub(super) fn start(
+        connections: Vec<Option<Connection>>,
+        source: &Arc<Source>,
+        settings: &Settings,
+    ) -> Self {
+        let (queue, jobs) = mpsc::channel(size(settings.queue_ops_max));
+        let jobs = Arc::new(Mutex::new(jobs));
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let stop = CancellationToken::new();
+        let desk = |connection| Desk {
+            connection,
+            source: Arc::clone(source),
+            batch_ops_max: size(settings.batch_ops_max),
+            waiting: Arc::clone(&waiting),
+            observer: settings.observer.clone(),
+        };
+        let tasks = connections
+            .into_iter()
+            .map(|connection| tokio::spawn(desk(connection).serve(Arc::clone(&jobs), stop.clone())))
+            .collect();
+        Self {
+            queue,
+            waiting,
+            stop,
+            tasks: Arc::new(Mutex::new(tasks)),
+        }
+    }
+
+    /// Puts `work` in the queue and waits for the commit it is part of. A caller that goes away
+    /// does not take its work back.
+    pub(super) async fn write<T: Send + 'static>(&self, work: impl Work<T>) -> Result<T, Failure> {
+        let (caller, receiver) = oneshot::channel();
+        self.send(Job::Write(Box::new(Operation::new(work, caller))))?;
+        receiver.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    pub(super) async fn checkpoint(&self) -> Result<bool, Failure> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Job::Checkpoint(sender))?;
+        receiver.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Lets the queue run dry, and closes the connections. The second call finds nothing to do.
+    pub(super) async fn close(&self) -> Result<(), Failure> {
+        self.stop.cancel();
+        let mut closed_well = Ok(());
+        for task in self.tasks.lock().await.drain(..) {
+            closed_well = closed_well.and(task.await.unwrap_or_else(|_| Err(closed())));
+        }
+        closed_well
+    }
+
+    fn send(&self, job: Job) -> Result<(), Failure> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(job).map_err(|refused| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => Failure::Unavailable(Cause::QueueFull),
+                TrySendError::Closed(_) => closed(),
+            }
+        })
+    }
+}
+
+/// Where a writer sits.
+struct Desk {
+    /// None after a failure: the next batch opens a new one.
+    connection: Option<Connection>,
+    source: Arc<Source>,
+    batch_ops_max: usize,
+    waiting: Arc<AtomicUsize>,
+    observer: Option<Observer>,
+}
+
+impl Desk {
+    /// Serves until every handle is gone or one of them closes the store.
+    async fn serve(
+        mut self,
+        jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+        stop: CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut batch = Vec::with_capacity(self.batch_ops_max);
+        loop {
+            let taken = take(&jobs, &mut batch, self.batch_ops_max, &stop).await;
+            if taken == 0 {
+                return self.finish().await;
+            }
+            self.waiting.fetch_sub(taken, Ordering::Relaxed);
+            self.run(&mut batch).await;
+        }
+    }
+
+    /// Runs what was taken: the writes as one transaction, then the checkpoints.
+    async fn run(&mut self, batch: &mut Vec<Job>) {
+        let mut writes = Vec::with_capacity(batch.len());
+        let mut checkpoints = Vec::new();
+        for job in batch.drain(..) {
+            match job {
+                Job::Write(work) => writes.push(work),
+                Job::Checkpoint(sender) => checkpoints.push(sender),
+            }
+        }
+        if !writes.is_empty() {
+            self.commit(writes).await;
+        }
+        if !checkpoints.is_empty() {
+            let result = self.checkpoint().await;
+            for sender in checkpoints {
+                // Whoever no longer waits needs no answer.
+                drop(sender.send(result.clone()));
+            }
+        }
+    }
+
+    /// One transaction for all of `writes`, and then, and only then, their answers.
+    async fn commit(&mut self, mut writes: Vec<Box<dyn Member>>) {
+        let begun = Instant::now();
+        let operations = writes.len();
+        let result = self.transact(&mut writes).await;
+        if result.is_err() {
+            // What the connection still holds is not known. A new one starts from what is durable.
+            drop(self.connection.take());
+            self.source.lost();
+        } else if let Some(observer) = &self.observer {
+            observer(Commit {
+                duration: begun.elapsed(),
+                operations,
+                queued: self.waiting.load(Ordering::Relaxed),
+            });
+        }
+        for member in writes {
+            member.answer(result.clone());
+        }
+    }
+
+    async fn transact(&mut self, writes: &mut Vec<Box<dyn Member>>) -> Result<(), Failure> {
+        self.source.require_replicas()?;
+        let time_limit = self.source.batch_timeout();
+        let connection = self.connected().await?;
+        let committed = batch::commit(connection, writes);
+        let Some(limit) = time_limit else {
+            return committed.await;
+        };
+        // What was begun is left to itself, never canceled: a canceled commit would be
+        // acknowledged before its replica has it.
+        tokio::time::timeout(limit, committed)
+            .await
+            .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)))
+    }
+
+    /// The connection; a new one in the place of one that was lost,
+    /// which a server that was started anew would otherwise make the next request's failure.
+    async fn connected(&mut self) -> Result<&mut Connection, Failure> {
+        let mut kept = self.connection.take();
+        if let Some(connection) = &mut kept
+            && !connection.is_alive().await
+        {
+            kept = None;
+        }
+        let connection = match kept {
+            Some(kept) => kept,
+            None => self.source.connect().await?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Moves SQLite's log into the database and cuts it; whether no reader was in the way.
+    async fn checkpoint(&mut self) -> Result<bool, Failure> {
+        self.connected().await?.checkpoint().await
+    }
+
+    /// The end: what a reader kept in the log stays there, as durable as before.
+    async fn finish(&mut self) -> Result<(), Failure> {
+        let moved = match &mut self.connection {
+            Some(connection) => connection.checkpoint().await,
+            None => Ok(true),
+        };
+        if let Some(connection) = self.connection.take() {
+            connection.close().await?;
+        }
+        moved.map(|_| ())
+    }
+}
+
+/// Takes what waits, at most `limit`; nothing when the queue is closed and dry.
+async fn take(
+    jobs: &Mutex<mpsc::Receiver<Job>>,
+    batch: &mut Vec<Job>,
+    limit: usize,
+    stop: &CancellationToken,
+) -> usize {
+    let mut jobs = jobs.lock().await;
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled(), if !jobs.is_closed() => jobs.close(),
+            taken = jobs.recv_many(batch, limit) => return taken,
+        }
+    }
+}
+
+fn closed() -> Failure {
+    Failure::Unavailable(Cause::Closed)
+}
+
+/// A channel of zero places would be a panic, and a batch of zero would end the writer.
+pub(super) fn size(limit: u32) -> usize {
+    usize::try_from(limit.max(1)).unwrap_or(1)
+}
