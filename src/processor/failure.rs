@@ -47,6 +47,10 @@ pub enum Failure {
     /// No connection was made: nothing happened.
     #[error("the processor was not reached")]
     NotSent,
+    /// The processor keeps a server's fault under this key and will repeat it: what it did must be
+    /// looked up.
+    #[error("the processor keeps a fault under this key")]
+    FaultKept,
     /// The request may have been carried out: timeout, cut, server fault or unreadable answer.
     #[error("what the processor did is unknown")]
     OutcomeUnknown,
@@ -67,6 +71,7 @@ impl Failure {
             Self::Rejected => "rejected",
             Self::Missing => "missing",
             Self::NotSent => "not_sent",
+            Self::FaultKept => "fault_kept",
             Self::OutcomeUnknown => "outcome_unknown",
         }
     }

@@ -12,6 +12,7 @@
 //! [`Processor`] for the verbs, [`Failure`] for how they end badly, then `stripe/cards.rs`.
 
 mod failure;
+mod governor;
 mod order;
 mod outcome;
 #[cfg(test)]
@@ -20,14 +21,27 @@ mod reference;
 mod settings;
 pub mod stripe;
 mod transport;
+pub mod webhook;
 
 pub use failure::{Advice, CardFault, Decline, DeclineCode, Failure};
-pub use order::{Address, BillingDetails, CardOrder, ChargeOrder};
-pub use outcome::{NextAction, Payment, PaymentStatus, SetupState, VaultedCard};
+pub use governor::{
+    Limits, STRIPE_ENDPOINT_REQUESTS_PER_S_MAX, STRIPE_LIVE_REQUESTS_PER_S_MAX,
+    STRIPE_TEST_REQUESTS_PER_S_MAX,
+};
+pub use order::{
+    Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChargeOrder,
+    RefundOrder,
+};
+pub use outcome::{
+    NextAction, Payment, PaymentStatus, Refund, RefundState, SetupState, VaultedCard,
+};
 pub use reference::{Reference, ReferenceRefused};
 pub use settings::{SecretKey, SecretKeyRefused, Settings, SetupRefused};
 
+pub use crate::token::RefundReason;
+
 use crate::card::Card;
+use crate::clock::Timestamp;
 
 /// A processor: one arm for each that is spoken.
 #[derive(Debug)]
@@ -68,9 +82,13 @@ impl Processor {
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn create_customer(&self, idempotency_key: &str) -> Result<String, Failure> {
+    pub async fn create_customer(
+        &self,
+        idempotency_key: &str,
+        client: &str,
+    ) -> Result<String, Failure> {
         match self {
-            Self::Stripe(stripe) => stripe.create_customer(idempotency_key).await,
+            Self::Stripe(stripe) => stripe.create_customer(idempotency_key, client).await,
         }
     }
 
@@ -96,9 +114,13 @@ impl Processor {
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn setup_state(&self, reference: &Reference) -> Result<SetupState, Failure> {
+    pub async fn setup_state(
+        &self,
+        reference: &Reference,
+        client: &str,
+    ) -> Result<SetupState, Failure> {
         match self {
-            Self::Stripe(stripe) => stripe.setup_state(reference).await,
+            Self::Stripe(stripe) => stripe.setup_state(reference, client).await,
         }
     }
 
@@ -106,9 +128,134 @@ impl Processor {
     ///
     /// # Errors
     /// [`Failure`]; repeating the call is always safe.
-    pub async fn detach(&self, reference: &Reference) -> Result<(), Failure> {
+    pub async fn detach(&self, reference: &Reference, client: &str) -> Result<(), Failure> {
         match self {
-            Self::Stripe(stripe) => stripe.detach(reference).await,
+            Self::Stripe(stripe) => stripe.detach(reference, client).await,
+        }
+    }
+
+    /// Attaches what a browser vaulted at the processor itself, and lets the issuer check it.
+    ///
+    /// # Errors
+    /// [`Failure::Missing`] where the processor does not know it, [`Failure::Rejected`] where it is
+    /// no card or is somebody else's; else [`Failure`].
+    pub async fn attach(&self, order: &AttachOrder<'_>) -> Result<VaultedCard, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.attach(order).await,
+        }
+    }
+
+    /// How a payment stands.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn payment(&self, id: &str, client: &str) -> Result<Payment, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.payment(id, client).await,
+        }
+    }
+
+    /// The payment of a customer that carries our charge id, made after `since`; nothing where
+    /// surely none was made.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn find_payment(
+        &self,
+        customer: &str,
+        charge: &str,
+        since: Timestamp,
+        client: &str,
+    ) -> Result<Option<Payment>, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.find_payment(customer, charge, since, client).await,
+        }
+    }
+
+    /// Takes an authorized payment.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] where it is not authorized, or not for so much: then
+    /// [`payment`](Self::payment) tells how it stands; else [`Failure`].
+    pub async fn capture(&self, order: &CaptureOrder<'_>) -> Result<Payment, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.capture(order).await,
+        }
+    }
+
+    /// Gives a payment up before money moves.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] where it is too late for that; else [`Failure`].
+    pub async fn cancel(&self, order: &CancelOrder<'_>) -> Result<Payment, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.cancel(order).await,
+        }
+    }
+
+    /// Gives money back.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] where so much was not taken; else [`Failure`].
+    pub async fn refund(&self, order: &RefundOrder<'_>) -> Result<Refund, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.refund(order).await,
+        }
+    }
+
+    /// How a refund stands.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn refund_state(&self, id: &str, client: &str) -> Result<Refund, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.refund_state(id, client).await,
+        }
+    }
+
+    /// The refund of a payment that carries our refund id; nothing where surely none was made.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn find_refund(
+        &self,
+        payment: &str,
+        refund: &str,
+        client: &str,
+    ) -> Result<Option<Refund>, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.find_refund(payment, refund, client).await,
+        }
+    }
+
+    /// Gives a vaulted card a new expiry, month and year.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn update_expiry(
+        &self,
+        reference: &Reference,
+        expiry: (u8, u16),
+        idempotency_key: &str,
+        client: &str,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Stripe(stripe) => {
+                stripe
+                    .update_expiry(reference, expiry, idempotency_key, client)
+                    .await
+            }
+        }
+    }
+
+    /// Whether the account may send card numbers at all. Leaves a published test card behind that
+    /// belongs to nobody.
+    ///
+    /// # Errors
+    /// [`Failure::RawCardsRefused`] where it may not; else [`Failure`].
+    pub async fn accepts_raw_cards(&self) -> Result<(), Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.accepts_raw_cards().await,
         }
     }
 

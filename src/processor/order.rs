@@ -5,6 +5,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::RefundReason;
 use crate::token::Usage;
 
 /// What the shopper says about the card's holder. Goes to the processor for the issuer's checks
@@ -63,6 +64,25 @@ pub struct CardOrder<'a> {
     pub return_url: &'a str,
     /// Repeating an order with this key has no second effect.
     pub idempotency_key: &'a str,
+    /// On whose behalf: one client's calls do not wait behind another's.
+    pub client: &'a str,
+}
+
+/// How what a browser vaulted at the processor itself is to be attached.
+#[derive(Clone, Copy, Debug)]
+pub struct AttachOrder<'a> {
+    /// The processor's name of what the browser made.
+    pub payment_method: &'a str,
+    /// The processor's id of the customer to whom it is attached.
+    pub customer: &'a str,
+    /// How the merchant means to charge it.
+    pub usage: Usage,
+    /// Where the shopper goes after authenticating.
+    pub return_url: &'a str,
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
 }
 
 /// What is to be charged, and how.
@@ -91,4 +111,47 @@ pub struct ChargeOrder<'a> {
     pub return_url: &'a str,
     /// Repeating an order with this key has no second effect.
     pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
+}
+
+/// Which authorized payment is to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureOrder<'a> {
+    /// The processor's id of the payment.
+    pub payment: &'a str,
+    /// How much, in the currency's minor unit; all of it where nothing is said.
+    pub amount: Option<i64>,
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
+}
+
+/// Which payment is to be given up.
+#[derive(Clone, Copy, Debug)]
+pub struct CancelOrder<'a> {
+    /// The processor's id of the payment.
+    pub payment: &'a str,
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
+}
+
+/// What is to be given back.
+#[derive(Clone, Copy, Debug)]
+pub struct RefundOrder<'a> {
+    /// Our refund id, by which the refund is found again at the processor.
+    pub refund: &'a str,
+    /// The processor's id of the payment.
+    pub payment: &'a str,
+    /// In the payment's currency's minor unit.
+    pub amount: i64,
+    /// Why.
+    pub reason: Option<RefundReason>,
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::token::CardSummary;
 
-use super::{Decline, Reference};
+use super::{Decline, DeclineCode, Reference};
 
 /// A card that can be charged by its reference.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct VaultedCard {
     pub summary: CardSummary,
     /// What the shopper has still to do before the issuer agrees.
     pub next_action: Option<NextAction>,
+    /// The processor's own mark of the card, the same for the same number, where it gives one.
+    pub fingerprint: Option<String>,
     /// Whether this very card was posted under this key before: the processor compared.
     pub replayed: bool,
 }
@@ -39,6 +41,34 @@ pub struct Payment {
     pub id: String,
     /// Where it is in its life.
     pub status: PaymentStatus,
+    /// How much was taken, in the currency's minor unit; 0 unless it succeeded.
+    pub captured: i64,
+}
+
+/// A refund as the processor has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refund {
+    /// The processor's id of it.
+    pub id: String,
+    /// In the currency's minor unit.
+    pub amount: i64,
+    /// Where it is in its life.
+    pub status: RefundState,
+    /// Why it failed, where it did.
+    pub failure: Option<DeclineCode>,
+}
+
+/// Where a refund is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefundState {
+    /// The processor has it and will tell later.
+    Pending,
+    /// The money is on its way back.
+    Succeeded,
+    /// The bank did not take it.
+    Failed,
+    /// Given up before any money moved.
+    Canceled,
 }
 
 /// Where a payment is in its life.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::Limits;
+
 /// How a processor is reached.
 #[derive(Debug)]
 pub struct Settings {
@@ -25,6 +27,8 @@ pub struct Settings {
     pub answer_bytes_max: u32,
     /// The connected account on whose behalf calls are made.
     pub account: Option<String>,
+    /// How much is asked of it at most.
+    pub limits: Limits,
 }
 
 /// Settings that cannot make a safe connection.
@@ -36,15 +40,9 @@ pub enum SetupRefused {
     /// The connected account's id has another form.
     #[error("the processor's account is not an account id")]
     Account,
-    /// The file of certificate authorities cannot be read or holds none.
-    #[error("the processor's certificate authorities cannot be read from {0}")]
-    CaFile(PathBuf),
-    /// The machine trusts nobody.
-    #[error("this machine has no trusted certificate authorities; name a file of them")]
-    NoRoots,
-    /// The TLS library refuses what it was given.
-    #[error("TLS to the processor cannot be set up")]
-    Tls(#[from] rustls::Error),
+    /// Nobody can be trusted.
+    #[error("the processor: {0}")]
+    Trust(#[from] crate::net::trust::Refused),
 }
 
 /// The key by which the processor knows us. Wiped on drop, never printed, never copied:

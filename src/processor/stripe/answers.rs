@@ -13,6 +13,7 @@ use crate::processor::reference::is_id;
 use crate::token::CardSummary;
 
 const REDIRECT_URL_BYTES_MAX: usize = 4_096;
+const FINGERPRINT_BYTES_MAX: usize = 64;
 
 /// Reads a successful answer. One that cannot be read leaves the outcome unknown: the processor
 /// did something, and has not told us what.
@@ -39,31 +40,47 @@ impl Object {
 pub(super) struct PaymentMethod {
     id: String,
     card: Option<Card>,
+    /// What kind it is.
+    #[serde(rename = "type")]
+    kind: Option<String>,
     /// To whom it is attached.
     pub(super) customer: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Card {
+pub(in crate::processor) struct Card {
     brand: String,
     last4: String,
     exp_month: u8,
     exp_year: u16,
     funding: Option<String>,
     country: Option<String>,
+    fingerprint: Option<String>,
 }
 
 impl PaymentMethod {
     /// The id and what the world may know of the card.
-    pub(super) fn into_parts(self) -> Result<(String, CardSummary), Failure> {
+    pub(super) fn into_parts(self) -> Result<(String, CardSummary, Option<String>), Failure> {
         let id = checked_id(self.id, "pm_")?;
+        let fingerprint = self.card.as_ref().and_then(Card::fingerprint);
         let summary = self.card.and_then(Card::summary);
-        Ok((id, summary.ok_or(Failure::OutcomeUnknown)?))
+        Ok((id, summary.ok_or(Failure::OutcomeUnknown)?, fingerprint))
+    }
+
+    /// Whether it is a card, and not an account, a wallet or something that is not known yet.
+    pub(super) fn is_card(&self) -> bool {
+        self.kind.as_deref() == Some("card") && self.card.is_some()
     }
 }
 
 impl Card {
-    fn summary(self) -> Option<CardSummary> {
+    fn fingerprint(&self) -> Option<String> {
+        self.fingerprint
+            .clone()
+            .filter(|mark| is_id(mark) && mark.len() <= FINGERPRINT_BYTES_MAX)
+    }
+
+    pub(in crate::processor) fn summary(self) -> Option<CardSummary> {
         // PCI DSS 3.4.1: what comes after this goes to rows, answers and logs, so it is not left
         // to the other side that no more than four digits of a number are among it.
         let last4 = self.last4.len() == 4 && self.last4.bytes().all(|byte| byte.is_ascii_digit());
@@ -116,9 +133,63 @@ pub(super) struct PaymentIntent {
     pub(super) status: String,
     next_action: Option<NextAction>,
     pub(super) last_payment_error: Option<ErrorBody>,
+    amount_received: Option<i64>,
+    metadata: Option<Metadata>,
+}
+
+/// Our own names among the merchant's pairs.
+#[derive(Default, Deserialize)]
+pub(super) struct Metadata {
+    pub(super) cloakroom_charge: Option<String>,
+    pub(super) cloakroom_refund: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+pub(super) struct List<T> {
+    pub(super) data: Vec<T>,
+    pub(super) has_more: bool,
+}
+
+/// A `refund`.
+#[derive(Deserialize)]
+pub(super) struct Refund {
+    id: String,
+    amount: i64,
+    pub(super) status: String,
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) failure_reason: Option<String>,
+    metadata: Option<Metadata>,
+}
+
+impl Refund {
+    /// The id, when it is one: refunds of some payments begin with `pyr_`.
+    pub(super) fn id(&self) -> Result<String, Failure> {
+        checked_id(self.id.clone(), "re_").or_else(|_| checked_id(self.id.clone(), "pyr_"))
+    }
+
+    /// How much goes back.
+    pub(super) fn amount(&self) -> Result<i64, Failure> {
+        checked_amount(self.amount)
+    }
+
+    /// Our refund id, where it carries one.
+    pub(super) fn ours(&self) -> Option<&str> {
+        self.metadata.as_ref()?.cloakroom_refund.as_deref()
+    }
 }
 
 impl PaymentIntent {
+    /// How much was taken.
+    pub(super) fn captured(&self) -> Result<i64, Failure> {
+        checked_amount(self.amount_received.unwrap_or(0))
+    }
+
+    /// Our charge id, where it carries one.
+    pub(super) fn ours(&self) -> Option<&str> {
+        self.metadata.as_ref()?.cloakroom_charge.as_deref()
+    }
+
     /// The id, when it is one.
     pub(super) fn id(&self) -> Result<String, Failure> {
         checked_id(self.id.clone(), "pi_")
@@ -152,6 +223,14 @@ fn redirect_url(action: Option<NextAction>) -> Result<String, Failure> {
 fn checked_id(id: String, prefix: &str) -> Result<String, Failure> {
     if is_id(&id) && id.starts_with(prefix) {
         Ok(id)
+    } else {
+        Err(Failure::OutcomeUnknown)
+    }
+}
+
+fn checked_amount(amount: i64) -> Result<i64, Failure> {
+    if amount >= 0 {
+        Ok(amount)
     } else {
         Err(Failure::OutcomeUnknown)
     }

@@ -42,10 +42,7 @@ impl Stripe {
         let (decline, id) = declined(refusal)?;
         let wanted = decline.code.as_str() == "authentication_required";
         if !(wanted && is_without_shopper(order)) {
-            return Ok(Payment {
-                id,
-                status: PaymentStatus::Declined(decline),
-            });
+            return Ok(ended(id, decline));
         }
 
         // (3) The issuer wants to see the shopper who is away. The same payment is confirmed again
@@ -59,12 +56,20 @@ impl Stripe {
     }
 }
 
+/// A payment that was declined.
+const fn ended(id: String, decline: Decline) -> Payment {
+    Payment {
+        id,
+        status: PaymentStatus::Declined(decline),
+        captured: 0,
+    }
+}
+
 /// What a failed second confirmation means: the payment stands at the processor in any case, so a
 /// call that was not let through leaves something open, not nothing.
 fn after_confirming(id: String, failure: Failure) -> Result<Payment, Failure> {
     if let Failure::Declined(decline) = failure {
-        let status = PaymentStatus::Declined(decline);
-        return Ok(Payment { id, status });
+        return Ok(ended(id, decline));
     }
     let not_let_through = matches!(
         failure,
@@ -128,23 +133,29 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>) -> Call {
     if order.setup_pending {
         request = request.setup_future_usage(PaymentIntentSetupFutureUsage::OffSession);
     }
-    call(request.build())
+    call(request.build(), order.client)
 }
 
 fn confirm(payment: &str, reference: &Reference, order: &ChargeOrder<'_>) -> Call {
     let request = ConfirmPaymentIntent::new(payment)
         .payment_method(reference.payment_method())
         .return_url(order.return_url);
-    call(request.build())
+    call(request.build(), order.client)
 }
 
 fn payment(answer: &Answer) -> Result<Payment, Failure> {
-    let intent: PaymentIntent = answers::read(&answer.body)?;
+    payment_of(answers::read(&answer.body)?)
+}
+
+/// How a payment stands.
+pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
     let id = intent.id()?;
+    let captured = intent.captured()?;
     let status = match intent.status.as_str() {
         "succeeded" => PaymentStatus::Succeeded,
         "requires_capture" => PaymentStatus::RequiresCapture,
-        "processing" => PaymentStatus::Processing,
+        // A payment whose confirmation is not over is not over.
+        "processing" | "requires_confirmation" => PaymentStatus::Processing,
         "canceled" => PaymentStatus::Canceled,
         "requires_payment_method" => {
             PaymentStatus::Declined(errors::decline(intent.last_payment_error.as_ref()))
@@ -154,5 +165,10 @@ fn payment(answer: &Answer) -> Result<Payment, Failure> {
         },
         _ => return Err(Failure::OutcomeUnknown),
     };
-    Ok(Payment { id, status })
+    let taken = status == PaymentStatus::Succeeded;
+    Ok(Payment {
+        id,
+        captured: if taken { captured } else { 0 },
+        status,
+    })
 }

@@ -12,6 +12,8 @@ mod cards;
 mod charges;
 mod errors;
 mod form;
+mod lifecycle;
+mod refunds;
 #[cfg(test)]
 mod tests;
 
@@ -21,9 +23,13 @@ use stripe_client_core::{RequestBuilder, StripeMethod};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::governor::{Governor, Refused, Told};
+use super::reference::is_id;
 use super::transport::{Answer, Broken, Call, Transport};
 use super::{Failure, Settings, SetupRefused};
+pub(super) use answers::Card as CardObject;
 use errors::{Refusal, Step};
+pub(super) use refunds::state as refund_state;
 
 /// One call is attempted so often, with the same key. More waiting is the caller's to decide.
 const ATTEMPTS_MAX: u32 = 3;
@@ -36,6 +42,7 @@ const PAUSE_ASKED_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Stripe {
     transport: Transport,
+    governor: Governor,
 }
 
 impl Stripe {
@@ -47,20 +54,21 @@ impl Stripe {
         let version = stripe_shared::version::VERSION.as_str();
         Ok(Self {
             transport: Transport::new(settings, version)?,
+            governor: Governor::new(&settings.limits),
         })
     }
 
     /// Sends a call, again where that is safe and promising, and answers a success or what the
-    /// last telling attempt came to.
+    /// last telling attempt came to. Each attempt waits for its turn.
     async fn exchange(&self, step: Step, call: Call) -> Result<Answer, Refusal> {
         let deadline = self.transport.deadline();
         let mut earlier: Option<Refusal> = None;
         let mut attempt = 1_u32;
         loop {
-            let refusal = match self.transport.send(&call, deadline).await {
+            let refusal = match self.attempt(&call, deadline).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(answer) => errors::refusal(step, &answer),
-                Err(broken) => Refusal::from(broken),
+                Err(refusal) => refusal,
             };
             let pause = pause(attempt, &refusal.failure);
             let worth_it = refusal.again && attempt < ATTEMPTS_MAX;
@@ -72,6 +80,52 @@ impl Stripe {
             earlier = Some(refusal);
             attempt = attempt.saturating_add(1);
             tokio::time::sleep_until(wake).await;
+        }
+    }
+
+    /// One attempt, when the governor lets it go. The only way to the processor.
+    async fn attempt(&self, call: &Call, deadline: Instant) -> Result<Answer, Refusal> {
+        let permit = self
+            .governor
+            .admit(call.client(), call.endpoint(), deadline)
+            .await?;
+        let sent = self.transport.send(call, deadline).await;
+        permit.ended(told(&sent));
+        Ok(sent?)
+    }
+}
+
+/// What an attempt tells of the processor's health. That it refuses, declines or does not know is
+/// an answer like any other.
+fn told(sent: &Result<Answer, Broken>) -> Told {
+    let Ok(answer) = sent else {
+        return Told::Failed;
+    };
+    match answer.status.as_u16() {
+        429 if errors::is_lock(answer) => Told::Busy { pause: None },
+        429 => Told::Busy {
+            pause: answer.retry_after_s.map(u64::from).map(Duration::from_secs),
+        },
+        // A fault that is kept under its key says how the processor was, not how it is.
+        500..=599 if !answer.replayed => Told::Failed,
+        _ => Told::Well,
+    }
+}
+
+/// Nothing was sent. Trying again at once is what the governor said no to.
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let failure = match refused {
+            Refused::Limited { retry_after_s } => Failure::RateLimited { retry_after_s },
+            Refused::Open { retry_after_s } => {
+                tracing::info!(retry_after_s, "not sent: the processor is left alone");
+                Failure::NotSent
+            }
+        };
+        Self {
+            failure,
+            again: false,
+            payment: None,
         }
     }
 }
@@ -117,6 +171,7 @@ fn pause(attempt: u32, failure: &Failure) -> Option<Duration> {
         Failure::InFlight { .. }
         | Failure::NotSent
         | Failure::OutcomeUnknown
+        | Failure::FaultKept
         | Failure::Declined(_)
         | Failure::IdempotencyMismatch
         | Failure::CardInvalid(_)
@@ -138,18 +193,19 @@ fn pause(attempt: u32, failure: &Failure) -> Option<Duration> {
     asked.checked_add(Duration::from_millis(spread))
 }
 
-/// A request of async-stripe's as a call of ours.
-fn call(request: RequestBuilder) -> Call {
+/// A request of async-stripe's as a call of ours, on behalf of a client.
+fn call(request: RequestBuilder, client: &str) -> Call {
     let path = match request.query.filter(|query| !query.is_empty()) {
         Some(query) => format!("/v1{}?{query}", request.path),
         None => format!("/v1{}", request.path),
     };
-    match request.method {
+    let call = match request.method {
         StripeMethod::Get => Call::get(path),
         StripeMethod::Post | StripeMethod::Delete => {
             Call::post(path, sorted(&request.body.unwrap_or_default()))
         }
-    }
+    };
+    call.on_behalf_of(client)
 }
 
 /// The form with its pairs in order. The builders keep metadata in a hash map, whose order changes
@@ -158,6 +214,12 @@ fn sorted(form: &str) -> Zeroizing<Vec<u8>> {
     let mut pairs: Vec<&str> = form.split('&').collect();
     pairs.sort_unstable();
     Zeroizing::new(pairs.join("&").into_bytes())
+}
+
+/// An id that goes into a request. What is none names nothing at the processor, and in a path or a
+/// query it could make another request of this one.
+fn named(id: &str) -> Result<&str, Failure> {
+    is_id(id).then_some(id).ok_or(Failure::Rejected)
 }
 
 /// A call to be done once for each key. A key that cannot stand in a header is our own fault.

@@ -5,7 +5,6 @@
 //! (that would carry a card to where nobody decided), keeps no cookie and asks for no compression.
 //! Whether to try again is the adapter's to say, which can read the answer.
 
-mod runtime;
 mod setup;
 #[cfg(test)]
 mod tests;
@@ -23,8 +22,9 @@ use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::governor::Endpoint;
 use super::{Settings, SetupRefused};
-use runtime::OneRuntime;
+use crate::net::{OneRuntime, causes};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -48,6 +48,7 @@ pub(super) struct Call {
     path: String,
     idempotency_key: Option<HeaderValue>,
     body: Bytes,
+    client: String,
 }
 
 /// What the processor answered, whatever it means.
@@ -81,6 +82,7 @@ impl Call {
             path,
             idempotency_key: None,
             body: Bytes::new(),
+            client: String::new(),
         }
     }
 
@@ -91,6 +93,7 @@ impl Call {
             path,
             idempotency_key: None,
             body: Bytes::from_owner(form),
+            client: String::new(),
         }
     }
 
@@ -102,6 +105,24 @@ impl Call {
             idempotency_key: Some(HeaderValue::from_str(key).ok().filter(|_| fits)?),
             ..self
         })
+    }
+
+    /// The same, for that client of ours, with whose other calls it takes turns.
+    pub(super) fn on_behalf_of(self, client: &str) -> Self {
+        Self {
+            client: client.to_owned(),
+            ..self
+        }
+    }
+
+    /// For whom it is made; empty when for nobody in particular.
+    pub(super) fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Which of the processor's endpoints it is for.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint::of(&self.method, &self.path)
     }
 }
 
@@ -226,17 +247,4 @@ fn is_true(headers: &HeaderMap, name: &HeaderName) -> Option<bool> {
         "false" => Some(false),
         _ => None,
     }
-}
-
-/// An error and what is behind it, down to "certificate not trusted". None of these layers has
-/// read a request's body.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut causes = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push_str(": ");
-        causes.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    causes
 }

@@ -67,9 +67,9 @@ async fn settings_that_cannot_be_safe_make_no_transport() {
     let account = refused(|settings| settings.account = Some("acct_1\r\nx: y".to_owned()));
     assert!(matches!(account, SetupRefused::Account));
     let absent = refused(|settings| settings.ca_file = Some("/nonexistent/ca.pem".into()));
-    assert!(matches!(absent, SetupRefused::CaFile(_)));
+    assert!(matches!(absent, SetupRefused::Trust(_)));
     let empty = refused(|settings| settings.ca_file = Some("/dev/null".into()));
-    assert!(matches!(empty, SetupRefused::CaFile(_)));
+    assert!(matches!(empty, SetupRefused::Trust(_)));
 }
 
 #[tokio::test]

@@ -19,6 +19,9 @@ const RETRY_AFTER_S_DEFAULT: u32 = 1;
 /// for them. It gives this refusal no code, so the sentence is all there is to know it by.
 const RAW_CARDS_SENTENCE: &str = "Sending credit card numbers directly to the Stripe API";
 
+/// Another request holds the object that this one is about; answered with 409 or with 429.
+const LOCK_TIMEOUT: &str = "lock_timeout";
+
 /// Codes after which the same card may pass later, when Stripe gives no advice of its own.
 const RETRYABLE_CODES: [&str; 7] = [
     "approve_with_id",
@@ -66,9 +69,13 @@ pub(super) fn refusal(step: Step, answer: &Answer) -> Refusal {
         .retry_after_s
         .unwrap_or(RETRY_AFTER_S_DEFAULT)
         .clamp(1, RETRY_AFTER_S_MAX);
-    let failure = failure(step, status, body.as_ref(), retry_after_s);
+    let mut failure = failure(step, status, body.as_ref(), retry_after_s);
+    // A kept answer of an earlier try: repeating it brings nothing new.
+    if answer.replayed && failure == Failure::OutcomeUnknown {
+        failure = Failure::FaultKept;
+    }
     let locked = matches!(failure, Failure::InFlight { .. })
-        || body.as_ref().and_then(|body| body.code.as_deref()) == Some("lock_timeout");
+        || body.as_ref().and_then(|body| body.code.as_deref()) == Some(LOCK_TIMEOUT);
     tracing::info!(
         status,
         failure = failure.name(),
@@ -77,10 +84,16 @@ pub(super) fn refusal(step: Step, answer: &Answer) -> Refusal {
         "the processor refused"
     );
     Refusal {
-        failure,
         payment: body.as_ref().and_then(ErrorBody::payment),
-        again: answer.should_retry.unwrap_or(locked),
+        again: answer.should_retry.unwrap_or(locked) && failure != Failure::FaultKept,
+        failure,
     }
+}
+
+/// Whether a refusal is about a lock on one object, and not about the account's rate.
+pub(super) fn is_lock(answer: &Answer) -> bool {
+    let body = answers::read_error(&answer.body);
+    body.is_some_and(|body| body.code.as_deref() == Some(LOCK_TIMEOUT))
 }
 
 fn failure(step: Step, status: u16, body: Option<&ErrorBody>, retry_after_s: u32) -> Failure {
@@ -100,7 +113,7 @@ fn failure(step: Step, status: u16, body: Option<&ErrorBody>, retry_after_s: u32
     match (status, kind, code) {
         (401 | 403, ..) | (_, Some("authentication_error"), _) => Failure::NotAuthorized,
         (429, ..) | (_, Some("rate_limit_error"), _) => Failure::RateLimited { retry_after_s },
-        (409, ..) | (_, _, Some("idempotency_key_in_use" | "lock_timeout")) => {
+        (409, ..) | (_, _, Some("idempotency_key_in_use" | LOCK_TIMEOUT)) => {
             Failure::InFlight { retry_after_s }
         }
         (_, Some("idempotency_error"), _) => Failure::IdempotencyMismatch,

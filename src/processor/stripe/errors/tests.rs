@@ -259,6 +259,41 @@ fn another_attempt_is_made_at_locks_and_where_stripe_says_so() {
 }
 
 #[test]
+fn an_open_end_that_is_kept_is_told_as_such_and_every_other_answer_as_it_is() {
+    let unexpected =
+        r#"{"error":{"type":"invalid_request_error","code":"payment_intent_unexpected_state"}}"#;
+    let mismatch = r#"{"error":{"type":"idempotency_error"}}"#;
+    for (status, body, name) in [
+        (500, "", "fault_kept"),
+        (502, "<html>", "fault_kept"),
+        (599, r#"{"error":{"type":"api_error"}}"#, "fault_kept"),
+        (424, "", "fault_kept"),
+        (400, unexpected, "rejected"),
+        (400, mismatch, "idempotency_mismatch"),
+        (409, "", "in_flight"),
+        (429, "", "rate_limited"),
+        (401, "", "not_authorized"),
+    ] {
+        let mut answer = answer(status, body);
+        answer.replayed = true;
+        for should_retry in [None, Some(true), Some(false)] {
+            answer.should_retry = should_retry;
+            let refusal = refusal(Step::Other, &answer);
+            assert_eq!(refusal.failure.name(), name, "{status} {body}");
+            let never = refusal.failure == Failure::FaultKept;
+            assert!(!(never && refusal.again), "{status} {should_retry:?}");
+        }
+    }
+    let decline = card_error("\"card_declined\"", "\"lost_card\"", "null");
+    let mut answer = answer(402, &decline);
+    answer.replayed = true;
+    assert_eq!(
+        refusal(Step::Other, &answer).failure,
+        declined("lost_card", None, false)
+    );
+}
+
+#[test]
 fn a_refused_payment_is_found_as_an_object_or_as_an_id() {
     for (value, expected) in [
         (r#"{"id":"pi_1"}"#, Some("pi_1")),

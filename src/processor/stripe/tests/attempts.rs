@@ -6,7 +6,7 @@ use super::*;
 use crate::processor::Failure;
 
 async fn create_customer(peer: &Peer) -> Result<String, Failure> {
-    processor(peer).create_customer("key").await
+    processor(peer).create_customer("key", CLIENT).await
 }
 
 fn customer() -> Reply {
@@ -72,7 +72,7 @@ async fn all_attempts_share_one_time_limit() {
     let started = Instant::now();
     let failure = Processor::stripe(&settings)
         .unwrap()
-        .create_customer("key")
+        .create_customer("key", CLIENT)
         .await;
     assert_eq!(
         failure.unwrap_err(),
@@ -116,7 +116,7 @@ async fn a_processor_that_is_down_is_tried_again_with_pauses() {
     let started = Instant::now();
     let failure = Processor::stripe(&settings)
         .unwrap()
-        .create_customer("key")
+        .create_customer("key", CLIENT)
         .await;
     assert_eq!(failure.unwrap_err(), Failure::NotSent);
     // Two pauses, of at least half of 100 and of 200 ms.
@@ -126,7 +126,7 @@ async fn a_processor_that_is_down_is_tried_again_with_pauses() {
 #[tokio::test]
 async fn a_key_that_cannot_be_sent_is_our_own_fault() {
     let peer = Peer::start(vec![customer()]).await;
-    let failure = processor(&peer).create_customer("two words").await;
+    let failure = processor(&peer).create_customer("two words", CLIENT).await;
     assert_eq!(failure.unwrap_err(), Failure::Rejected);
     assert!(peer.received().is_empty());
 }

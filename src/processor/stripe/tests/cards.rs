@@ -70,7 +70,7 @@ async fn the_calls_can_be_moved_to_a_task_of_their_own() {
     let (metadata, reference) = (BTreeMap::new(), reference());
     assert_send(&processor.vault_card(card(), &card_order(&billing)));
     assert_send(&processor.charge(&reference, &charge_order(&metadata)));
-    assert_send(&processor.detach(&reference));
+    assert_send(&processor.detach(&reference, CLIENT));
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn a_customer_is_made_without_personal_data() {
         r#"{"id":"cus_9","object":"customer","email":null}"#,
     )])
     .await;
-    let customer = processor(&peer).create_customer("key-1").await;
+    let customer = processor(&peer).create_customer("key-1", CLIENT).await;
     assert_eq!(customer.unwrap(), "cus_9");
     let received = peer.received().remove(0);
     assert_eq!(received.line(), "POST /v1/customers");
@@ -275,14 +275,17 @@ async fn where_a_setup_stands_is_asked_for() {
     ] {
         let answer = format!(r#"{{"id":"seti_1","status":"{status}"}}"#);
         let peer = Peer::start(vec![ok(&answer)]).await;
-        assert_eq!(processor(&peer).setup_state(&reference()).await, state);
+        assert_eq!(
+            processor(&peer).setup_state(&reference(), CLIENT).await,
+            state
+        );
         let received = peer.received().remove(0);
         assert_eq!(received.line(), "GET /v1/setup_intents/seti_1");
         assert_eq!(received.header("idempotency-key"), None);
     }
     let peer = Peer::start(Vec::new()).await;
     let reference = Reference::new("cus_1", "pm_1", None).unwrap();
-    let state = processor(&peer).setup_state(&reference).await;
+    let state = processor(&peer).setup_state(&reference, CLIENT).await;
     assert_eq!(state, Ok(SetupState::Succeeded));
     assert!(peer.received().is_empty());
 }
@@ -314,7 +317,10 @@ async fn a_reference_is_forgotten_however_often() {
         (vec![Reply::json(401, "{}")], Err(Failure::NotAuthorized)),
     ] {
         let peer = Peer::start(script).await;
-        assert_eq!(processor(&peer).detach(&reference()).await, expected);
+        assert_eq!(
+            processor(&peer).detach(&reference(), CLIENT).await,
+            expected
+        );
         let received = peer.received();
         assert_eq!(received[0].line(), "POST /v1/payment_methods/pm_1/detach");
         assert_eq!(received[0].header("idempotency-key"), None);

@@ -121,7 +121,7 @@ async fn every_state_of_a_payment_has_its_name() {
         ("requires_capture", Some(PaymentStatus::RequiresCapture)),
         ("processing", Some(PaymentStatus::Processing)),
         ("canceled", Some(PaymentStatus::Canceled)),
-        ("requires_confirmation", None),
+        ("requires_confirmation", Some(PaymentStatus::Processing)),
         ("brand_new", None),
     ] {
         let body = PAYMENT.replace("succeeded", status);
@@ -212,4 +212,42 @@ async fn a_charge_whose_answer_is_lost_is_not_repeated_here() {
         assert_eq!(charge(&peer).await, Err(Failure::OutcomeUnknown));
         assert_eq!(peer.received().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_charge_whose_fault_is_kept_is_to_be_looked_up() {
+    for status in [500, 503, 424] {
+        let peer = Peer::start(vec![kept(status, ""), ok(PAYMENT)]).await;
+        assert_eq!(charge(&peer).await, Err(Failure::FaultKept));
+        assert_eq!(peer.received().len(), 1);
+    }
+    let script = vec![Reply::json(402, AUTHENTICATION), kept(500, ""), ok(ACTION)];
+    let peer = Peer::start(script).await;
+    assert_eq!(charge(&peer).await, Err(Failure::FaultKept));
+    assert_eq!(peer.received().len(), 2);
+    // A decline that is kept is a decline.
+    let kept = Reply::with(402, &[("idempotent-replayed", "true")], DECLINED);
+    let payment = charge(&Peer::start(vec![kept]).await).await;
+    assert!(matches!(
+        payment.unwrap().status,
+        PaymentStatus::Declined(_)
+    ));
+}
+
+#[tokio::test]
+async fn what_was_taken_counts_once_the_charge_has_succeeded() {
+    for (status, captured) in [
+        ("succeeded", 1_250),
+        ("requires_capture", 0),
+        ("processing", 0),
+    ] {
+        let body = PAYMENT
+            .replace("succeeded", status)
+            .replace(r#""latest_charge":"ch_1""#, r#""amount_received":1250"#);
+        let payment = charge(&Peer::start(vec![ok(&body)]).await).await.unwrap();
+        assert_eq!(payment.captured, captured, "{status}");
+    }
+    let body = PAYMENT.replace(r#""latest_charge":"ch_1""#, r#""amount_received":-1"#);
+    let result = charge(&Peer::start(vec![ok(&body)]).await).await;
+    assert_eq!(result, Err(Failure::OutcomeUnknown));
 }

@@ -5,15 +5,21 @@ use std::path::Path;
 use crate::processor::Failure;
 use crate::processor::stripe::answers::{self, Object, PaymentIntent, PaymentMethod, SetupIntent};
 
-fn resource(name: &str) -> Option<Vec<u8>> {
+fn resources() -> Option<serde_json::Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let places = ["..", "../.."].map(|up| root.join(up).join("shared/stripe/fixtures3.json"));
     let Some(bytes) = places.iter().find_map(|place| std::fs::read(place).ok()) else {
-        println!("no fixtures beside the repository: {name} is not checked against them");
+        println!("Stripe's fixtures are not present beside the repository: not run");
         return None;
     };
-    let fixtures: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    Some(serde_json::to_vec(&fixtures["resources"][name]).unwrap())
+    let mut fixtures: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    Some(fixtures["resources"].take())
+}
+
+fn resource(name: &str) -> Option<Vec<u8>> {
+    let resources = resources()?;
+    assert!(!resources[name].is_null(), "no {name} among the fixtures");
+    Some(serde_json::to_vec(&resources[name]).unwrap())
 }
 
 fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
@@ -24,7 +30,7 @@ fn read<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
 fn stripes_own_payment_method_is_read() {
     if let Some(method) = read::<PaymentMethod>("payment_method") {
         assert!(method.customer.is_none());
-        let (id, summary) = method.into_parts().unwrap();
+        let (id, summary, _) = method.into_parts().unwrap();
         assert!(id.starts_with("pm_"));
         assert_eq!(
             (summary.brand.as_str(), summary.last4.as_str()),
@@ -53,5 +59,50 @@ fn stripes_own_intents_are_read() {
 fn stripes_own_customer_is_read() {
     if let Some(customer) = read::<Object>("customer") {
         assert!(customer.id("cus_").is_ok());
+    }
+}
+
+/// Wherever an object of a kind that we read stands, also within another, its reader reads it.
+#[test]
+fn every_fixture_that_a_reader_can_meet_is_read() {
+    fn walk(value: &serde_json::Value, seen: &mut std::collections::BTreeMap<String, usize>) {
+        if let Some(kind) = value.get("object").and_then(serde_json::Value::as_str) {
+            let body = serde_json::to_vec(value).unwrap();
+            let read = match kind {
+                "payment_method" => answers::read::<PaymentMethod>(&body).is_ok(),
+                "payment_intent" => answers::read::<PaymentIntent>(&body).is_ok(),
+                "setup_intent" => answers::read::<SetupIntent>(&body).is_ok(),
+                "refund" => {
+                    let refund = answers::read::<answers::Refund>(&body);
+                    refund.is_ok_and(|refund| refund.id().is_ok() && refund.amount().is_ok())
+                }
+                "customer" | "charge" => answers::read::<Object>(&body).is_ok(),
+                _ => true,
+            };
+            assert!(read, "a {kind} is not read");
+            let count = seen.entry(kind.to_owned()).or_default();
+            *count = count.saturating_add(1);
+        }
+        let items = value.as_array().into_iter().flatten();
+        let members = value
+            .as_object()
+            .into_iter()
+            .flat_map(|members| members.values());
+        for part in items.chain(members) {
+            walk(part, seen);
+        }
+    }
+    let Some(resources) = resources() else { return };
+    let mut seen = std::collections::BTreeMap::new();
+    walk(&resources, &mut seen);
+    println!("{seen:?}");
+    for kind in [
+        "payment_method",
+        "payment_intent",
+        "setup_intent",
+        "customer",
+        "refund",
+    ] {
+        assert!(seen.contains_key(kind), "no {kind} among the fixtures");
     }
 }

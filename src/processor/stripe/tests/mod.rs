@@ -1,9 +1,13 @@
 //! The adapter against a scripted peer: what it sends, to the byte, and what it makes of answers.
 
+mod attach;
 mod attempts;
 mod cards;
 mod charges;
 mod fixtures;
+mod governed;
+mod lifecycle;
+mod refunds;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +17,7 @@ use crate::processor::peer::{Peer, Received, Reply};
 use crate::processor::{BillingDetails, CardOrder, ChargeOrder, Processor, Reference};
 use crate::token::Usage;
 
+const CLIENT: &str = "spiffe://shop.example/billing";
 const NUMBER: &str = "4242424242424242";
 const RETURN_URL: &str = "https://shop.example/back?a=1&b=2";
 
@@ -47,6 +52,7 @@ fn card_order(billing: &BillingDetails) -> CardOrder<'_> {
         usage: Usage::OffSession,
         return_url: RETURN_URL,
         idempotency_key: "key",
+        client: CLIENT,
     }
 }
 
@@ -63,11 +69,52 @@ fn charge_order(metadata: &BTreeMap<String, String>) -> ChargeOrder<'_> {
         metadata,
         return_url: RETURN_URL,
         idempotency_key: "key",
+        client: CLIENT,
     }
 }
 
 fn reference() -> Reference {
     Reference::new("cus_1", "pm_1", Some("seti_1")).unwrap()
+}
+
+/// Ids that would name something else, or nothing, in a path.
+const NO_IDS: [&str; 6] = [
+    "",
+    "pi_1/../customers",
+    "pi_1?expand=x",
+    "pi 1",
+    "pi_é",
+    "pi_1\r\nx: y",
+];
+
+/// An answer that Stripe kept of an earlier request with the key, and even advises to ask for again.
+fn kept(status: u16, body: &str) -> Reply {
+    let headers = [
+        ("idempotent-replayed", "true"),
+        ("stripe-should-retry", "true"),
+    ];
+    Reply::with(status, &headers, body)
+}
+
+/// A request that Stripe understood and refused, with this code.
+fn refused(code: &str) -> Reply {
+    let body = format!(
+        r#"{{"error":{{"type":"invalid_request_error","code":"{code}","message":"Free text."}}}}"#
+    );
+    Reply::json(400, &body)
+}
+
+/// The decoded pairs of a query, in order.
+fn query(received: &Received) -> Vec<(String, String)> {
+    let (_, query) = received.path.split_once('?').unwrap_or_default();
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    let mut pairs: Vec<_> = pairs.into_owned().collect();
+    pairs.sort();
+    pairs
+}
+
+fn pair(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
 }
 
 fn assert_form(received: &Received, expected: &[(&str, &str)]) {

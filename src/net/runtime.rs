@@ -1,6 +1,6 @@
-//! The runtime that drives all connections to the processor.
+//! The runtime that drives all connections of a pool.
 //!
-//! The pool is shared by every worker thread of the service. A connection that were opened and
+//! A pool is shared by every worker thread of the service. A connection that were opened and
 //! driven by the worker that first needed it would be cut under the others' requests when that
 //! worker stops; so all of them live on the runtime on which the client was made, which outlives
 //! the workers.
@@ -10,17 +10,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A handle to that runtime; without one, whatever runtime the caller is on.
 #[derive(Clone, Debug)]
-pub(super) struct OneRuntime(Option<Handle>);
+pub(crate) struct OneRuntime(Option<Handle>);
 
 impl OneRuntime {
     /// The present runtime, if there is one.
-    pub(super) fn present() -> Self {
+    pub(crate) fn present() -> Self {
         Self(Handle::try_current().ok())
     }
 
     /// Runs `work` there. Giving up on the answer gives up the work. Nothing when the runtime is
     /// gone before the work is done.
-    pub(super) async fn run<F>(&self, work: F) -> Option<F::Output>
+    pub(crate) async fn run<F>(&self, work: F) -> Option<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send,

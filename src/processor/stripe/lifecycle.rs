@@ -1,0 +1,106 @@
+//! A payment that was made: how it stands, its capture, its end.
+
+use stripe_client_core::StripeRequest as _;
+use stripe_core::payment_intent::{
+    CancelPaymentIntent, CapturePaymentIntent, ListPaymentIntent, RetrievePaymentIntent,
+};
+use stripe_types::RangeQueryTs;
+
+use super::answers::{List, PaymentIntent};
+use super::charges::payment_of;
+use super::{Stripe, call, named, once};
+use crate::clock::Timestamp;
+use crate::processor::transport::Call;
+use crate::processor::{CancelOrder, CaptureOrder, Failure, Payment};
+
+/// Pages of a list that are read at most, and rows in each: the most that Stripe gives.
+pub(super) const PAGES_MAX: u32 = 20;
+pub(super) const PAGE_ROWS: i64 = 100;
+/// Seconds by which clocks may differ.
+const CLOCKS_DIFFER_S: i64 = 3_600;
+
+impl Stripe {
+    /// See [`Processor::payment`](crate::processor::Processor::payment).
+    pub(in crate::processor) async fn payment(
+        &self,
+        id: &str,
+        client: &str,
+    ) -> Result<Payment, Failure> {
+        let request = RetrievePaymentIntent::new(named(id)?);
+        self.about(id, call(request.build(), client)).await
+    }
+
+    /// See [`Processor::find_payment`](crate::processor::Processor::find_payment).
+    ///
+    /// A list is read from the primary data; Stripe's search lags behind
+    /// (<https://docs.stripe.com/search#data-freshness>) and would miss what was just made.
+    pub(in crate::processor) async fn find_payment(
+        &self,
+        customer: &str,
+        charge: &str,
+        since: Timestamp,
+        client: &str,
+    ) -> Result<Option<Payment>, Failure> {
+        let since_s = since
+            .unix_ms()
+            .div_euclid(1_000)
+            .saturating_sub(CLOCKS_DIFFER_S);
+        let mut last: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let mut request = ListPaymentIntent::new()
+                .customer(named(customer)?)
+                .created(RangeQueryTs::gte(since_s))
+                .limit(PAGE_ROWS);
+            if let Some(last) = &last {
+                request = request.starting_after(last);
+            }
+            let page: List<PaymentIntent> = self.ask(call(request.build(), client)).await?;
+            last = page.data.last().map(PaymentIntent::id).transpose()?;
+            let found = page.data.into_iter().find(|one| one.ours() == Some(charge));
+            if let Some(found) = found {
+                return payment_of(found).map(Some);
+            }
+            if !page.has_more {
+                return Ok(None);
+            }
+            if last.is_none() {
+                break;
+            }
+        }
+        // What was not read may hold it: not found is not known.
+        Err(Failure::OutcomeUnknown)
+    }
+
+    /// See [`Processor::capture`](crate::processor::Processor::capture).
+    pub(in crate::processor) async fn capture(
+        &self,
+        order: &CaptureOrder<'_>,
+    ) -> Result<Payment, Failure> {
+        let mut request = CapturePaymentIntent::new(named(order.payment)?);
+        if let Some(amount) = order.amount {
+            request = request.amount_to_capture(amount);
+        }
+        let capture = once(call(request.build(), order.client), order.idempotency_key)?;
+        self.about(order.payment, capture).await
+    }
+
+    /// See [`Processor::cancel`](crate::processor::Processor::cancel).
+    pub(in crate::processor) async fn cancel(
+        &self,
+        order: &CancelOrder<'_>,
+    ) -> Result<Payment, Failure> {
+        let request = CancelPaymentIntent::new(named(order.payment)?);
+        let cancel = once(call(request.build(), order.client), order.idempotency_key)?;
+        self.about(order.payment, cancel).await
+    }
+
+    /// Sends a call about one payment. An answer about another one tells nothing of it.
+    async fn about(&self, payment: &str, call: Call) -> Result<Payment, Failure> {
+        let told = payment_of(self.ask(call).await?)?;
+        if told.id == payment {
+            Ok(told)
+        } else {
+            Err(Failure::OutcomeUnknown)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Money goes back.
+
+use std::collections::HashMap;
+
+use stripe_client_core::StripeRequest as _;
+use stripe_core::refund::{CreateRefund, CreateRefundReason, ListRefund, RetrieveRefund};
+
+use super::answers::{self, List};
+use super::lifecycle::{PAGE_ROWS, PAGES_MAX};
+use super::{Stripe, call, named, once};
+use crate::processor::{DeclineCode, Failure, Refund, RefundOrder, RefundReason, RefundState};
+
+/// Under this name a refund carries our id of it.
+const REFUND_METADATA: &str = "cloakroom_refund";
+
+impl Stripe {
+    /// See [`Processor::refund`](crate::processor::Processor::refund).
+    pub(in crate::processor) async fn refund(
+        &self,
+        order: &RefundOrder<'_>,
+    ) -> Result<Refund, Failure> {
+        let metadata = HashMap::from([(REFUND_METADATA.to_owned(), order.refund.to_owned())]);
+        let mut request = CreateRefund::new()
+            .amount(order.amount)
+            .metadata(metadata)
+            .payment_intent(named(order.payment)?);
+        if let Some(reason) = order.reason {
+            request = request.reason(match reason {
+                RefundReason::Duplicate => CreateRefundReason::Duplicate,
+                RefundReason::Fraudulent => CreateRefundReason::Fraudulent,
+                RefundReason::RequestedByCustomer => CreateRefundReason::RequestedByCustomer,
+            });
+        }
+        let refund = once(call(request.build(), order.client), order.idempotency_key)?;
+        let told = refund_of(&self.ask(refund).await?)?;
+        // Another amount would be another refund than the one that is written down.
+        if told.amount == order.amount {
+            Ok(told)
+        } else {
+            Err(Failure::OutcomeUnknown)
+        }
+    }
+
+    /// See [`Processor::refund_state`](crate::processor::Processor::refund_state).
+    pub(in crate::processor) async fn refund_state(
+        &self,
+        id: &str,
+        client: &str,
+    ) -> Result<Refund, Failure> {
+        let request = RetrieveRefund::new(named(id)?);
+        let told = refund_of(&self.ask(call(request.build(), client)).await?)?;
+        // An answer about another refund tells nothing of this one.
+        if told.id == id {
+            Ok(told)
+        } else {
+            Err(Failure::OutcomeUnknown)
+        }
+    }
+
+    /// See [`Processor::find_refund`](crate::processor::Processor::find_refund).
+    pub(in crate::processor) async fn find_refund(
+        &self,
+        payment: &str,
+        refund: &str,
+        client: &str,
+    ) -> Result<Option<Refund>, Failure> {
+        let mut last: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let mut request = ListRefund::new()
+                .payment_intent(named(payment)?)
+                .limit(PAGE_ROWS);
+            if let Some(last) = &last {
+                request = request.starting_after(last);
+            }
+            let page: List<answers::Refund> = self.ask(call(request.build(), client)).await?;
+            last = page.data.last().map(answers::Refund::id).transpose()?;
+            let found = page.data.iter().find(|one| one.ours() == Some(refund));
+            if let Some(found) = found {
+                return refund_of(found).map(Some);
+            }
+            if !page.has_more {
+                return Ok(None);
+            }
+            if last.is_none() {
+                break;
+            }
+        }
+        // What was not read may hold it: not found is not known.
+        Err(Failure::OutcomeUnknown)
+    }
+}
+
+fn refund_of(refund: &answers::Refund) -> Result<Refund, Failure> {
+    let status = state(&refund.status).ok_or(Failure::OutcomeUnknown)?;
+    Ok(Refund {
+        id: refund.id()?,
+        amount: refund.amount()?,
+        status,
+        failure: refund
+            .failure_reason
+            .as_deref()
+            .and_then(DeclineCode::parse),
+    })
+}
+
+/// Stripe's states of a refund (<https://docs.stripe.com/api/refunds/object#refund_object-status>).
+pub(in crate::processor) fn state(status: &str) -> Option<RefundState> {
+    match status {
+        // Both are not over.
+        "pending" | "requires_action" => Some(RefundState::Pending),
+        "succeeded" => Some(RefundState::Succeeded),
+        "failed" => Some(RefundState::Failed),
+        "canceled" => Some(RefundState::Canceled),
+        _ => None,
+    }
+}
