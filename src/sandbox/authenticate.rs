@@ -6,8 +6,10 @@
 use actix_web::HttpResponse;
 use actix_web::http::header;
 
+use super::attempts::{self, Manner};
 use super::form::Form;
-use super::payment_intents::{self, Manner};
+use super::intents::{self, Core};
+use super::records::{PaymentIntent, SetupIntent};
 use super::setup_intents;
 use super::state::{Call, State};
 
@@ -62,36 +64,35 @@ pub(super) fn answer(state: &mut State, method: &str, call: &Call<'_>) -> HttpRe
     }
 }
 
+/// The intent with that id, if it waits for the cardholder.
 fn waiting(state: &State, id: &str) -> Option<Kind> {
-    let setup = state.setup_intents.get(id).map(|intent| intent.status);
-    let payment = state.payment_intents.get(id).map(|intent| intent.status);
-    match (setup, payment) {
-        (Some("requires_action"), _) => Some(Kind::Setup),
-        (_, Some("requires_action")) => Some(Kind::Payment),
-        _ => None,
+    [Kind::Setup, Kind::Payment]
+        .into_iter()
+        .find(|kind| core(state, *kind, id).is_some_and(|core| core.status == "requires_action"))
+}
+
+fn core<'a>(state: &'a State, kind: Kind, id: &str) -> Option<&'a Core> {
+    match kind {
+        Kind::Setup => state.setup_intents.get(id).map(|intent| &intent.core),
+        Kind::Payment => state.payment_intents.get(id).map(|intent| &intent.core),
     }
 }
 
 fn decide(state: &mut State, call: &Call<'_>, kind: Kind, complete: bool) -> HttpResponse {
-    let passed = match (kind, complete) {
-        (Kind::Setup, true) => setup_intents::attempt(state, call, call.id, true).is_ok(),
-        (Kind::Payment, true) => {
-            payment_intents::attempt(state, call, call.id, Manner::AUTHENTICATED).is_ok()
-        }
-        (Kind::Setup, false) => setup_intents::authentication_failed(state, call.id).is_none(),
-        (Kind::Payment, false) => payment_intents::authentication_failed(state, call.id).is_none(),
+    let outcome = match (kind, complete) {
+        (Kind::Setup, true) => setup_intents::attempt(state, call, call.id, true),
+        (Kind::Payment, true) => attempts::attempt(state, call, call.id, Manner::AUTHENTICATED),
+        (Kind::Setup, false) => Err(intents::unauthenticated::<SetupIntent>(
+            state, call, call.id,
+        )),
+        (Kind::Payment, false) => Err(intents::unauthenticated::<PaymentIntent>(
+            state, call, call.id,
+        )),
     };
-    let (secret, return_url) = match kind {
-        Kind::Setup => state
-            .setup_intents
-            .get(call.id)
-            .map(|intent| (intent.client_secret.clone(), intent.return_url.clone())),
-        Kind::Payment => state
-            .payment_intents
-            .get(call.id)
-            .map(|intent| (intent.client_secret.clone(), intent.return_url.clone())),
-    }
-    .unwrap_or_default();
+    let passed = outcome.is_ok();
+    let (secret, return_url) = core(state, kind, call.id)
+        .map(|core| (core.client_secret.clone(), core.return_url.clone()))
+        .unwrap_or_default();
     let Some(mut back) = return_url.and_then(|url| url::Url::parse(&url).ok()) else {
         return page(
             200,

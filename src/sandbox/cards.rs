@@ -8,6 +8,7 @@ use super::declines::{
     Decline, EXPIRED, FRAUDULENT, GENERIC, INSUFFICIENT, LOST, PROCESSING, STOLEN, VELOCITY,
     WRONG_CVC,
 };
+use super::disputes;
 
 /// A card network, by Stripe's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +144,19 @@ impl Authentication {
     }
 }
 
+/// What a card does after its money was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aftermath {
+    Nothing,
+    /// A refund is pending at first.
+    RefundPends,
+    /// A refund has succeeded at first, and then fails.
+    RefundFails,
+    Disputed(disputes::Kind),
+    /// The network warns of fraud.
+    Warned,
+}
+
 /// What a card does when it is set up and when it is charged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Behaviour {
@@ -150,13 +164,19 @@ pub(super) struct Behaviour {
     pub(super) charge: Option<&'static Decline>,
     /// With `decline_at_attach`, the decline is already met at set-up, as it is at Stripe.
     pub(super) strict_at_set_up: bool,
+    pub(super) after: Aftermath,
 }
 
 const APPROVE: Behaviour = Behaviour {
     authentication: Authentication::Never,
     charge: None,
     strict_at_set_up: false,
+    after: Aftermath::Nothing,
 };
+
+const fn then(after: Aftermath) -> Behaviour {
+    Behaviour { after, ..APPROVE }
+}
 
 const fn refuse(with: &'static Decline) -> Behaviour {
     Behaviour {
@@ -177,7 +197,7 @@ const fn ask_then_refuse(with: &'static Decline) -> Behaviour {
     Behaviour {
         authentication: Authentication::SetUpAndPresent,
         charge: Some(with),
-        strict_at_set_up: false,
+        ..APPROVE
     }
 }
 
@@ -246,6 +266,12 @@ test_cards! {
     "s4" "4000003800000446" Visa Credit "IT" ask(Authentication::Present), "3-D Secure with the cardholder present; counts as already set up";
     "s5" "4000008260003178" Visa Credit "GB" ask_then_refuse(&INSUFFICIENT), "3-D Secure, then declined: insufficient_funds";
     "s6" "4000008400001629" Visa Credit "US" ask_then_refuse(&GENERIC), "3-D Secure, then declined: generic_decline";
+    "f1" "4000000000007726" Visa Credit "US" then(Aftermath::RefundPends), "approved; a refund is pending, then succeeds";
+    "f2" "4000000000005126" Visa Credit "US" then(Aftermath::RefundFails), "approved; a refund succeeds, then fails";
+    "q1" "4000000000000259" Visa Credit "US" then(Aftermath::Disputed(disputes::Kind::Fraudulent)), "approved, then disputed as fraudulent";
+    "q2" "4000000000002685" Visa Credit "US" then(Aftermath::Disputed(disputes::Kind::ProductNotReceived)), "approved, then disputed as not received";
+    "q3" "4000000000001976" Visa Credit "US" then(Aftermath::Disputed(disputes::Kind::Inquiry)), "approved, then the issuer inquires";
+    "q4" "4000000000005423" Visa Credit "US" then(Aftermath::Warned), "approved, then an early fraud warning";
 }
 
 /// The code of a card that is not in the table.
@@ -255,15 +281,16 @@ pub(super) fn by_number(digits: &str) -> Option<&'static TestCard> {
     TABLE.iter().find(|card| card.number == digits)
 }
 
+pub(super) fn by_code(code: &str) -> Option<&'static TestCard> {
+    TABLE.iter().find(|card| card.code == code)
+}
+
 /// What the card with that code does; a card that is not in the table is approved.
 pub(super) fn behaviour_of(code: &str) -> Option<Behaviour> {
     if code == OTHER {
         return Some(APPROVE);
     }
-    TABLE
-        .iter()
-        .find(|card| card.code == code)
-        .map(|card| card.behaviour)
+    by_code(code).map(|card| card.behaviour)
 }
 
 /// Stripe's scheme for cards of a country: 400000, the ISO 3166 number, then anything.

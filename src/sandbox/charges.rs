@@ -1,20 +1,23 @@
-//! `/v1/charges/{id}`: what an attempt left behind, one charge each.
+//! `/v1/charges`: what an attempt left behind, one charge each.
 
 use serde_json::{Value, json};
 
 use super::declines::Decline;
-use super::errors::Refusal;
 use super::ids;
+use super::objects::{self, Object};
 use super::payment_methods::checks;
-use super::state::{Call, Charge, Outcome, PaymentMethod, State, seconds};
+use super::records::{Charge, Fate, PaymentMethod};
+use super::state::{Bounded, Call, Outcome, State, seconds};
 use crate::clock::Timestamp;
 
-pub(super) fn read(state: &mut State, call: &Call<'_>) -> Outcome {
-    state
-        .charges
-        .get(call.id)
-        .map(show)
-        .ok_or_else(|| Refusal::missing("charge"))
+pub(super) fn list(state: &mut State, call: &Call<'_>) -> Outcome {
+    objects::only_filters(call.form, &["customer", "payment_intent"])?;
+    let customer = call.form.get("customer");
+    let intent = call.form.get("payment_intent");
+    objects::page(state, call, "/v1/charges", |charge: &Charge| {
+        (customer.is_none() || charge.customer.as_deref() == customer)
+            && intent.is_none_or(|id| charge.payment_intent == id)
+    })
 }
 
 /// Writes down an attempt for that `PaymentIntent`; its id, if there is such an intent.
@@ -23,32 +26,27 @@ pub(super) fn record(
     now: Timestamp,
     intent_id: &str,
     payment_method: PaymentMethod,
-    failure: Option<&'static Decline>,
+    fate: Fate,
 ) -> Option<String> {
     let intent = state.payment_intents.get(intent_id)?;
     let charge = Charge {
         id: ids::new("ch_3"),
         created_s: seconds(now),
-        payment_intent: intent.id.clone(),
-        customer: intent.customer.clone(),
+        payment_intent: intent.core.id.clone(),
+        customer: intent.core.customer.clone(),
         payment_method,
         amount: intent.amount,
         amount_captured: 0,
         amount_refunded: 0,
-        captured: false,
-        released: false,
+        refunds: 0,
+        fate,
         currency: intent.currency.clone(),
-        metadata: intent.metadata.clone(),
-        description: intent.description.clone(),
+        metadata: intent.core.metadata.clone(),
+        description: intent.core.description.clone(),
         statement_descriptor_suffix: intent.statement_descriptor_suffix.clone(),
-        failure,
+        disputed: false,
+        dispute: None,
     };
-    let made = &mut state.made;
-    if failure.is_some() {
-        made.charges_failed = made.charges_failed.saturating_add(1);
-    } else {
-        made.charges_succeeded = made.charges_succeeded.saturating_add(1);
-    }
     let id = charge.id.clone();
     state.charges.insert(id.clone(), charge);
     Some(id)
@@ -56,15 +54,17 @@ pub(super) fn record(
 
 pub(super) fn capture(state: &mut State, id: &str, amount: i64) {
     if let Some(charge) = state.charges.get_mut(id) {
-        charge.captured = true;
+        charge.fate = Fate::Taken;
         charge.amount_captured = amount;
     }
 }
 
 /// An authorization that was never captured is given back.
 pub(super) fn release(state: &mut State, id: &str) {
-    if let Some(charge) = state.charges.get_mut(id) {
-        charge.released = !charge.captured && charge.failure.is_none();
+    if let Some(charge) = state.charges.get_mut(id)
+        && matches!(charge.fate, Fate::Held)
+    {
+        charge.fate = Fate::Released;
     }
 }
 
@@ -109,51 +109,70 @@ fn card(charge: &Charge) -> Value {
     })
 }
 
-fn show(charge: &Charge) -> Value {
-    let succeeded = charge.failure.is_none();
-    let refunded = charge.released
-        || (charge.amount_captured > 0 && charge.amount_refunded >= charge.amount_captured);
-    json!({
-        "id": charge.id,
-        "object": "charge",
-        "amount": charge.amount,
-        "amount_captured": charge.amount_captured,
-        "amount_refunded": charge.amount_refunded,
-        "application": null,
-        "application_fee": null,
-        "application_fee_amount": null,
-        "balance_transaction": null,
-        "billing_details": charge.payment_method.billing_details,
-        "calculated_statement_descriptor": "SANDBOX",
-        "captured": charge.captured,
-        "created": charge.created_s,
-        "currency": charge.currency,
-        "customer": charge.customer,
-        "description": charge.description,
-        "disputed": false,
-        "failure_balance_transaction": null,
-        "failure_code": charge.failure.map(|decline| decline.code),
-        "failure_message": charge.failure.map(|decline| decline.message),
-        "fraud_details": {},
-        "livemode": false,
-        "metadata": charge.metadata,
-        "on_behalf_of": null,
-        "outcome": outcome(charge.failure),
-        "paid": succeeded,
-        "payment_intent": charge.payment_intent,
-        "payment_method": charge.payment_method.id,
-        "payment_method_details": { "card": card(charge), "type": "card" },
-        "receipt_email": null,
-        "receipt_number": null,
-        "receipt_url": null,
-        "refunded": refunded,
-        "review": null,
-        "shipping": null,
-        "source_transfer": null,
-        "statement_descriptor": null,
-        "statement_descriptor_suffix": charge.statement_descriptor_suffix,
-        "status": if succeeded { "succeeded" } else { "failed" },
-        "transfer_data": null,
-        "transfer_group": null,
-    })
+impl Object for Charge {
+    const NAME: &'static str = "charge";
+
+    fn all(state: &State) -> &Bounded<Self> {
+        &state.charges
+    }
+
+    fn all_mut(state: &mut State) -> &mut Bounded<Self> {
+        &mut state.charges
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn created_s(&self) -> i64 {
+        self.created_s
+    }
+
+    fn show(&self) -> Value {
+        let refunded = matches!(self.fate, Fate::Released)
+            || (self.amount_captured > 0 && self.amount_refunded >= self.amount_captured);
+        json!({
+            "id": self.id,
+            "object": "charge",
+            "amount": self.amount,
+            "amount_captured": self.amount_captured,
+            "amount_refunded": self.amount_refunded,
+            "application": null,
+            "application_fee": null,
+            "application_fee_amount": null,
+            "balance_transaction": null,
+            "billing_details": self.payment_method.billing_details,
+            "calculated_statement_descriptor": "SANDBOX",
+            "captured": self.is_taken(),
+            "created": self.created_s,
+            "currency": self.currency,
+            "customer": self.customer,
+            "description": self.description,
+            "disputed": self.dispute.is_some(),
+            "failure_balance_transaction": null,
+            "failure_code": self.failure().map(|decline| decline.code),
+            "failure_message": self.failure().map(|decline| decline.message),
+            "fraud_details": {},
+            "livemode": false,
+            "metadata": self.metadata,
+            "on_behalf_of": null,
+            "outcome": outcome(self.failure()),
+            "paid": self.status() == "succeeded",
+            "payment_intent": self.payment_intent,
+            "payment_method": self.payment_method.id,
+            "payment_method_details": { "card": card(self), "type": "card" },
+            "receipt_email": null,
+            "receipt_number": null,
+            "receipt_url": null,
+            "refunded": refunded,
+            "review": null,
+            "shipping": null,
+            "source_transfer": null,
+            "statement_descriptor": null,
+            "statement_descriptor_suffix": self.statement_descriptor_suffix,
+            "status": self.status(),
+            "transfer_data": null,
+            "transfer_group": null,
+        })
+    }
 }

@@ -60,6 +60,19 @@ impl Form {
             .last()
     }
 
+    /// The values of `name[]=…` or `name[0]=…`.
+    pub(super) fn listed(&self, name: &str) -> Vec<&str> {
+        self.fields()
+            .filter(|(known, value)| {
+                let index = known
+                    .strip_prefix(name)
+                    .and_then(|rest| rest.strip_prefix('[')?.strip_suffix(']'));
+                !value.is_empty() && index.is_some_and(|i| i.bytes().all(|b| b.is_ascii_digit()))
+            })
+            .map(|(_, value)| value)
+            .collect()
+    }
+
     pub(super) fn owned(&self, name: &str) -> Option<String> {
         self.get(name).map(str::to_owned)
     }

@@ -8,7 +8,7 @@
 
 use aws_lc_rs::{digest, hmac};
 
-use super::cards::{self, Behaviour, Brand, Funding};
+use super::cards::{self, Behaviour, Brand, Funding, TestCard};
 
 const PAYMENT_METHOD: &str = "pm_1Sbx";
 const CUSTOMER: &str = "cus_Sbx";
@@ -33,29 +33,14 @@ pub(super) struct Card {
 impl Card {
     /// The card with these checked digits; of the number only the last four are kept.
     pub(super) fn read(digits: &str, exp_month: u8, exp_year: u16, key: &hmac::Key) -> Self {
-        let last4 = digits
-            .get(digits.len().saturating_sub(4)..)
-            .unwrap_or("0000");
         match cards::by_number(digits) {
-            Some(card) => Self {
-                code: card.code.to_owned(),
-                brand: card.brand,
-                funding: card.funding,
-                country: card.country.to_owned(),
-                last4: last4.to_owned(),
-                exp_month,
-                exp_year,
-                fingerprint: letters(
-                    digest::digest(&digest::SHA256, card.code.as_bytes()).as_ref(),
-                    FINGERPRINT_LETTERS,
-                ),
-            },
+            Some(card) => Self::published(card, exp_month, exp_year),
             None => Self {
                 code: cards::OTHER.to_owned(),
                 brand: Brand::of(digits),
                 funding: Funding::Credit,
                 country: cards::country_of(digits).to_owned(),
-                last4: last4.to_owned(),
+                last4: last4(digits).to_owned(),
                 exp_month,
                 exp_year,
                 fingerprint: letters(
@@ -64,6 +49,29 @@ impl Card {
                 ),
             },
         }
+    }
+
+    /// A published test card.
+    pub(super) fn published(card: &TestCard, exp_month: u8, exp_year: u16) -> Self {
+        Self {
+            code: card.code.to_owned(),
+            brand: card.brand,
+            funding: card.funding,
+            country: card.country.to_owned(),
+            last4: last4(card.number).to_owned(),
+            exp_month,
+            exp_year,
+            fingerprint: letters(
+                digest::digest(&digest::SHA256, card.code.as_bytes()).as_ref(),
+                FINGERPRINT_LETTERS,
+            ),
+        }
+    }
+
+    /// The issuer has sent another card in its place: what it does stays, its number does not.
+    pub(super) fn renumber(&mut self, last4: String) {
+        self.last4 = last4;
+        self.fingerprint = random(FINGERPRINT_LETTERS);
     }
 
     pub(super) fn fingerprint(&self) -> String {
@@ -128,6 +136,12 @@ impl Card {
             fingerprint: fingerprint.to_owned(),
         })
     }
+}
+
+fn last4(digits: &str) -> &str {
+    digits
+        .get(digits.len().saturating_sub(4)..)
+        .unwrap_or("0000")
 }
 
 /// A new id: the prefix, `Sbx`, and letters, so that no id holds a run of digits like a card's.

@@ -109,6 +109,12 @@ impl Job {
             form: &self.form,
             base_url: shared.base_url(),
             now: self.now,
+            request_id: &self.request_id,
+            idempotency_key: self
+                .key
+                .as_ref()
+                .and_then(|(key, _)| key.split_once('/'))
+                .map_or("", |(_, key)| key),
         };
         let executed = match failing {
             Some(fault) if !fault.after_execution => None,
@@ -127,6 +133,7 @@ impl Job {
             }
         }
         drop(state);
+        shared.woken.notify_one();
         match (told, executed) {
             (Some(reply), _) | (None, Some(reply)) => reply,
             (None, None) => self.reply(shared, Err(Refusal::staged(500))),

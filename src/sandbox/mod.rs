@@ -7,7 +7,42 @@
 //! never keeps a card number: of a card it knows what its id says (`ids.rs`).
 //!
 //! Where to read next: `routes.rs` is the list of endpoints, `cards.rs` what each test card does,
-//! `server.rs` and `job.rs` the way of a request, `control.rs` the hand of a test under `/_sandbox/`.
+//! `server.rs` and `job.rs` the way of a request, `attempts.rs` where money moves, `events.rs` and
+//! `courier.rs` the way of an event.
+//!
+//! # The hand of a test
+//!
+//! Secret keys only; JSON in and out where nothing else is said.
+//!
+//! * `POST /_sandbox/faults` stages a fault (`faults.rs`), `DELETE` clears them all.
+//! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`,
+//!   `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
+//!   (false: none are written down), `payments`, `refunds`, `later_ms` (see below), `webhooks` (how
+//!   badly the mail is carried: `mail/mod.rs`).
+//! * `GET /_sandbox/ledger` says what was really made, whatever the callers were told;
+//!   `…/ledger/charges/{id}` and `…/ledger/refunds/{id}` sum up one `cloakroom_charge` or
+//!   `cloakroom_refund`.
+//! * `POST /_sandbox/webhooks` registers an endpoint: `url`, and if wanted `secret`, `ca_pem`,
+//!   `enabled_events`. `GET` lists them, `DELETE` forgets them with all mail on its way.
+//! * `POST /_sandbox/events/{id}/resend` sends an event once more, as Stripe's dashboard does.
+//! * `POST /_sandbox/payment_intents/{id}/settle` and `…/refunds/{id}/settle`: `outcome` is
+//!   `succeeded` or `failed`.
+//! * `POST /_sandbox/charges/{id}/dispute`: `kind` is `fraudulent`, `product_not_received`,
+//!   `duplicate`, `general` or `inquiry`; `amount` if it is not all. `…/charges/{id}/warn` sends an
+//!   early fraud warning. `…/disputes/{id}/close`: `outcome` is `won` or `lost`.
+//! * `POST /_sandbox/payment_methods/{id}/update` is the network's news of a card: `exp_month`,
+//!   `exp_year`, and if they change `last4`, `brand`.
+//! * `POST /_sandbox/payment_methods` takes Stripe's form and makes a `PaymentMethod` as a browser
+//!   would with a publishable key, `raw_cards` or not. Stripe's names of test methods
+//!   (`pm_card_visa`, see `test_methods.rs`) do for a fixed card.
+//!
+//! # What takes its time
+//!
+//! Stripe publishes cards for refunds and disputes that come later, and none for a card payment
+//! that is `processing`. So payments and refunds take an order from their metadata: under
+//! `sandbox_later` stands `succeeded` or `failed` (after `later_ms`), `held` (until the control
+//! plane settles it) or `at_once`. Where it is absent, the switches `payments` and `refunds` say
+//! it; they stand at `at_once`. What cards do by themselves comes after `later_ms`, too.
 //!
 //! # Where it differs from Stripe on purpose
 //!
@@ -30,30 +65,45 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 
+mod agenda;
+mod attempts;
 mod authenticate;
+mod card_updates;
 mod cards;
 mod charges;
 mod control;
+mod courier;
 mod customers;
 mod declines;
+mod disputes;
 mod errors;
+mod events;
 mod faults;
 mod form;
 mod idempotency;
 mod ids;
+mod intents;
 mod job;
 mod keys;
+mod later;
+mod ledger;
+mod mail;
+mod objects;
 mod orders;
 mod payment_intents;
 mod payment_methods;
+mod post;
+mod records;
 mod refunds;
 mod routes;
 mod search;
 mod server;
 mod setup_intents;
 mod state;
+mod test_methods;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 pub use cards::TEST_CARDS;
 
@@ -76,6 +126,11 @@ pub struct Settings {
     pub secret_keys: Vec<Zeroizing<String>>,
     /// Keys that may vault cards and nothing else, `rk_test_…`.
     pub restricted_keys: Vec<Zeroizing<String>>,
+    /// The authorities that webhook endpoints' certificates may come from. The control plane can
+    /// bring others along with an endpoint.
+    pub webhook_authorities: Vec<CertificateDer<'static>>,
+    /// An endpoint that is told of everything from the start, and the secret that signs.
+    pub webhook: Option<(String, Zeroizing<String>)>,
     /// Worker threads, at least one.
     pub workers: usize,
     /// What the sandbox takes for the time: expiry dates, lifetimes of idempotency keys.
@@ -94,7 +149,8 @@ impl fmt::Debug for Settings {
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The certificate and key do not fit each other, or TLS 1.3 is not to be had.
+    /// The certificate and key do not fit each other, an authority is none, or TLS 1.3 is not to
+    /// be had.
     #[error("the sandbox's certificate or key was not accepted")]
     Tls(#[from] rustls::Error),
     /// The address is not free.
@@ -107,6 +163,7 @@ pub struct Sandbox {
     address: SocketAddr,
     base_url: String,
     server: Server,
+    shared: Data<server::Shared>,
 }
 
 impl fmt::Debug for Sandbox {
@@ -142,7 +199,11 @@ impl Sandbox {
     /// # Errors
     /// When the server's own threads fail.
     pub async fn run(self) -> io::Result<()> {
-        self.server.await
+        tokio::select! {
+            ended = self.server => ended,
+            // It never ends by itself, and it ends with the server.
+            () = courier::run(self.shared) => Ok(()),
+        }
     }
 }
 
@@ -157,8 +218,15 @@ pub fn start(settings: Settings) -> Result<Sandbox, Failure> {
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(settings.certificate_chain, settings.private_key)?;
+    let post = post::Post::trusting(settings.webhook_authorities)?;
     let keyring = keys::Keyring::new(settings.secret_keys, settings.restricted_keys);
-    let shared = Data::new(server::Shared::new(keyring, settings.clock));
+    let shared = Data::new(server::Shared::new(keyring, settings.clock, post));
+    if let Some((url, secret)) = settings.webhook {
+        let nothing = form::Form::default();
+        let call = shared.call("", &nothing);
+        // What it refuses is a URL that is not https, which nobody here makes.
+        let _registered = webhooks::preset(&mut shared.state(), &call, &url, secret);
+    }
     let served = shared.clone();
     let listening = HttpServer::new(move || {
         App::new()
@@ -188,6 +256,7 @@ pub fn start(settings: Settings) -> Result<Sandbox, Failure> {
         address,
         base_url,
         server: listening.run(),
+        shared,
     })
 }
 

@@ -1,10 +1,10 @@
 //! What a new `PaymentIntent` is asked to be, checked as Stripe checks it.
 
-use super::customers;
 use super::errors::Refusal;
-use super::ids;
+use super::intents::Core;
 use super::payment_intents::USAGES;
-use super::state::{Call, PaymentIntent, State};
+use super::records::PaymentIntent;
+use super::state::{Call, State};
 
 const AMOUNT_MAX: i64 = 99_999_999;
 /// Stripe's smallest charges, in minor units; other currencies have 1 here.
@@ -23,11 +23,8 @@ pub(super) fn read(state: &State, call: &Call<'_>) -> Result<PaymentIntent, Refu
     let amount = form.integer("amount")?.unwrap_or(0);
     check_amount(amount, &currency)?;
     check_texts(call)?;
-    let id = ids::new("pi_3");
     Ok(PaymentIntent {
-        client_secret: format!("{id}_secret_{}", ids::random(25)),
-        authenticate_url: call.authenticate_url(&id),
-        id,
+        core: Core::ordered(state, call, "pi_3")?,
         created: call.now,
         amount,
         amount_received: 0,
@@ -36,18 +33,10 @@ pub(super) fn read(state: &State, call: &Call<'_>) -> Result<PaymentIntent, Refu
             "capture_method",
             &["automatic", "automatic_async", "manual"],
         )? == Some("manual"),
-        customer: customers::named(state, call)?,
-        payment_method: None,
-        status: "requires_payment_method",
         setup_future_usage: form.choice("setup_future_usage", USAGES)?,
-        metadata: form.metadata()?,
-        description: form.owned("description"),
         statement_descriptor_suffix: form.owned("statement_descriptor_suffix"),
-        return_url: form.return_url()?,
         latest_charge: None,
-        last_payment_error: None,
         canceled_s: None,
-        cancellation_reason: None,
     })
 }
 

@@ -10,9 +10,13 @@ use super::cards;
 use super::customers;
 use super::declines::Decline;
 use super::errors::Refusal;
+use super::events;
 use super::form::Form;
 use super::ids::Card;
-use super::state::{Call, Outcome, PaymentMethod, Standing, State};
+use super::objects::{self, Object};
+use super::records::{PaymentMethod, Standing};
+use super::state::{Bounded, Call, Outcome, State};
+use super::test_methods;
 use crate::clock::Timestamp;
 
 /// Stripe's horizon for a card's expiry.
@@ -30,7 +34,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
     if form.required("type")? != "card" {
         return Err(Refusal::invalid("This sandbox knows only cards.").param("type"));
     }
-    let number = form.required("card[number]")?;
+    form.required("card[number]")?;
     if !state.switches.raw_cards_allowed {
         return Err(Refusal::new(
             402,
@@ -38,7 +42,13 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
             "Sending credit card numbers directly to the Stripe API is generally unsafe. To enable raw card data APIs, see https://support.stripe.com/questions/enabling-access-to-raw-card-data-apis.",
         ));
     }
-    let digits = digits_of(number)?;
+    create_in_browser(state, call)
+}
+
+/// The same as a browser does it, with Stripe's own script: no switch forbids that.
+pub(super) fn create_in_browser(state: &mut State, call: &Call<'_>) -> Outcome {
+    let form = call.form;
+    let digits = digits_of(form.required("card[number]")?)?;
     let (month, year) = expiry_of(form, call.now)?;
     check_cvc(form, &digits)?;
     let method = PaymentMethod {
@@ -55,16 +65,48 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
         id: method.card.new_id(),
         ..method
     };
-    let shown = show(&method);
-    state.payment_methods.insert(method.id.clone(), method);
-    state.made.payment_methods = state.made.payment_methods.saturating_add(1);
+    let shown = method.show();
+    insert(state, method);
     Ok(shown)
 }
 
+fn insert(state: &mut State, method: PaymentMethod) {
+    state.payment_methods.insert(method.id.clone(), method);
+    state.made.payment_methods = state.made.payment_methods.saturating_add(1);
+}
+
 pub(super) fn read(state: &mut State, call: &Call<'_>) -> Outcome {
+    call.form.only(&[])?;
     remembered(state, call.id, call.now)
-        .map(|method| show(method))
+        .map(|method| method.show())
         .ok_or_else(|| Refusal::missing("payment_method"))
+}
+
+/// `GET /v1/payment_methods?customer=…`.
+pub(super) fn list(state: &mut State, call: &Call<'_>) -> Outcome {
+    objects::only_filters(call.form, &["customer", "type", "allow_redisplay"])?;
+    page(
+        state,
+        call,
+        "/v1/payment_methods",
+        call.form.get("customer"),
+    )
+}
+
+/// `GET /v1/customers/{id}/payment_methods`.
+pub(super) fn list_of_customer(state: &mut State, call: &Call<'_>) -> Outcome {
+    objects::only_filters(call.form, &["type", "allow_redisplay"])?;
+    customers::read(state, call)?;
+    let url = format!("/v1/customers/{}/payment_methods", call.id);
+    page(state, call, &url, Some(call.id))
+}
+
+fn page(state: &State, call: &Call<'_>, url: &str, customer: Option<&str>) -> Outcome {
+    // A sandbox holds nothing but cards: of any other type there is none.
+    let cards = call.form.get("type").is_none_or(|kind| kind == "card");
+    objects::page(state, call, url, |method: &PaymentMethod| {
+        cards && (customer.is_none() || method.customer.as_deref() == customer)
+    })
 }
 
 pub(super) fn attach(state: &mut State, call: &Call<'_>) -> Outcome {
@@ -79,7 +121,9 @@ pub(super) fn attach(state: &mut State, call: &Call<'_>) -> Outcome {
         return Err(Refusal::declined(decline));
     }
     method.customer = customer;
-    Ok(show(method))
+    let id = method.id.clone();
+    let event = "payment_method.attached";
+    Ok(events::about::<PaymentMethod>(state, call, event, &id))
 }
 
 pub(super) fn detach(state: &mut State, call: &Call<'_>) -> Outcome {
@@ -91,9 +135,13 @@ pub(super) fn detach(state: &mut State, call: &Call<'_>) -> Outcome {
             "The payment method you provided is not attached to a customer so detachment is impossible.",
         ));
     }
+    let before = json!({ "customer": method.customer });
     method.customer = None;
     method.standing = Standing::Detached;
-    Ok(show(method))
+    let event = "payment_method.detached";
+    Ok(events::change::<PaymentMethod>(
+        state, call, event, call.id, before,
+    ))
 }
 
 /// The decline that set-up meets when the sandbox is as strict as Stripe.
@@ -104,27 +152,40 @@ pub(super) fn refused_at_set_up(method: &PaymentMethod, strict: bool) -> Option<
         .filter(|_| strict && behaviour.strict_at_set_up)
 }
 
-/// The method with that id: kept, or told by its id when an earlier life made it.
+/// The method with that id: kept, told by its id when an earlier life made it, or fresh when the
+/// id is the name of a test `PaymentMethod`.
 pub(super) fn remembered<'a>(
     state: &'a mut State,
     id: &str,
     now: Timestamp,
 ) -> Option<&'a mut PaymentMethod> {
-    if state.payment_methods.get(id).is_none() {
-        let method = PaymentMethod {
-            id: id.to_owned(),
-            card: Card::of_id(id)?,
-            created_s: super::state::seconds(now),
-            billing_details: billing_details(&Form::default()),
-            metadata: Map::new(),
-            customer: None,
-            // It was, or nobody would have kept its id.
-            set_up: true,
-            standing: Standing::Rebuilt,
-        };
-        state.payment_methods.insert(id.to_owned(), method);
+    if state.payment_methods.get(id).is_some() {
+        return state.payment_methods.get_mut(id);
     }
-    state.payment_methods.get_mut(id)
+    let mut method = PaymentMethod {
+        id: id.to_owned(),
+        card: match test_methods::card(id, now.year_month().0) {
+            Some(card) => card,
+            None => Card::of_id(id)?,
+        },
+        created_s: super::state::seconds(now),
+        billing_details: billing_details(&Form::default()),
+        metadata: Map::new(),
+        customer: None,
+        set_up: false,
+        standing: Standing::Usable,
+    };
+    if Card::of_id(id).is_some() {
+        // It was, or nobody would have kept its id.
+        method.set_up = true;
+        method.standing = Standing::Rebuilt;
+        state.payment_methods.insert(id.to_owned(), method);
+        return state.payment_methods.get_mut(id);
+    }
+    let fresh = method.card.new_id();
+    method.id.clone_from(&fresh);
+    insert(state, method);
+    state.payment_methods.get_mut(&fresh)
 }
 
 /// Whether `customer` may use the method, in Stripe's order of complaints.
@@ -175,6 +236,12 @@ fn digits_of(number: &str) -> Result<Zeroizing<String>, Refusal> {
 }
 
 fn expiry_of(form: &Form, now: Timestamp) -> Result<(u8, u16), Refusal> {
+    let month = form.required("card[exp_month]")?;
+    check_expiry(month, form.required("card[exp_year]")?, now)
+}
+
+/// Month and year of a card that has not expired.
+pub(super) fn check_expiry(month: &str, year: &str, now: Timestamp) -> Result<(u8, u16), Refusal> {
     let wrong_month = || {
         Refusal::card(
             "invalid_expiry_month",
@@ -189,16 +256,12 @@ fn expiry_of(form: &Form, now: Timestamp) -> Result<(u8, u16), Refusal> {
             "Your card's expiration year is invalid.",
         )
     };
-    let month: u8 = form
-        .required("card[exp_month]")?
+    let month: u8 = month
         .parse()
         .ok()
         .filter(|month| (1..=12).contains(month))
         .ok_or_else(wrong_month)?;
-    let given: u16 = form
-        .required("card[exp_year]")?
-        .parse()
-        .map_err(|_| wrong_year())?;
+    let given: u16 = year.parse().map_err(|_| wrong_year())?;
     let year = if given < 100 {
         given.saturating_add(2_000)
     } else {
@@ -231,7 +294,7 @@ fn check_cvc(form: &Form, digits: &str) -> Result<(), Refusal> {
     ))
 }
 
-fn billing_details(form: &Form) -> Value {
+pub(super) fn billing_details(form: &Form) -> Value {
     let field = |name: &str| form.owned(&format!("billing_details[{name}]"));
     let address = |name: &str| form.owned(&format!("billing_details[address][{name}]"));
     json!({
@@ -263,34 +326,54 @@ pub(super) fn checks(method: &PaymentMethod) -> Value {
     })
 }
 
-pub(super) fn show(method: &PaymentMethod) -> Value {
-    let card = &method.card;
-    json!({
-        "id": method.id,
-        "object": "payment_method",
-        "allow_redisplay": "unspecified",
-        "billing_details": method.billing_details,
-        "card": {
-            "brand": card.brand.name(),
-            "checks": checks(method),
-            "country": card.country,
-            "display_brand": card.brand.name(),
-            "exp_month": card.exp_month,
-            "exp_year": card.exp_year,
-            "fingerprint": card.fingerprint(),
-            "funding": card.funding.name(),
-            "generated_from": null,
-            "last4": card.last4,
-            "networks": { "available": [card.brand.name()], "preferred": null },
-            "regulated_status": "unregulated",
-            "three_d_secure_usage": { "supported": true },
-            "wallet": null,
-        },
-        "created": method.created_s,
-        "customer": method.customer,
-        "customer_account": null,
-        "livemode": false,
-        "metadata": method.metadata,
-        "type": "card",
-    })
+impl Object for PaymentMethod {
+    const NAME: &'static str = "payment_method";
+
+    fn all(state: &State) -> &Bounded<Self> {
+        &state.payment_methods
+    }
+
+    fn all_mut(state: &mut State) -> &mut Bounded<Self> {
+        &mut state.payment_methods
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn created_s(&self) -> i64 {
+        self.created_s
+    }
+
+    fn show(&self) -> Value {
+        let card = &self.card;
+        json!({
+            "id": self.id,
+            "object": "payment_method",
+            "allow_redisplay": "unspecified",
+            "billing_details": self.billing_details,
+            "card": {
+                "brand": card.brand.name(),
+                "checks": checks(self),
+                "country": card.country,
+                "display_brand": card.brand.name(),
+                "exp_month": card.exp_month,
+                "exp_year": card.exp_year,
+                "fingerprint": card.fingerprint(),
+                "funding": card.funding.name(),
+                "generated_from": null,
+                "last4": card.last4,
+                "networks": { "available": [card.brand.name()], "preferred": null },
+                "regulated_status": "unregulated",
+                "three_d_secure_usage": { "supported": true },
+                "wallet": null,
+            },
+            "created": self.created_s,
+            "customer": self.customer,
+            "customer_account": null,
+            "livemode": false,
+            "metadata": self.metadata,
+            "type": "card",
+        })
+    }
 }

@@ -2,8 +2,15 @@
 
 use serde_json::json;
 
+use super::events::{self, Event};
+use super::objects;
+use super::records::{Charge, Dispute, PaymentIntent, Refund, SetupIntent};
 use super::state::{Call, Outcome, State};
-use super::{charges, customers, payment_intents, payment_methods, refunds, search, setup_intents};
+use super::webhooks::{self, Endpoint};
+use super::{
+    card_updates, charges, customers, disputes, payment_intents, payment_methods, refunds, search,
+    setup_intents,
+};
 
 /// The sandbox's one account.
 pub(super) const ACCOUNT: &str = "acct_1SbxCloakroom";
@@ -56,25 +63,43 @@ static ROUTES: &[Route] = &[
     full("POST", "/v1/customers", "rak_customer_write", customers::create),
     vaulting("GET", "/v1/customers", "rak_customer_read", customers::list),
     vaulting("GET", "/v1/customers/{id}", "rak_customer_read", customers::read),
+    vaulting("GET", "/v1/customers/{id}/payment_methods", "rak_payment_method_read", payment_methods::list_of_customer),
     vaulting("POST", "/v1/payment_methods", "rak_payment_method_write", payment_methods::create),
+    vaulting("GET", "/v1/payment_methods", "rak_payment_method_read", payment_methods::list),
+    vaulting("POST", "/v1/payment_methods/{id}", "rak_payment_method_write", card_updates::by_hand),
     vaulting("GET", "/v1/payment_methods/{id}", "rak_payment_method_read", payment_methods::read),
     vaulting("POST", "/v1/payment_methods/{id}/attach", "rak_payment_method_write", payment_methods::attach),
     vaulting("POST", "/v1/payment_methods/{id}/detach", "rak_payment_method_write", payment_methods::detach),
     vaulting("POST", "/v1/setup_intents", "rak_setup_intent_write", setup_intents::create),
-    vaulting("GET", "/v1/setup_intents/{id}", "rak_setup_intent_read", setup_intents::read),
+    vaulting("GET", "/v1/setup_intents", "rak_setup_intent_read", setup_intents::list),
+    vaulting("GET", "/v1/setup_intents/{id}", "rak_setup_intent_read", objects::read::<SetupIntent>),
     vaulting("POST", "/v1/setup_intents/{id}/confirm", "rak_setup_intent_write", setup_intents::confirm),
     vaulting("POST", "/v1/setup_intents/{id}/cancel", "rak_setup_intent_write", setup_intents::cancel),
     full("POST", "/v1/payment_intents", "rak_payment_intent_write", payment_intents::create),
     full("GET", "/v1/payment_intents", "rak_payment_intent_read", payment_intents::list),
     full("GET", "/v1/payment_intents/search", "rak_payment_intent_read", search::payment_intents),
-    full("GET", "/v1/payment_intents/{id}", "rak_payment_intent_read", payment_intents::read),
+    full("GET", "/v1/payment_intents/{id}", "rak_payment_intent_read", objects::read::<PaymentIntent>),
+    full("POST", "/v1/payment_intents/{id}", "rak_payment_intent_write", payment_intents::update),
     full("POST", "/v1/payment_intents/{id}/confirm", "rak_payment_intent_write", payment_intents::confirm),
     full("POST", "/v1/payment_intents/{id}/capture", "rak_payment_intent_write", payment_intents::capture),
     full("POST", "/v1/payment_intents/{id}/cancel", "rak_payment_intent_write", payment_intents::cancel),
-    full("GET", "/v1/charges/{id}", "rak_charge_read", charges::read),
+    full("GET", "/v1/charges", "rak_charge_read", charges::list),
+    full("GET", "/v1/charges/{id}", "rak_charge_read", objects::read::<Charge>),
     full("POST", "/v1/refunds", "rak_charge_write", refunds::create),
     full("GET", "/v1/refunds", "rak_charge_read", refunds::list),
-    full("GET", "/v1/refunds/{id}", "rak_charge_read", refunds::read),
+    full("GET", "/v1/refunds/{id}", "rak_charge_read", objects::read::<Refund>),
+    full("POST", "/v1/refunds/{id}", "rak_charge_write", refunds::update),
+    full("GET", "/v1/disputes", "rak_dispute_read", disputes::list),
+    full("GET", "/v1/disputes/{id}", "rak_dispute_read", objects::read::<Dispute>),
+    full("POST", "/v1/disputes/{id}", "rak_dispute_write", disputes::update),
+    full("POST", "/v1/disputes/{id}/close", "rak_dispute_write", disputes::accept),
+    full("GET", "/v1/events", "rak_event_read", events::list),
+    full("GET", "/v1/events/{id}", "rak_event_read", objects::read::<Event>),
+    full("POST", "/v1/webhook_endpoints", "rak_webhook_write", webhooks::create),
+    full("GET", "/v1/webhook_endpoints", "rak_webhook_read", webhooks::list),
+    full("GET", "/v1/webhook_endpoints/{id}", "rak_webhook_read", objects::read::<Endpoint>),
+    full("POST", "/v1/webhook_endpoints/{id}", "rak_webhook_write", webhooks::update),
+    full("DELETE", "/v1/webhook_endpoints/{id}", "rak_webhook_write", webhooks::remove),
     full("GET", "/v1/account", "rak_accounts_read", account),
 ];
 

@@ -6,8 +6,9 @@
 use serde_json::{Value, json};
 
 use super::errors::Refusal;
-use super::payment_intents::show;
-use super::state::{Call, Outcome, PaymentIntent, State};
+use super::objects::Object as _;
+use super::records::PaymentIntent;
+use super::state::{Call, Outcome, State};
 
 const CLAUSES_MAX: usize = 10;
 
@@ -28,7 +29,7 @@ pub(super) fn payment_intents(state: &mut State, call: &Call<'_>) -> Outcome {
     let mut hits = state.payment_intents.newest().filter(|intent| {
         call.now.ms_since(intent.created) >= lag_ms && clauses.iter().all(|c| c.matches(intent))
     });
-    let data: Vec<Value> = hits.by_ref().take(limit).map(show).collect();
+    let data: Vec<Value> = hits.by_ref().take(limit).map(PaymentIntent::show).collect();
     let has_more = hits.next().is_some();
     Ok(json!({
         "object": "search_result",
@@ -43,10 +44,10 @@ impl Clause<'_> {
     fn matches(&self, intent: &PaymentIntent) -> bool {
         match self {
             Self::Metadata(key, value) => {
-                intent.metadata.get(*key).and_then(Value::as_str) == Some(value)
+                intent.core.metadata.get(*key).and_then(Value::as_str) == Some(value)
             }
-            Self::Customer(id) => intent.customer.as_deref() == Some(id),
-            Self::Status(status) => intent.status == *status,
+            Self::Customer(id) => intent.core.customer.as_deref() == Some(id),
+            Self::Status(status) => intent.core.status == *status,
         }
     }
 }

@@ -16,6 +16,7 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse};
 use aws_lc_rs::hmac;
 use futures_util::StreamExt;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::errors::Refusal;
@@ -23,15 +24,16 @@ use super::form::Form;
 use super::idempotency;
 use super::job::{Job, Reply, Sent, render};
 use super::keys::{Keyring, Right};
+use super::post::Post;
 use super::routes;
 use super::state::{Call, Outcome, State};
 use super::{authenticate, control, ids};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 
 const BODY_BYTES_MAX: usize = 64 * 1_024;
 const BODY_TIMEOUT_MS: u64 = 10_000;
-/// Answered when the request names none.
-const API_VERSION: &str = "2026-09-30.endive";
+/// Answered when the request names none, and the version of events.
+pub(super) const API_VERSION: &str = "2026-09-30.endive";
 
 /// What all connections share.
 #[derive(Debug)]
@@ -40,23 +42,45 @@ pub(super) struct Shared {
     keyring: Keyring,
     clock: Clock,
     mac_key: hmac::Key,
+    /// Delivers events to endpoints without an authority of their own.
+    pub(super) post: Post,
+    /// Wakes the courier.
+    pub(super) woken: Notify,
     /// Known once the listener is bound.
     pub(super) base_url: OnceLock<String>,
 }
 
 impl Shared {
-    pub(super) fn new(keyring: Keyring, clock: Clock) -> Self {
+    pub(super) fn new(keyring: Keyring, clock: Clock, post: Post) -> Self {
         Self {
             state: Mutex::new(State::new()),
             keyring,
             clock,
             mac_key: super::state::new_key(),
+            post,
+            woken: Notify::new(),
             base_url: OnceLock::new(),
+        }
+    }
+
+    /// What no caller of the API asked for.
+    pub(super) fn call<'a>(&'a self, id: &'a str, form: &'a Form) -> Call<'a> {
+        Call {
+            id,
+            form,
+            base_url: self.base_url(),
+            now: self.clock.now(),
+            request_id: "",
+            idempotency_key: "",
         }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(super) fn base_url(&self) -> &str {
@@ -129,13 +153,10 @@ pub(super) async fn handle(req: HttpRequest, shared: Data<Shared>) -> HttpRespon
     let (method, path) = (req.method().as_str(), req.path());
     if let Some(id) = path.strip_prefix("/authenticate/") {
         let form = authenticate::form(&body);
-        let call = Call {
-            id,
-            form: &form,
-            base_url: shared.base_url(),
-            now: shared.clock.now(),
-        };
-        return authenticate::answer(&mut shared.state(), method, &call);
+        let call = shared.call(id, &form);
+        let answer = authenticate::answer(&mut shared.state(), method, &call);
+        shared.woken.notify_one();
+        return answer;
     }
     let mut headers = Headers::of(&req);
     // Whatever else a card is sent to, its connection is closed.
@@ -144,11 +165,14 @@ pub(super) async fn handle(req: HttpRequest, shared: Data<Shared>) -> HttpRespon
         Ok(right) => right,
         Err(refusal) => return headers.answer(&shared, Err(refusal)),
     };
-    if path.starts_with("/_sandbox/") {
+    if let Some(control) = path.strip_prefix("/_sandbox/") {
+        let (state, nothing) = (&mut shared.state(), Form::default());
+        let call = shared.call("", &nothing);
         let outcome = match right {
-            Right::Full => control::answer(&mut shared.state(), method, path, &body),
+            Right::Full => control::answer(state, (method, control), &body, &call),
             Right::Restricted => Err(forbidden("rak_sandbox_control")),
         };
+        shared.woken.notify_one();
         return headers.answer(&shared, outcome);
     }
     match prepare(&req, &shared, right, &body, &headers) {

@@ -1,19 +1,25 @@
 //! Everything the sandbox remembers, all of it bounded, none of it a card number.
 //!
 //! One mutex guards it; every endpoint is a plain function over it, so a request executes as a
-//! whole or not at all. Each change of a payment passes through `payment_intents::settle` or one
-//! of its neighbours: whoever sends events one day watches there.
+//! whole or not at all. Whatever changes also says so in `events.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use aws_lc_rs::hmac;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::agenda::Agenda;
 use super::errors::Refusal;
+use super::events::Event;
 use super::faults::Faults;
 use super::form::Form;
 use super::idempotency::Keys;
-use super::ids::Card;
+use super::later::{self, Deed, Later};
+use super::mail::Mail;
+use super::records::{
+    Charge, Customer, Dispute, PaymentIntent, PaymentMethod, Refund, SetupIntent,
+};
+use super::webhooks::{self, Endpoint};
 use crate::clock::Timestamp;
 
 const CUSTOMERS_MAX: usize = 50_000;
@@ -22,6 +28,8 @@ const SETUP_INTENTS_MAX: usize = 50_000;
 const PAYMENT_INTENTS_MAX: usize = 100_000;
 const CHARGES_MAX: usize = 100_000;
 const REFUNDS_MAX: usize = 50_000;
+const DISPUTES_MAX: usize = 10_000;
+const EVENTS_MAX: usize = 20_000;
 
 /// A map that forgets its oldest entry when it is full.
 #[derive(Debug)]
@@ -90,109 +98,6 @@ impl<T> Bounded<T> {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Customer {
-    pub(super) id: String,
-    pub(super) created_s: i64,
-    pub(super) fields: Map<String, Value>,
-    pub(super) metadata: Map<String, Value>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct PaymentMethod {
-    pub(super) id: String,
-    pub(super) card: Card,
-    pub(super) created_s: i64,
-    pub(super) billing_details: Value,
-    pub(super) metadata: Map<String, Value>,
-    pub(super) customer: Option<String>,
-    pub(super) set_up: bool,
-    pub(super) standing: Standing,
-}
-
-/// Whether a `PaymentMethod` may still be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    Usable,
-    /// Told by its id after a restart: it belongs to whoever first presents it.
-    Rebuilt,
-    Detached,
-    /// Charged without a customer: never again, says Stripe.
-    Spent,
-}
-
-#[derive(Debug)]
-pub(super) struct SetupIntent {
-    pub(super) id: String,
-    pub(super) created_s: i64,
-    pub(super) client_secret: String,
-    pub(super) customer: Option<String>,
-    pub(super) payment_method: Option<String>,
-    pub(super) status: &'static str,
-    pub(super) usage: &'static str,
-    pub(super) metadata: Map<String, Value>,
-    pub(super) description: Option<String>,
-    pub(super) return_url: Option<String>,
-    pub(super) last_setup_error: Option<Value>,
-    pub(super) cancellation_reason: Option<&'static str>,
-    pub(super) authenticate_url: String,
-}
-
-#[derive(Debug)]
-pub(super) struct PaymentIntent {
-    pub(super) id: String,
-    pub(super) created: Timestamp,
-    pub(super) client_secret: String,
-    pub(super) amount: i64,
-    pub(super) amount_received: i64,
-    pub(super) currency: String,
-    pub(super) manual_capture: bool,
-    pub(super) customer: Option<String>,
-    pub(super) payment_method: Option<String>,
-    pub(super) status: &'static str,
-    pub(super) setup_future_usage: Option<&'static str>,
-    pub(super) metadata: Map<String, Value>,
-    pub(super) description: Option<String>,
-    pub(super) statement_descriptor_suffix: Option<String>,
-    pub(super) return_url: Option<String>,
-    pub(super) latest_charge: Option<String>,
-    pub(super) last_payment_error: Option<Value>,
-    pub(super) canceled_s: Option<i64>,
-    pub(super) cancellation_reason: Option<&'static str>,
-    pub(super) authenticate_url: String,
-}
-
-#[derive(Debug)]
-pub(super) struct Charge {
-    pub(super) id: String,
-    pub(super) created_s: i64,
-    pub(super) payment_intent: String,
-    pub(super) customer: Option<String>,
-    pub(super) payment_method: PaymentMethod,
-    pub(super) amount: i64,
-    pub(super) amount_captured: i64,
-    pub(super) amount_refunded: i64,
-    pub(super) captured: bool,
-    pub(super) released: bool,
-    pub(super) currency: String,
-    pub(super) metadata: Map<String, Value>,
-    pub(super) description: Option<String>,
-    pub(super) statement_descriptor_suffix: Option<String>,
-    pub(super) failure: Option<&'static super::declines::Decline>,
-}
-
-#[derive(Debug)]
-pub(super) struct Refund {
-    pub(super) id: String,
-    pub(super) created_s: i64,
-    pub(super) amount: i64,
-    pub(super) currency: String,
-    pub(super) charge: String,
-    pub(super) payment_intent: String,
-    pub(super) reason: Option<&'static str>,
-    pub(super) metadata: Map<String, Value>,
-}
-
 /// What a test may switch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Switches {
@@ -200,6 +105,14 @@ pub(super) struct Switches {
     pub(super) raw_cards_allowed: bool,
     pub(super) latency_ms: u64,
     pub(super) search_lag_ms: u64,
+    /// Whether events are written down and sent at all.
+    pub(super) events: bool,
+    /// How payments settle that say nothing of it themselves.
+    pub(super) payments: Later,
+    /// How refunds settle that say nothing of it themselves.
+    pub(super) refunds: Later,
+    /// After how long that happens which does not happen at once.
+    pub(super) later_ms: u64,
 }
 
 /// What was really made since the start, evicted or not.
@@ -210,6 +123,9 @@ pub(super) struct Made {
     pub(super) charges_succeeded: u64,
     pub(super) charges_failed: u64,
     pub(super) refunds: u64,
+    pub(super) disputes: u64,
+    /// Settlements for which the agenda had no room.
+    pub(super) deeds_lost: u64,
 }
 
 #[derive(Debug)]
@@ -220,6 +136,11 @@ pub(super) struct State {
     pub(super) payment_intents: Bounded<PaymentIntent>,
     pub(super) charges: Bounded<Charge>,
     pub(super) refunds: Bounded<Refund>,
+    pub(super) disputes: Bounded<Dispute>,
+    pub(super) events: Bounded<Event>,
+    pub(super) endpoints: Bounded<Endpoint>,
+    pub(super) mail: Mail,
+    pub(super) deeds: Agenda<Deed>,
     pub(super) keys: Keys,
     pub(super) faults: Faults,
     pub(super) switches: Switches,
@@ -239,6 +160,11 @@ impl State {
             payment_intents: Bounded::new(PAYMENT_INTENTS_MAX),
             charges: Bounded::new(CHARGES_MAX),
             refunds: Bounded::new(REFUNDS_MAX),
+            disputes: Bounded::new(DISPUTES_MAX),
+            events: Bounded::new(EVENTS_MAX),
+            endpoints: Bounded::new(webhooks::ENDPOINTS_MAX),
+            mail: Mail::new(),
+            deeds: Agenda::new(later::DEEDS_MAX),
             keys: Keys::new(),
             faults: Faults::default(),
             switches: Switches {
@@ -246,6 +172,10 @@ impl State {
                 raw_cards_allowed: true,
                 latency_ms: 0,
                 search_lag_ms: 0,
+                events: true,
+                payments: Later::AtOnce,
+                refunds: Later::AtOnce,
+                later_ms: 1_000,
             },
             made: Made::default(),
             seen: BTreeMap::new(),
@@ -269,6 +199,9 @@ pub(super) struct Call<'a> {
     pub(super) form: &'a Form,
     pub(super) base_url: &'a str,
     pub(super) now: Timestamp,
+    /// Empty for what happens by itself, as is the key below.
+    pub(super) request_id: &'a str,
+    pub(super) idempotency_key: &'a str,
 }
 
 impl Call<'_> {
@@ -297,29 +230,6 @@ pub(super) fn seconds(moment: Timestamp) -> i64 {
 
 /// What an endpoint answers: a 200 with that object, or a refusal.
 pub(super) type Outcome = Result<Value, Refusal>;
-
-/// One page of a list, newest first.
-pub(super) fn page<'a, T: 'a>(
-    call: &Call<'_>,
-    url: &str,
-    items: impl Iterator<Item = &'a T>,
-    id: impl Fn(&T) -> &str,
-    show: impl Fn(&T) -> Value,
-) -> Outcome {
-    let limit = call.limit()?;
-    let after = call.form.get("starting_after");
-    let mut passed = after.is_none();
-    let mut rest = items.filter(|item| {
-        let show = passed;
-        passed = passed || after == Some(id(item));
-        show
-    });
-    let data: Vec<Value> = rest.by_ref().take(limit).map(show).collect();
-    let has_more = rest.next().is_some();
-    Ok(serde_json::json!({
-        "object": "list", "url": url, "has_more": has_more, "data": data,
-    }))
-}
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 //! [`Stage::send`] asserts, on every answer of every test, that no card number is in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use http_body_util::{BodyExt as _, Full};
@@ -12,7 +13,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -21,11 +22,20 @@ use super::{Settings, start};
 use crate::clock::{Clock, Timestamp};
 
 mod access;
+mod card_updates;
 mod charges;
+mod disputes;
+mod events;
 mod faults;
 mod idempotency;
+mod later;
+mod ledger;
+mod lists;
 mod methods;
+mod receiver;
+mod test_methods;
 mod three_d_secure;
+mod webhooks;
 
 const SECRET: &str = "sk_test_stage";
 const RESTRICTED: &str = "rk_test_stage";
@@ -37,6 +47,8 @@ struct Stage {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     clock: Clock,
     handle: ServerHandle,
+    /// What its webhook endpoints may show for themselves.
+    identity: (CertificateDer<'static>, Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -86,12 +98,14 @@ impl Stage {
             private_key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             secret_keys: vec![Zeroizing::new(SECRET.to_owned())],
             restricted_keys: vec![Zeroizing::new(RESTRICTED.to_owned())],
+            webhook_authorities: vec![certificate.clone()],
+            webhook: None,
             workers: 1,
             clock: clock.clone(),
         })
         .unwrap();
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(certificate).unwrap();
+        roots.add(certificate.clone()).unwrap();
         let tls = rustls::ClientConfig::builder()
             .with_root_certificates(Arc::new(roots))
             .with_no_client_auth();
@@ -105,6 +119,7 @@ impl Stage {
             client: Client::builder(TokioExecutor::new()).build(connector),
             clock,
             handle: sandbox.handle(),
+            identity: (certificate, made.signing_key.serialize_der()),
         };
         drop(actix_web::rt::spawn(sandbox.run()));
         stage
@@ -176,6 +191,50 @@ impl Stage {
 
     async fn ledger(&self) -> Value {
         self.get("/_sandbox/ledger").await.body
+    }
+
+    /// A control, which must be obeyed.
+    async fn control(&self, path: &str, json: &str) -> Value {
+        let answer = self.post(&format!("/_sandbox/{path}"), json).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        answer.body
+    }
+
+    /// The ids of a list, and whether there are more.
+    async fn ids(&self, path: &str) -> (Vec<String>, bool) {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        let id = |item: &Value| item["id"].as_str().unwrap().to_owned();
+        let data = answer.body["data"].as_array().unwrap();
+        let more = answer.body["has_more"].as_bool().unwrap();
+        (data.iter().map(id).collect(), more)
+    }
+
+    /// The events about that object, oldest first, as they were written down.
+    async fn told(&self, object: &str) -> Vec<Value> {
+        let mut events = self.get("/v1/events?limit=100").await.body["data"].take();
+        let events = events.as_array_mut().unwrap();
+        events.retain(|event| event["data"]["object"]["id"] == object);
+        events.reverse();
+        std::mem::take(events)
+    }
+
+    /// Their kinds.
+    async fn kinds(&self, object: &str) -> Vec<String> {
+        let kind = |event: &Value| event["type"].as_str().unwrap().to_owned();
+        self.told(object).await.iter().map(kind).collect()
+    }
+
+    /// Reads the object until it has that status.
+    async fn becomes(&self, path: &str, status: &str) -> Value {
+        for _ in 0..250 {
+            let object = self.get(path).await.body;
+            if object["status"] == status {
+                return object;
+            }
+            actix_web::rt::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{path} does not become {status}");
     }
 
     async fn customer(&self) -> String {
