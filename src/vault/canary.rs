@@ -29,11 +29,11 @@ impl Capture {
     pub async fn ensure_canary(&self) -> Result<(), Refusal> {
         let store = &self.common.store;
         let kek = self.sealer.kek();
-        let canaries = store.canaries().await?;
-        if canaries.iter().any(|canary| canary.kek == *kek) {
+        let known = store.canary_keks().await?;
+        if known.contains(kek) {
             return Ok(());
         }
-        if !canaries.is_empty() {
+        if !known.is_empty() {
             return Err(foreign());
         }
         let canary = self.sealer.canary().await.map_err(|failed| {

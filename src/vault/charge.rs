@@ -12,11 +12,11 @@ use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, Witness};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
-use crate::store::{ChargeBegun, ChargeRow, NewCharge, SealedRow};
+use crate::store::{ChargeBegun, ChargeFilter, ChargeRow, NewCharge, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
 
 /// Seconds after which a caller should ask again about a charge that is still running.
-const RETRY_AFTER_S: u32 = 2;
+pub(super) const RETRY_AFTER_S: u32 = 2;
 
 /// What billing asks for; its JSON form is what an idempotency key is bound to.
 #[derive(Clone, Debug, Serialize)]
@@ -92,12 +92,8 @@ impl Internal {
                 Some(order.token.to_string()),
             ),
         ];
-        let id = new.id;
         let (charge, sealed, attempt) = match common.store.begin_charge(claim, new, events).await? {
-            ChargeBegun::New(sealed) => {
-                let charge = common.store.charge(granted.account(), id).await?;
-                (charge.ok_or(Refusal::Internal)?, *sealed, Try::First)
-            }
+            ChargeBegun::New(charge, sealed) => (*charge, *sealed, Try::First),
             ChargeBegun::Replayed(charge, Some(sealed)) => (*charge, *sealed, Try::Again),
             ChargeBegun::Replayed(charge, None) if charge.status == ChargeStatus::Processing => {
                 return Err(Refusal::InFlight {
@@ -170,6 +166,29 @@ impl Internal {
             .witness_read(granted, Action::ChargeRead, id.to_string())
             .await?;
         Ok(charge)
+    }
+
+    /// Lists charges, newest first.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub async fn list_charges(
+        &self,
+        granted: &Granted<ChargesRead>,
+        filter: ChargeFilter,
+    ) -> Result<Vec<ChargeRow>, Refusal> {
+        let subject = filter
+            .token
+            .map_or_else(|| "*".to_owned(), |token| token.to_string());
+        let charges = self
+            .common
+            .store
+            .charges_of(granted.account(), filter)
+            .await?;
+        self.common
+            .witness_read(granted, Action::ChargeListed, subject)
+            .await?;
+        Ok(charges)
     }
 }
 

@@ -72,7 +72,7 @@ impl Internal {
         let reference = self.open(&row).await?;
         let call = common.metrics.processor_call("detach");
         let detached = processor_of(&self.processors, account)?
-            .detach(&reference)
+            .detach(&reference, granted.client())
             .await;
         call.ended(detached.is_ok());
         drop(reference);
@@ -83,7 +83,12 @@ impl Internal {
         let event = common.event(&witness, Action::TokenDeleted, Outcome::Success, subject);
         common
             .store
-            .finish_forget(account, id, deleted_at, event)
+            .finish_forget(
+                (account, id),
+                deleted_at,
+                event,
+                common.token_news("deleted"),
+            )
             .await?;
         Ok(Forgotten {
             token: id,

@@ -51,14 +51,20 @@ pub trait Scope: 'static {
 scopes! {
     /// Make capture sessions.
     SessionsCreate = "sessions:create",
+    /// Make tokens of what the browser vaulted at the processor itself.
+    TokensAttach = "tokens:attach",
     /// Read what the world may know of a token.
     TokensRead = "tokens:read",
     /// Delete tokens.
     TokensDelete = "tokens:delete",
-    /// Charge tokens.
+    /// Charge tokens, capture and cancel charges.
     ChargesCreate = "charges:create",
-    /// Read charges.
+    /// Read charges and refunds.
     ChargesRead = "charges:read",
+    /// Give money back.
+    RefundsCreate = "refunds:create",
+    /// Read the feed of what happened.
+    EventsRead = "events:read",
 }
 
 /// A client of the internal plane, as the configuration names it.

@@ -2,21 +2,30 @@
 //!
 //! Two halves share no secret that opens anything. [`Capture`] meets the internet: it holds a
 //! sealing key and a processor key that can only vault cards. [`Internal`] meets billing: it holds
-//! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`], then
-//! [`forget`].
+//! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
+//! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
+//! [`notice`] (what the processor tells) and [`tell`] (what we tell).
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
 //! with the act, or the act does not happen.
 
+pub mod attach;
 mod canary;
 pub mod charge;
 pub mod forget;
 pub mod grant;
 pub mod idempotency;
+mod marks;
+mod news;
+pub mod notice;
+mod orphans;
 pub mod reconcile;
+pub mod refund;
 mod refusal;
 pub mod session;
 mod settle;
+pub mod steps;
+pub mod tell;
 pub mod tokenize;
 
 use std::collections::BTreeMap;
@@ -29,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
+use crate::processor::webhook::WebhookSecret;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
@@ -89,6 +99,10 @@ pub struct Capture {
     pub processors: Processors,
     /// Checks session secrets.
     pub session_verify_key: MacKey,
+    /// Marks vaulted cards, so that they are known again.
+    pub fingerprint_key: MacKey,
+    /// What each account's processor signs its notices with.
+    pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
     /// Where the issuer's authentication page returns the shopper.
     pub return_url: String,
     /// Cards on their way to the processor when their sender has hung up.
@@ -102,6 +116,12 @@ pub struct Internal {
     pub common: Common,
     /// Opens processor references.
     pub opener: Opener,
+    /// Seals those of cards that a browser vaulted at the processor itself.
+    pub sealer: Sealer,
+    /// Marks vaulted cards, so that they are known again.
+    pub fingerprint_key: MacKey,
+    /// Who is told of what happened.
+    pub endpoints: Vec<tell::Listener>,
     /// Keys that charge and detach.
     pub processors: Processors,
     /// Checks session secrets.

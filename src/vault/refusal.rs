@@ -60,6 +60,15 @@ pub enum Refusal {
         /// The charge, where there is one.
         charge: Option<ChargeId>,
     },
+    /// What was signed is not what the processor tells.
+    #[error("not readable")]
+    Unreadable,
+    /// What it is asked of is not in a state for it; the words say which.
+    #[error("not possible")]
+    Impossible(&'static str),
+    /// More money than there is: a stable word says of what.
+    #[error("too much")]
+    TooMuch(&'static str),
     /// The idempotency key belongs to another request.
     #[error("the idempotency key belongs to another request")]
     IdempotencyMismatch,
@@ -139,7 +148,7 @@ impl From<processor::Failure> for Refusal {
                 tracing::error!(%failure, "the processor refused a request of ours");
                 Self::Internal
             }
-            Failure::NotSent | Failure::OutcomeUnknown => {
+            Failure::NotSent | Failure::OutcomeUnknown | Failure::FaultKept => {
                 tracing::warn!(%failure, "processor");
                 Self::ProcessorUnavailable
             }

@@ -11,7 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::grant::{Granted, Origin, SessionsCreate};
+use super::grant::{Granted, Origin, Scope, SessionsCreate};
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::{Capture, Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Actor, Outcome};
@@ -39,7 +39,7 @@ pub struct SessionOrder {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn usage_name<S: serde::Serializer>(usage: &Usage, to: S) -> Result<S::Ok, S::Error> {
+pub(super) fn usage_name<S: serde::Serializer>(usage: &Usage, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(usage.name())
 }
 
@@ -89,7 +89,7 @@ impl Internal {
         let now = common.now();
         let id = SessionId::new(common.environment, now);
         let processor_customer = self
-            .customer(granted, order.customer_ref.as_deref(), id)
+            .customer(granted, order.customer_ref.as_deref(), &id.to_string())
             .await?;
 
         // 3. One transaction writes the session, its claim and its audit event.
@@ -121,12 +121,12 @@ impl Internal {
         }
     }
 
-    /// The processor's Customer of a merchant's customer; a guest gets one for the session.
-    async fn customer(
+    /// The processor's Customer of a merchant's customer; a guest gets one under the name `guest`.
+    pub(super) async fn customer<S: Scope>(
         &self,
-        granted: &Granted<SessionsCreate>,
+        granted: &Granted<S>,
         customer_ref: Option<&str>,
-        session: SessionId,
+        guest: &str,
     ) -> Result<String, Refusal> {
         let account = granted.account();
         if let Some(customer_ref) = customer_ref
@@ -138,12 +138,12 @@ impl Internal {
         {
             return Ok(known);
         }
-        let owner = customer_ref.map_or_else(|| session.to_string(), ToOwned::to_owned);
+        let owner = customer_ref.unwrap_or(guest);
         let parts = [account.as_str().as_bytes(), owner.as_bytes()];
         let key = processor_key(&self.session_issue_key.tag("processor customer", &parts));
         let call = self.common.metrics.processor_call("create_customer");
         let made = processor_of(&self.processors, account)?
-            .create_customer(&key)
+            .create_customer(&key, granted.client())
             .await;
         call.ended(made.is_ok());
         let made = made?;

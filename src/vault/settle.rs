@@ -19,6 +19,18 @@ pub(crate) enum Try {
     Again,
 }
 
+/// Milliseconds for which the processor surely remembers an idempotency key (Stripe: at least
+/// 24 hours), less an hour for clocks and queues.
+pub(super) const PROCESSOR_KEY_LIFETIME_MS: u64 = 23 * 3_600 * 1_000;
+/// Milliseconds after which a payment that the processor does not list was never made, once it has
+/// said that the question itself is over.
+const LOOKED_UP_FOR_MS: u64 = 10 * 60 * 1_000;
+/// Milliseconds that an open charge rests at least, and at most, between two questions.
+const REST_MS: std::ops::RangeInclusive<u64> = 2_000..=3_600_000;
+/// Milliseconds for which a shopper who does not authenticate is waited for by asking; after that
+/// only the processor's notice ends the charge.
+const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
+
 impl Internal {
     /// Steps 2 to 4 of a charge; repeatable, because the processor's key is the charge's id.
     pub(crate) async fn settle(
@@ -35,8 +47,12 @@ impl Internal {
             Err(refusal) => return self.not_sent(witness, charge, attempt, refusal).await,
         };
 
-        // 3. The processor is asked, under a key made from the charge's id.
-        //    What it is asked stands in the row, so that every try asks the same.
+        // 3. The processor is asked, under a key made from the charge's id. What it is asked
+        //    stands in the row, so that every try asks the same. Past the key's lifetime asking
+        //    again could charge again: then the payment is looked up.
+        if self.age_ms(&charge) > PROCESSOR_KEY_LIFETIME_MS {
+            return self.look_up(witness, charge, &reference).await;
+        }
         let pending = match self
             .setup_pending(witness, &charge, &sealed, &reference)
             .await
@@ -44,58 +60,95 @@ impl Internal {
             Ok(pending) => pending,
             Err(refusal) => return self.not_sent(witness, charge, attempt, refusal).await,
         };
-        let result = self.ask(&charge, &reference, pending).await;
-        drop(reference);
+        let failure = match self.ask(&charge, &reference, pending).await {
+            Ok(payment) => return self.learned(witness, &charge, payment).await,
+            Err(failure) => failure,
+        };
 
         // 4. One transaction writes the outcome and its audit event.
-        let now = self.common.now();
-        match result {
-            Ok(payment) => {
-                self.settled(witness, &charge, outcome_of(payment, now))
-                    .await
-            }
-            Err(processor::Failure::Declined(decline)) => {
-                self.settled(witness, &charge, declined(decline, None, now))
-                    .await
-            }
-            Err(processor::Failure::CardInvalid(fault)) => {
+        match failure {
+            processor::Failure::Declined(decline) => self.declined(witness, &charge, decline).await,
+            processor::Failure::CardInvalid(fault) => {
                 let decline = final_decline(fault.name());
-                self.settled(witness, &charge, declined(decline, None, now))
-                    .await
+                self.declined(witness, &charge, decline).await
             }
-            Err(failure @ (processor::Failure::Rejected | processor::Failure::Missing)) => {
+            processor::Failure::Rejected | processor::Failure::Missing => {
                 tracing::error!(charge = %charge.id, %failure, "the processor refused a charge of ours");
-                self.settled(
-                    witness,
-                    &charge,
-                    declined(final_decline("processor_refused"), None, now),
-                )
-                .await
+                let decline = final_decline("processor_refused");
+                self.declined(witness, &charge, decline).await
             }
-            Err(
-                failure @ (processor::Failure::NotSent
-                | processor::Failure::NotAuthorized
-                | processor::Failure::RawCardsRefused
-                | processor::Failure::RateLimited { .. }),
-            ) => {
-                self.not_sent(witness, charge, attempt, failure.into())
-                    .await
+            processor::Failure::NotSent
+            | processor::Failure::NotAuthorized
+            | processor::Failure::RawCardsRefused
+            | processor::Failure::RateLimited { .. } => {
+                let refusal = failure.into();
+                self.not_sent(witness, charge, attempt, refusal).await
             }
-            Err(
-                failure @ (processor::Failure::OutcomeUnknown
-                | processor::Failure::InFlight { .. }
-                | processor::Failure::IdempotencyMismatch),
-            ) => {
-                // Money may have moved. The charge stays `processing`, under the same key, until
-                // the processor has said what happened.
-                tracing::warn!(charge = %charge.id, %failure, "the outcome of a charge is not known yet");
-                self.common.metrics.charged("unknown");
-                Ok(self
-                    .common
-                    .store
-                    .defer_charge(&charge.account, charge.id, self.common.now())
-                    .await?)
+            processor::Failure::OutcomeUnknown | processor::Failure::InFlight { .. } => {
+                self.unknown(&charge, &failure).await
             }
+            // Asking again gives the same answer again, which does not tell.
+            processor::Failure::FaultKept | processor::Failure::IdempotencyMismatch => {
+                tracing::error!(charge = %charge.id, %failure, "the processor's answer does not tell; the payment is looked up");
+                self.look_up(witness, charge, &reference).await
+            }
+        }
+    }
+
+    /// Asks how a payment stands whose name is known, and writes it down.
+    pub(crate) async fn look(
+        &self,
+        witness: &Witness,
+        charge: &ChargeRow,
+    ) -> Result<ChargeRow, Refusal> {
+        let payment = charge.payment.as_deref().ok_or(Refusal::Internal)?;
+        let call = self.common.metrics.processor_call("payment");
+        let asked = processor_of(&self.processors, &charge.account)?
+            .payment(payment, &charge.client)
+            .await;
+        call.ended(asked.is_ok());
+        match asked {
+            Ok(payment) => self.learned(witness, charge, payment).await,
+            Err(failure) => self.unknown(charge, &failure).await,
+        }
+    }
+
+    /// Looks among the customer's payments for the one that names this charge.
+    async fn look_up(
+        &self,
+        witness: &Witness,
+        charge: ChargeRow,
+        reference: &Reference,
+    ) -> Result<ChargeRow, Refusal> {
+        let name = charge.id.to_string();
+        let call = self.common.metrics.processor_call("find_payment");
+        let found = processor_of(&self.processors, &charge.account)?
+            .find_payment(
+                reference.customer(),
+                &name,
+                charge.created_at,
+                &charge.client,
+            )
+            .await;
+        call.ended(found.is_ok());
+        match found {
+            Ok(Some(payment)) => self.learned(witness, &charge, payment).await,
+            Ok(None) if self.age_ms(&charge) > LOOKED_UP_FOR_MS => {
+                tracing::error!(charge = %charge.id, "the processor has no payment of this charge: none was made");
+                self.common.metrics.charged("never_made");
+                let outcome = ChargeOutcome {
+                    status: ChargeStatus::Canceled,
+                    payment: None,
+                    captured: 0,
+                    decline: None,
+                    redirect_url: None,
+                    rest_until: None,
+                    at: self.common.now(),
+                };
+                self.settled(witness, &charge, outcome).await
+            }
+            Ok(None) => self.rests(&charge).await,
+            Err(failure) => self.unknown(&charge, &failure).await,
         }
     }
 
@@ -114,16 +167,30 @@ impl Internal {
         let common = &self.common;
         let call = common.metrics.processor_call("setup_state");
         let state = processor_of(&self.processors, &sealed.account)?
-            .setup_state(reference)
+            .setup_state(reference, &charge.client)
             .await;
         call.ended(state.is_ok());
-        let pending = state != Ok(SetupState::Succeeded);
+        let pending = match state {
+            Ok(state) => state != SetupState::Succeeded,
+            // Nothing was said, so nothing may be charged differently because of it.
+            Err(
+                failure @ (processor::Failure::NotSent
+                | processor::Failure::RateLimited { .. }
+                | processor::Failure::NotAuthorized),
+            ) => return Err(failure.into()),
+            Err(_) => true,
+        };
         if !pending {
             let subject = Some(sealed.token.to_string());
             let event = common.event(witness, Action::TokenActivated, Outcome::Success, subject);
             common
                 .store
-                .activate_token(&sealed.account, sealed.token, event)
+                .activate_token(
+                    &sealed.account,
+                    sealed.token,
+                    event,
+                    common.token_news("updated"),
+                )
                 .await?;
         }
         common.store.note_setup(charge.id, pending).await?;
@@ -153,11 +220,34 @@ impl Internal {
             metadata: &metadata,
             return_url: &self.return_url,
             idempotency_key: &name,
+            client: &charge.client,
         };
         let call = self.common.metrics.processor_call("charge");
         let result = processor.charge(reference, &order).await;
         call.ended(result.is_ok());
         result
+    }
+
+    /// Writes down how the processor says that a payment stands.
+    pub(crate) async fn learned(
+        &self,
+        witness: &Witness,
+        charge: &ChargeRow,
+        payment: Payment,
+    ) -> Result<ChargeRow, Refusal> {
+        let age_ms = self.age_ms(charge);
+        let outcome = outcome_of(payment, charge, (self.common.now(), age_ms));
+        self.settled(witness, charge, outcome).await
+    }
+
+    async fn declined(
+        &self,
+        witness: &Witness,
+        charge: &ChargeRow,
+        decline: Decline,
+    ) -> Result<ChargeRow, Refusal> {
+        let outcome = declined(decline, None, self.common.now());
+        self.settled(witness, charge, outcome).await
     }
 
     async fn settled(
@@ -167,7 +257,9 @@ impl Internal {
         outcome: ChargeOutcome,
     ) -> Result<ChargeRow, Refusal> {
         let common = &self.common;
-        common.metrics.charged(outcome.status.name());
+        if outcome.status != charge.status {
+            common.metrics.charged(outcome.status.name());
+        }
         let event = common.event(
             witness,
             Action::ChargeSettled,
@@ -178,9 +270,31 @@ impl Internal {
             },
             Some(charge.id.to_string()),
         );
+        let tell = common.charge_news();
         Ok(common
             .store
-            .finish_charge(&charge.account, charge.id, outcome, event)
+            .settle_charge((&charge.account, charge.id), outcome, event, tell)
+            .await?)
+    }
+
+    /// Money may have moved, or not: the charge stays open, under the same key, until the
+    /// processor has said what happened.
+    pub(crate) async fn unknown(
+        &self,
+        charge: &ChargeRow,
+        failure: &processor::Failure,
+    ) -> Result<ChargeRow, Refusal> {
+        tracing::warn!(charge = %charge.id, %failure, "the outcome of a charge is not known yet");
+        self.common.metrics.charged("unknown");
+        self.rests(charge).await
+    }
+
+    async fn rests(&self, charge: &ChargeRow) -> Result<ChargeRow, Refusal> {
+        let until = rest_until(self.common.now(), self.age_ms(charge));
+        Ok(self
+            .common
+            .store
+            .defer_charge(&charge.account, charge.id, until)
             .await?)
     }
 
@@ -195,22 +309,28 @@ impl Internal {
     ) -> Result<ChargeRow, Refusal> {
         let common = &self.common;
         common.metrics.charged("not_sent");
-        let now = common.now();
         match attempt {
             Try::First => {
+                let now = common.now();
                 let subject = Some(charge.id.to_string());
                 let event = common.event(witness, Action::ChargeSettled, Outcome::Failed, subject);
                 common.store.abandon_charge(charge.id, now, event).await?;
             }
             Try::Again => {
-                common
-                    .store
-                    .defer_charge(&charge.account, charge.id, now)
-                    .await?;
+                self.rests(&charge).await?;
             }
         }
         Err(refusal)
     }
+
+    fn age_ms(&self, charge: &ChargeRow) -> u64 {
+        self.common.now().ms_since(charge.created_at)
+    }
+}
+
+/// When to ask again about what is that old: often in the beginning, then less and less.
+pub(super) fn rest_until(now: Timestamp, age_ms: u64) -> Timestamp {
+    now.plus_ms((age_ms / 4).clamp(*REST_MS.start(), *REST_MS.end()))
 }
 
 pub(super) fn code(text: &str) -> DeclineCode {
@@ -226,21 +346,39 @@ fn final_decline(reason: &str) -> Decline {
     }
 }
 
-fn outcome_of(payment: Payment, at: Timestamp) -> ChargeOutcome {
+fn outcome_of(
+    payment: Payment,
+    charge: &ChargeRow,
+    (at, age_ms): (Timestamp, u64),
+) -> ChargeOutcome {
     let plain = |status| ChargeOutcome {
         status,
         payment: Some(payment.id.clone()),
+        captured: 0,
         decline: None,
         redirect_url: None,
+        rest_until: None,
         at,
     };
     match payment.status {
-        PaymentStatus::Succeeded => plain(ChargeStatus::Succeeded),
+        PaymentStatus::Succeeded => ChargeOutcome {
+            // What the processor does not tell is what it was asked for.
+            captured: if (1..=charge.amount).contains(&payment.captured) {
+                payment.captured
+            } else {
+                charge.amount
+            },
+            ..plain(ChargeStatus::Succeeded)
+        },
         PaymentStatus::RequiresCapture => plain(ChargeStatus::RequiresCapture),
-        PaymentStatus::Processing => plain(ChargeStatus::Processing),
+        PaymentStatus::Processing => ChargeOutcome {
+            rest_until: Some(rest_until(at, age_ms)),
+            ..plain(ChargeStatus::Processing)
+        },
         PaymentStatus::Canceled => plain(ChargeStatus::Canceled),
         PaymentStatus::RequiresAction { redirect_url } => ChargeOutcome {
             redirect_url: Some(redirect_url),
+            rest_until: (age_ms < AUTHENTICATION_ASKED_FOR_MS).then(|| rest_until(at, age_ms)),
             ..plain(ChargeStatus::RequiresAction)
         },
         PaymentStatus::Declined(decline) => declined(decline, Some(payment.id), at),
@@ -256,12 +394,14 @@ fn declined(decline: Decline, payment: Option<String>, at: Timestamp) -> ChargeO
     ChargeOutcome {
         status: ChargeStatus::Declined,
         payment,
+        captured: 0,
         decline: Some(DeclineRow {
             code: code.to_string(),
             advice: advice.map(|advice| advice.name().to_owned()),
             retryable,
         }),
         redirect_url: None,
+        rest_until: None,
         at,
     }
 }

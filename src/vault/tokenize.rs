@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::session::Admitted;
-use super::{Capture, CardFault, Refusal, processor_of};
+use super::{Capture, CardFault, Refusal, marks, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::card::{Card, Fault};
 use crate::processor::{self, BillingDetails, CardOrder, NextAction, VaultedCard};
 use crate::seal::Context;
-use crate::store::{Attempt, AttemptClaim, NewToken, TokenRow};
+use crate::store::{Attempt, AttemptClaim, NewToken, TokenKept, TokenRow};
 use crate::token::{TokenId, TokenStatus};
 
 /// Seconds after which a caller should ask again about a request that is still running.
@@ -94,6 +94,7 @@ impl Capture {
             usage: session.usage,
             return_url: &self.return_url,
             idempotency_key: &processor_key,
+            client: &session.client,
         };
         let call = self.common.metrics.processor_call("vault_card");
         let vaulted = processor_of(&self.processors, &session.account)?
@@ -178,8 +179,10 @@ impl Capture {
             return Err(Refusal::TokenDeleted);
         }
         Ok(Tokenized {
+            next_action: vaulted
+                .next_action
+                .filter(|_| token.status == TokenStatus::RequiresAction),
             token,
-            next_action: vaulted.next_action,
             replayed: true,
         })
     }
@@ -253,12 +256,15 @@ impl Capture {
         let session = &admitted.session;
         let now = common.now();
         let id = TokenId::new(common.environment, now);
+        let mark = &self.fingerprint_key;
+        let fingerprint_mac = marks::fingerprint(mark, &session.account, &vaulted);
         let VaultedCard {
             reference,
             summary,
             next_action,
             ..
         } = vaulted;
+        let reference_mac = marks::reference(mark, &session.account, reference.payment_method());
         let name = id.to_string();
         let context = sealed_reference(common.environment, session.account.as_str(), &name);
         let value = self
@@ -277,11 +283,11 @@ impl Capture {
         };
         let token = NewToken {
             id,
-            session: session.id,
-            key,
             status,
             card: summary,
             value,
+            reference_mac,
+            fingerprint_mac,
             created_at: now,
         };
         let subject = Some(id.to_string());
@@ -291,14 +297,26 @@ impl Capture {
             Outcome::Success,
             subject,
         );
-        match common.store.attempt_succeeded(token, event).await? {
-            Some(token) => Ok(Tokenized {
+        let tell = common.token_news("created");
+        let of_session = (session.id, key);
+        match common
+            .store
+            .attempt_succeeded(of_session, token, event, tell)
+            .await?
+        {
+            TokenKept::New(token) => Ok(Tokenized {
                 token,
                 next_action,
                 replayed: false,
             }),
+            // The customer has this card already; what was vaulted now will be forgotten.
+            TokenKept::Same(token) => Ok(Tokenized {
+                token,
+                next_action: None,
+                replayed: false,
+            }),
             // Another request outlived this one's lease and made the session's token.
-            None => Err(Refusal::InFlight {
+            TokenKept::Late => Err(Refusal::InFlight {
                 retry_after_s: RETRY_AFTER_S,
             }),
         }
@@ -340,6 +358,9 @@ const fn outcome_name(outcome: &Result<Tokenized, Refusal>) -> &'static str {
         Err(Refusal::InFlight { .. } | Refusal::IdempotencyMismatch) => "conflict",
         Err(
             Refusal::NotFound
+            | Refusal::Unreadable
+            | Refusal::Impossible(_)
+            | Refusal::TooMuch(_)
             | Refusal::TokenDeleted
             | Refusal::RateLimited { .. }
             | Refusal::ProcessorUnavailable

@@ -1,0 +1,87 @@
+//! News: what happened, in the form in which the world sees it, for the outbox.
+
+use serde::Serialize;
+
+use super::Common;
+use crate::store::{ChargeRow, News, RefundRow, TokenRow};
+use crate::token::{Account, ChargeId, EventId};
+use crate::view;
+
+/// A dispute as the processor tells of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Dispute {
+    /// The processor's name of it.
+    pub(crate) id: String,
+    pub(crate) object: &'static str,
+    pub(crate) charge: String,
+    /// In the currency's minor unit.
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    /// The processor's words: `fraudulent`, `product_not_received`.
+    pub(crate) reason: String,
+    /// The processor's words: `needs_response`, `won`, `lost`.
+    pub(crate) status: String,
+}
+
+impl Common {
+    /// Tells of a charge in its present state.
+    pub(crate) fn charge_news(
+        &self,
+    ) -> impl Fn(&ChargeRow) -> News + Clone + Send + Sync + use<> + 'static {
+        let common = self.clone();
+        move |row| {
+            let kind = format!("charge.{}", row.status.name());
+            common.news(&row.account, kind, &view::Charge::of(row))
+        }
+    }
+
+    /// Tells of a refund in its present state.
+    pub(crate) fn refund_news(
+        &self,
+    ) -> impl Fn(&RefundRow) -> News + Clone + Send + Sync + use<> + 'static {
+        let common = self.clone();
+        move |row| {
+            let kind = format!("refund.{}", row.status.name());
+            common.news(&row.account, kind, &view::Refund::of(row))
+        }
+    }
+
+    /// Tells of a token: `created`, `updated`, `deleted`.
+    pub(crate) fn token_news(
+        &self,
+        what: &'static str,
+    ) -> impl Fn(&TokenRow) -> News + Clone + Send + Sync + use<> + 'static {
+        let common = self.clone();
+        move |row| {
+            let kind = format!("token.{what}");
+            common.news(&row.account, kind, &view::Token::of(row, None))
+        }
+    }
+
+    /// Tells of a dispute of a charge that is known by then: `opened`, `updated`, `closed`.
+    pub(crate) fn dispute_news(
+        &self,
+        account: &Account,
+        (what, dispute): (&'static str, Option<Dispute>),
+    ) -> impl Fn(ChargeId) -> News + Clone + Send + Sync + use<> + 'static {
+        let (common, account) = (self.clone(), account.clone());
+        move |charge| {
+            let dispute = dispute.clone().map(|dispute| Dispute {
+                charge: charge.to_string(),
+                ..dispute
+            });
+            common.news(&account, format!("dispute.{what}"), &dispute)
+        }
+    }
+
+    fn news(&self, account: &Account, kind: String, data: &impl Serialize) -> News {
+        let at = self.now();
+        News {
+            id: EventId::new(self.environment, at),
+            account: account.clone(),
+            kind,
+            data: serde_json::to_string(data).unwrap_or_else(|_| "{}".to_owned()),
+            at,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! A charge.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Decline, NextAction};
+use crate::store::ChargeRow;
+use crate::token::ChargeStatus;
+
+/// A charge.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Charge {
+    /// Its id.
+    #[schema(example = "chg_01h455vb4pex5vsknk084sn02q")]
+    id: String,
+    /// Always `charge`.
+    object: &'static str,
+    /// `succeeded`, `requires_capture`, `requires_action`, `processing`, `declined` or `canceled`;
+    /// `processing` also while a capture or a cancellation is under way whose end is not known.
+    status: &'static str,
+    /// The token that was charged.
+    token: String,
+    /// What was asked for, in the currency's minor unit.
+    amount: i64,
+    /// How much of it was taken.
+    amount_captured: i64,
+    /// How much of that was given back, or is on its way back.
+    amount_refunded: i64,
+    /// ISO 4217 in lower case.
+    currency: String,
+    /// Whether the money is taken at once.
+    capture: bool,
+    /// Whether the shopper was away.
+    off_session: bool,
+    /// Whether the shopper's bank has taken it up.
+    disputed: bool,
+    /// Shown in the processor's dashboard.
+    description: Option<String>,
+    /// Shown on the shopper's statement.
+    statement_descriptor_suffix: Option<String>,
+    /// The merchant's own notes.
+    metadata: BTreeMap<String, String>,
+    /// Why it was declined, when it was.
+    decline: Option<Decline>,
+    /// Where the shopper must go, when the issuer wants to see it.
+    next_action: Option<NextAction>,
+    /// RFC 3339.
+    created_at: String,
+}
+
+impl Charge {
+    /// A charge as it stands.
+    #[must_use]
+    pub fn of(row: &ChargeRow) -> Self {
+        let status = match row.step {
+            Some(_) => ChargeStatus::Processing,
+            None => row.status,
+        };
+        Self {
+            id: row.id.to_string(),
+            object: "charge",
+            status: status.name(),
+            token: row.token.to_string(),
+            amount: row.amount,
+            amount_captured: row.captured,
+            amount_refunded: row.refunded,
+            currency: row.currency.clone(),
+            capture: row.capture,
+            off_session: row.off_session,
+            disputed: row.disputed,
+            description: row.description.clone(),
+            statement_descriptor_suffix: row.statement_descriptor_suffix.clone(),
+            metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
+            decline: row.decline.clone().map(|decline| Decline {
+                code: decline.code,
+                advice: decline.advice,
+                retryable: decline.retryable,
+            }),
+            next_action: row.redirect_url.clone().map(NextAction::redirect),
+            created_at: row.created_at.rfc3339(),
+        }
+    }
+}
+
+/// A page of charges.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChargePage {
+    /// Always `list`.
+    object: &'static str,
+    /// Newest first.
+    data: Vec<Charge>,
+    /// Whether there are older ones: ask again with `starting_after` the last id.
+    has_more: bool,
+}
+
+impl ChargePage {
+    /// A page.
+    #[must_use]
+    pub fn of(rows: &[ChargeRow], has_more: bool) -> Self {
+        Self {
+            object: "list",
+            data: rows.iter().map(Charge::of).collect(),
+            has_more,
+        }
+    }
+}
