@@ -7,7 +7,7 @@
 //!
 //! # The map
 //!
-//! Dependencies run one way: `http → vault → {processor, store, seal, audit} → {card, token}`;
+//! Dependencies run one way: `http → vault → {processor, store, seal, audit, webhooks} → {card, token}`;
 //! `tests/tidy.rs` keeps it so. The way of a card reads top to bottom:
 //!
 //! 1. [`http`] accepts the connection, reads the body into one wiped buffer and parses it;
@@ -16,10 +16,12 @@
 //! 4. [`processor`] is the door to the card networks;
 //! 5. [`seal`] turns the processor's reference into ciphertext and is the only code that knows AES;
 //! 6. [`store`] keeps ciphertext and what the world may know, and cannot name a card;
-//! 7. [`audit`] says who did what, in the transaction of the act.
+//! 7. [`audit`] says who did what, in the transaction of the act;
+//! 8. [`webhooks`] tells those who asked to be told.
 //!
-//! [`service`] puts them together from a [`config`], and [`cli`] is how it is started. Around it:
-//! [`memory`] (allocator, process hardening), [`telemetry`], and [`sandbox`], the Stripe-shaped
+//! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
+//! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
+//! process hardening), [`net`] (outgoing HTTPS), [`telemetry`], and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
 pub mod audit;
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod http;
 pub mod memory;
+pub mod net;
 pub mod problem;
 pub mod processor;
 pub mod random;
@@ -40,3 +43,5 @@ pub mod store;
 pub mod telemetry;
 pub mod token;
 pub mod vault;
+pub mod view;
+pub mod webhooks;

@@ -11,6 +11,8 @@ use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
+use crate::view::Decline;
+
 /// `application/problem+json`, RFC 9457.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -103,17 +105,6 @@ pub struct FieldError {
     pub reason: &'static str,
 }
 
-/// Why a charge or a card was declined, as far as its owner may know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeclineNote {
-    /// The processor's decline code: `insufficient_funds`.
-    pub code: String,
-    /// The issuer's advice, where it gave one: `try_again_later`.
-    pub advice: Option<String>,
-    /// Whether the same card may be tried again later.
-    pub retryable: bool,
-}
-
 /// Something that went wrong, on its way to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -124,7 +115,7 @@ pub struct Problem {
     retry_after_s: Option<u32>,
     allow: Option<&'static str>,
     charge: Option<String>,
-    decline: Option<Box<DeclineNote>>,
+    decline: Option<Box<Decline>>,
 }
 
 impl Problem {
@@ -172,7 +163,7 @@ impl Problem {
 
     /// Says why the card was declined.
     #[must_use]
-    pub fn decline(mut self, decline: DeclineNote) -> Self {
+    pub fn decline(mut self, decline: Decline) -> Self {
         self.decline = Some(Box::new(decline));
         self
     }
@@ -239,7 +230,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    decline: Option<&'a DeclineNote>,
+    decline: Option<&'a Decline>,
 }
 
 impl fmt::Display for Problem {

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::http::PlaneName;
 use crate::http::health::State;
 use crate::memory::Hardening;
-use crate::processor;
+use crate::processor::{self, Processor};
 use crate::service::{self, Service};
 use crate::store;
 use crate::telemetry::Metrics;
@@ -146,25 +146,25 @@ fn memory(hardening: &Hardening) -> Vec<Finding> {
 }
 
 async fn schema(config: &Config) -> Finding {
-    let settings = service::store_settings(config, &Metrics::new(&Clock::system()));
+    let mend = "run `cloakroom migrate`; see that the database takes writes";
+    let settings = match service::store_settings(config, &Metrics::new(&Clock::system())) {
+        Ok(settings) => settings,
+        Err(refused) => return Finding::failed("store", refused, mend),
+    };
     let opened = match store::Store::open(&settings, config.environment, &Clock::system()).await {
         Ok(store) => store.close().await,
         Err(refused) => Err(refused),
     };
     match opened {
         Ok(()) => Finding::ok("store", "its schema is this version's, and it takes writes"),
-        Err(refused) => Finding::failed(
-            "store",
-            refused,
-            "run `cloakroom migrate`; see that the disk takes writes",
-        ),
+        Err(refused) => Finding::failed("store", refused, mend),
     }
 }
 
 /// Whether each account's processor takes our key; it is asked for nothing but that.
 async fn processors(config: &Config, plane: PlaneName) -> Vec<Finding> {
     let name = |account: &str| format!("processor {account} ({})", plane.name());
-    let processors = match service::processors(config, plane) {
+    let processors = match service::processors(config, plane, None) {
         Ok(processors) => processors,
         Err(refused) => {
             let mend = "correct [accounts.NAME.processor.stripe] and its key files";
@@ -177,8 +177,21 @@ async fn processors(config: &Config, plane: PlaneName) -> Vec<Finding> {
             Ok(()) => Finding::ok(name(account.as_str()), "reachable, key accepted"),
             Err(failure) => Finding::failed(name(account.as_str()), &failure, mend(&failure)),
         });
+        if plane == PlaneName::Capture {
+            findings.push(raw_cards(account.as_str(), processor).await);
+        }
     }
     findings
+}
+
+/// Whether the account may send card numbers: without that, the form takes none. Posts Stripe's
+/// published test card with the capture plane's key, which then belongs to nobody.
+async fn raw_cards(account: &str, processor: &Processor) -> Finding {
+    let name = format!("raw cards {account}");
+    match processor.accepts_raw_cards().await {
+        Ok(()) => Finding::ok(name, "the processor takes card numbers from this account"),
+        Err(failure) => Finding::failed(name, &failure, mend(&failure)),
+    }
 }
 
 const fn mend(failure: &processor::Failure) -> &'static str {
@@ -187,9 +200,13 @@ const fn mend(failure: &processor::Failure) -> &'static str {
             "put a key of this account, with the permissions in pci-docs/processor.md, into the key file"
         }
         processor::Failure::RawCardsRefused => {
-            "ask the processor for raw card data access, or vault with the processor's own library"
+            "ask Stripe's support for raw card data access and send them your SAQ D attestation \
+             (https://support.stripe.com/questions/enabling-access-to-raw-card-data-apis); until it \
+             is granted, vault with Stripe.js and POST /v1/tokens/attach"
         }
-        processor::Failure::NotSent | processor::Failure::OutcomeUnknown => {
+        processor::Failure::NotSent
+        | processor::Failure::OutcomeUnknown
+        | processor::Failure::FaultKept => {
             "see that base_url, ca_file and the network let this host reach the processor"
         }
         processor::Failure::Declined(_)

@@ -16,6 +16,7 @@ pub(super) mod names {
     pub(in crate::cli) const KEK_PRIVATE: &str = "kek-private.json";
     pub(in crate::cli) const SESSION_ISSUE: &str = "session-issue.key";
     pub(in crate::cli) const SESSION_VERIFY: &str = "session-verify.key";
+    pub(in crate::cli) const FINGERPRINT: &str = "fingerprint.key";
     pub(in crate::cli) const RECEIPT: &str = "receipt.key";
 }
 
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Makes a KEK pair and the session and receipt keys.
+    /// Makes a KEK pair and the session, fingerprint and receipt keys.
     Init(Init),
 }
 
@@ -62,11 +63,12 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(exit::CONFIG, error))?;
     make(&init.dir, environment, &passphrase)?;
     print(format_args!(
-        "made in {dir}: {public} and {verify} for both planes; {private}, {issue} and {receipt} \
+        "made in {dir}: {public}, {verify} and {fingerprint} for both planes; {private}, {issue} and {receipt} \
          for the internal plane only",
         dir = init.dir.display(),
         public = names::KEK_PUBLIC,
         verify = names::SESSION_VERIFY,
+        fingerprint = names::FINGERPRINT,
         private = names::KEK_PRIVATE,
         issue = names::SESSION_ISSUE,
         receipt = names::RECEIPT,
@@ -81,8 +83,18 @@ pub(super) fn make(dir: &Path, environment: Environment, passphrase: &[u8]) -> R
     write(dir, names::KEK_PRIVATE, &private.to_json())?;
     write(dir, names::SESSION_ISSUE, MacKey::generate().as_bytes())?;
     write(dir, names::SESSION_VERIFY, MacKey::generate().as_bytes())?;
+    write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;
     let receipt = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::RECEIPT, receipt.as_bytes())
+}
+
+/// Makes the key that marks cards where a directory of an earlier version has none.
+#[cfg(feature = "sandbox")]
+pub(super) fn ensure_fingerprint_key(dir: &Path) -> Result<(), Failure> {
+    if dir.join(names::FINGERPRINT).exists() {
+        return Ok(());
+    }
+    write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use crate::telemetry::Metrics;
 
 /// Runs the migrations that are not applied yet, and says which.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
-    let settings = store_settings(config, &Metrics::new(&Clock::system()));
+    let settings = store_settings(config, &Metrics::new(&Clock::system()))?;
     let migrated = store::migrate(&settings)
         .await
         .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;

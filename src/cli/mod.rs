@@ -97,7 +97,8 @@ impl From<crate::service::Refused> for Failure {
             Refused::Keys(_)
             | Refused::Tls(_)
             | Refused::Missing { .. }
-            | Refused::Processor { .. } => exit::CONFIG,
+            | Refused::Processor { .. }
+            | Refused::Webhook { .. } => exit::CONFIG,
             Refused::Store(_) | Refused::Listener { .. } | Refused::Vault(_) => exit::UNAVAILABLE,
             Refused::Ended(_) => exit::SOFTWARE,
         };

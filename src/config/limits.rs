@@ -24,6 +24,8 @@ pub struct Limits {
     pub request_headers_bytes_max: usize,
     /// Bytes of a body on the capture plane.
     pub card_body_bytes_max: usize,
+    /// Bytes of a notice of the processor.
+    pub notice_body_bytes_max: usize,
     /// Bytes of a body on the internal plane.
     pub json_body_bytes_max: usize,
     /// Seconds that an idle connection of the internal and ops planes is kept.
@@ -60,6 +62,7 @@ impl Default for Limits {
             request_body_timeout_ms: 10_000,
             request_headers_bytes_max: 16_384,
             card_body_bytes_max: 8_192,
+            notice_body_bytes_max: 65_536,
             json_body_bytes_max: 32_768,
             keep_alive_s: 75,
             shutdown_timeout_s: 30,
@@ -94,6 +97,11 @@ impl Limits {
             "card_body_bytes_max",
             count(self.card_body_bytes_max),
             1_024,
+        )?;
+        at_least(
+            "notice_body_bytes_max",
+            count(self.notice_body_bytes_max),
+            16_384,
         )?;
         at_least(
             "json_body_bytes_max",

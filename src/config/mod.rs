@@ -6,6 +6,9 @@
 //! authentication or audit.
 
 mod limits;
+mod postgres;
+mod stripe;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,6 +24,9 @@ use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
 pub use limits::Limits;
+pub use postgres::PostgresSettings;
+pub use stripe::StripeSettings;
+pub use webhooks::WebhookSettings;
 
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
@@ -45,6 +51,9 @@ pub struct Config {
     /// Clients of the internal plane.
     #[serde(default)]
     pub clients: Vec<ClientSettings>,
+    /// Receivers of outgoing webhooks: the internal plane.
+    #[serde(default)]
+    pub webhooks: Vec<WebhookSettings>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -98,7 +107,7 @@ pub struct OpsPlane {
     pub private_key_file: RelativePathBuf,
 }
 
-/// Where rows are kept: `[store.sqlite]`.
+/// Where rows are kept: `[store.sqlite]` or `[store.postgres]`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum StoreSettings {
@@ -107,6 +116,8 @@ pub enum StoreSettings {
         /// The database file; its directory must be writable.
         path: RelativePathBuf,
     },
+    /// A server, or several of which one is the primary.
+    Postgres(Box<PostgresSettings>),
 }
 
 /// Key files. A process is given only those of its planes.
@@ -121,6 +132,8 @@ pub struct KeyFiles {
     pub kek_passphrase_file: Option<RelativePathBuf>,
     /// HMAC key under which session secrets are kept and checked: both planes.
     pub session_verify_key_file: RelativePathBuf,
+    /// HMAC key that marks vaulted cards, so that the same card is the same token: both planes.
+    pub fingerprint_key_file: RelativePathBuf,
     /// HMAC key from which session secrets are made: the internal plane only.
     pub session_issue_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs deletion receipts: the internal plane only.
@@ -147,32 +160,6 @@ pub struct AccountSettings {
 pub enum ProcessorSettings {
     /// Stripe, or what speaks its wire form.
     Stripe(StripeSettings),
-}
-
-/// Stripe's settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StripeSettings {
-    /// `https://api.stripe.com`; nothing but https is taken.
-    #[serde(default = "defaults::stripe_base_url", deserialize_with = "https")]
-    pub base_url: Url,
-    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s: the capture plane.
-    pub capture_key_file: Option<RelativePathBuf>,
-    /// The key that may charge: the internal plane only.
-    pub internal_key_file: Option<RelativePathBuf>,
-    /// Certificate authorities to trust instead of the machine's, PEM.
-    pub ca_file: Option<RelativePathBuf>,
-    /// The connected account to act for (`Stripe-Account`).
-    pub account: Option<String>,
-    /// Milliseconds for one request with its answer.
-    #[serde(default = "defaults::processor_request_timeout_ms")]
-    pub request_timeout_ms: u32,
-    /// Milliseconds for making a connection.
-    #[serde(default = "defaults::processor_connect_timeout_ms")]
-    pub connect_timeout_ms: u32,
-    /// Idle connections kept.
-    #[serde(default = "defaults::processor_pool_idle_connections_max")]
-    pub pool_idle_connections_max: usize,
 }
 
 /// One client of the internal plane.
@@ -216,31 +203,12 @@ fn https<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
 }
 
 mod defaults {
-    use url::Url;
-
     pub(super) const fn data_key_age_s_max() -> u32 {
         3_600
     }
 
     pub(super) const fn data_key_seals_max() -> u32 {
         100_000
-    }
-
-    #[expect(clippy::expect_used, reason = "a constant, and tested")]
-    pub(super) fn stripe_base_url() -> Url {
-        Url::parse("https://api.stripe.com").expect("a URL")
-    }
-
-    pub(super) const fn processor_request_timeout_ms() -> u32 {
-        30_000
-    }
-
-    pub(super) const fn processor_connect_timeout_ms() -> u32 {
-        5_000
-    }
-
-    pub(super) const fn processor_pool_idle_connections_max() -> usize {
-        64
     }
 }
 
@@ -305,6 +273,14 @@ impl Config {
         }
         if self.internal.is_none() && self.accounts.values().any(AccountSettings::can_charge) {
             return refuse("a process without [internal] must not be given a key that can charge");
+        }
+        if self.internal.is_none() && !self.webhooks.is_empty() {
+            return refuse("a process without [internal] must not be given webhooks' secrets");
+        }
+        webhooks::check(&self.webhooks, &self.accounts)?;
+        for settings in self.accounts.values() {
+            let ProcessorSettings::Stripe(stripe) = &settings.processor;
+            stripe.check()?;
         }
         self.limits.check()
     }

@@ -106,19 +106,58 @@ impl<T: DeserializeOwned + Described + 'static> FromRequest for Json<T> {
         let payload = payload.take();
         Box::pin(async move {
             media_type(&request)?;
-            let plane = request
-                .app_data::<web::Data<Plane>>()
-                .ok_or_else(|| Problem::new(Code::Internal))?;
-            let limits = &plane.limits;
-            let bytes = collect(
-                payload,
-                limits.json_body_bytes_max,
-                limits.request_body_timeout_ms,
-            )
-            .await?;
+            let bytes = json_bytes(&request, payload).await?;
             parse(&bytes).map(Self)
         })
     }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct JsonIfAny<T>(pub Option<T>);
+
+/// The body of what needs none: nothing, or an empty object.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+impl Described for Nothing {
+    const POINTERS: &'static [&'static str] = &[];
+}
+
+impl<T: DeserializeOwned + Described + 'static> FromRequest for JsonIfAny<T> {
+    type Error = Problem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let bytes = json_bytes(&request, payload).await?;
+            if bytes.is_empty() {
+                return Ok(Self(None));
+            }
+            media_type(&request)?;
+            parse(&bytes).map(|body| Self(Some(body)))
+        })
+    }
+}
+
+/// The bytes of a body of the internal plane.
+async fn json_bytes(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let plane = request
+        .app_data::<web::Data<Plane>>()
+        .ok_or_else(|| Problem::new(Code::Internal))?;
+    let limits = &plane.limits;
+    collect(
+        payload,
+        limits.json_body_bytes_max,
+        limits.request_body_timeout_ms,
+    )
+    .await
 }
 
 /// Refuses a body that does not say it is JSON.

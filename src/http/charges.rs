@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::answers::{created, replayable};
-use super::body::{Described, Json};
+use super::body::{Described, Json, JsonIfAny, Nothing};
 use super::checks::Checks;
 use super::grants::required_idempotency_key;
-use super::paths::{in_body, in_path};
-use super::tokens::NextAction;
-use crate::problem::{DeclineNote, Problem};
-use crate::store::ChargeRow;
-use crate::token::Environment;
+use super::paths::{Page, id_in_query, in_body, in_path, in_query};
+use crate::problem::{Code, Problem};
+use crate::store::ChargeFilter;
+use crate::token::{ChargeStatus, Environment};
 use crate::vault::Internal;
-use crate::vault::charge::ChargeOrder;
+use crate::vault::charge::{ChargeOrder, Charged};
 use crate::vault::grant::{ChargesCreate, ChargesRead, Granted};
+use crate::view::{Charge, ChargePage};
 
 /// The processor's limit of eight digits.
-const AMOUNT_MAX: i64 = 99_999_999;
+pub(super) const AMOUNT_MAX: i64 = 99_999_999;
 /// Bytes of a description.
 const DESCRIPTION_BYTES_MAX: usize = 500;
 /// The card networks' limit of what stands on a statement.
@@ -34,6 +34,7 @@ pub struct ChargeRequest {
     #[schema(example = "tok_01h455vb4pex5vsknk084sn02q")]
     token: String,
     /// In the currency's minor unit.
+    #[serde(deserialize_with = "super::integer::required")]
     #[schema(minimum = 1, maximum = 99_999_999, example = 1250)]
     amount: i64,
     /// ISO 4217 in lower case.
@@ -75,64 +76,29 @@ impl Described for ChargeRequest {
     ];
 }
 
-/// A charge.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Charge {
-    /// Its id.
-    #[schema(example = "chg_01h455vb4pex5vsknk084sn02q")]
-    id: String,
-    /// Always `charge`.
-    object: &'static str,
-    /// `succeeded`, `requires_capture`, `requires_action`, `processing`, `declined` or `canceled`.
-    status: &'static str,
-    /// The token that was charged.
-    token: String,
-    /// In the currency's minor unit.
-    amount: i64,
-    /// ISO 4217 in lower case.
-    currency: String,
-    /// Whether the money is taken at once.
-    capture: bool,
-    /// Whether the shopper was away.
-    off_session: bool,
-    /// Shown in the processor's dashboard.
-    description: Option<String>,
-    /// Shown on the shopper's statement.
-    statement_descriptor_suffix: Option<String>,
-    /// The merchant's own notes.
-    metadata: BTreeMap<String, String>,
-    /// Why it was declined, when it was.
-    #[schema(value_type = Option<super::openapi::Decline>)]
-    decline: Option<DeclineNote>,
-    /// Where the shopper must go, when the issuer wants to see it.
-    next_action: Option<NextAction>,
-    /// RFC 3339.
-    created_at: String,
+/// What is asked of an authorized charge.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaptureRequest {
+    /// How much to take, in the currency's minor unit; all of it when not said. What is left is
+    /// given up.
+    #[serde(default, deserialize_with = "super::integer::optional")]
+    #[schema(minimum = 1, maximum = 99_999_999)]
+    amount: Option<i64>,
 }
 
-impl Charge {
-    fn of(row: ChargeRow) -> Self {
-        Self {
-            id: row.id.to_string(),
-            object: "charge",
-            status: row.status.name(),
-            token: row.token.to_string(),
-            amount: row.amount,
-            currency: row.currency,
-            capture: row.capture,
-            off_session: row.off_session,
-            description: row.description,
-            statement_descriptor_suffix: row.statement_descriptor_suffix,
-            metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
-            decline: row.decline.map(|decline| DeclineNote {
-                code: decline.code,
-                advice: decline.advice,
-                retryable: decline.retryable,
-            }),
-            next_action: row.redirect_url.map(NextAction::redirect),
-            created_at: row.created_at.rfc3339(),
-        }
-    }
+impl Described for CaptureRequest {
+    const POINTERS: &'static [&'static str] = &["/amount"];
+}
+
+/// Which charges to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChargeQuery {
+    token: Option<String>,
+    status: Option<String>,
+    limit: Option<u32>,
+    starting_after: Option<String>,
 }
 
 /// Charges a token.
@@ -142,11 +108,12 @@ impl Charge {
 #[utoipa::path(
     post,
     path = "/v1/charges",
+    operation_id = "create_charge",
     request_body = ChargeRequest,
-    params(("Idempotency-Key" = String, Header, description = "Required: 1 to 255 printable ASCII characters")),
+    params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Required: 1 to 255 printable ASCII characters")),
     responses(
         (status = 201, body = Charge),
-        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        super::documented::Paying,
     ),
 )]
 pub async fn create(
@@ -159,7 +126,7 @@ pub async fn create(
     let order = checked(order.0, vault.common.environment)?;
     let charged = vault.into_inner().charge(granted, order, &key).await?;
     Ok(replayable(
-        created(&Charge::of(charged.charge)),
+        created(&Charge::of(&charged.charge)),
         charged.replayed,
     ))
 }
@@ -171,10 +138,11 @@ pub async fn create(
 #[utoipa::path(
     get,
     path = "/v1/charges/{id}",
+    operation_id = "read_charge",
     params(("id" = String, Path)),
     responses(
         (status = 200, body = Charge),
-        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        super::documented::Reading,
     ),
 )]
 pub async fn read(
@@ -183,7 +151,133 @@ pub async fn read(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id = in_path(&id, vault.common.environment)?;
-    Ok(HttpResponse::Ok().json(Charge::of(vault.read_charge(&granted, id).await?)))
+    let charge = vault.read_charge(&granted, id).await?;
+    Ok(HttpResponse::Ok().json(Charge::of(&charge)))
+}
+
+/// Lists charges, newest first.
+///
+/// # Errors
+/// `invalid_request`, `not_granted`, `unauthenticated`, `store_unavailable`.
+#[utoipa::path(
+    get,
+    path = "/v1/charges",
+    operation_id = "list_charges",
+    params(
+        ("token" = Option<String>, Query, description = "Only of this token"),
+        ("status" = Option<String>, Query, description = "Only in this state"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, description = "Charges in the page; 10 when not said"),
+        ("starting_after" = Option<String>, Query, description = "The last id of the page before"),
+    ),
+    responses(
+        (status = 200, body = ChargePage),
+        super::documented::Listing,
+    ),
+)]
+pub async fn list(
+    granted: Granted<ChargesRead>,
+    vault: web::Data<Internal>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let query: ChargeQuery = in_query(&request)?;
+    let environment = vault.common.environment;
+    let page = Page::of(query.limit)?;
+    let filter = ChargeFilter {
+        token: id_in_query(query.token.as_deref(), environment, "/token")?,
+        status: query
+            .status
+            .map(|status| ChargeStatus::from_name(&status).ok_or("not_a_status"))
+            .transpose()
+            .map_err(|reason| Problem::new(Code::InvalidRequest).at("/status", reason))?,
+        starting_after: id_in_query(
+            query.starting_after.as_deref(),
+            environment,
+            "/starting_after",
+        )?,
+        limit: page.asked(),
+    };
+    let mut rows = vault.list_charges(&granted, filter).await?;
+    let has_more = page.cut(&mut rows);
+    Ok(HttpResponse::Ok().json(ChargePage::of(&rows, has_more)))
+}
+
+/// Captures an authorized charge.
+///
+/// # Errors
+/// `invalid_request` where the charge is not waiting for its capture, or less was authorized.
+#[utoipa::path(
+    post,
+    path = "/v1/charges/{id}/capture",
+    operation_id = "capture_charge",
+    request_body = CaptureRequest,
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Required: 1 to 255 printable ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = Charge),
+        super::documented::Settling,
+    ),
+)]
+pub async fn capture(
+    granted: Granted<ChargesCreate>,
+    vault: web::Data<Internal>,
+    id: web::Path<String>,
+    request: HttpRequest,
+    order: JsonIfAny<CaptureRequest>,
+) -> Result<HttpResponse, Problem> {
+    let key = required_idempotency_key(&request)?;
+    let id = in_path(&id, vault.common.environment)?;
+    let amount = order.0.and_then(|order| order.amount);
+    let mut checks = Checks::default();
+    checks.require(
+        amount.is_none_or(|amount| (1..=AMOUNT_MAX).contains(&amount)),
+        "/amount",
+        "out_of_range",
+    );
+    checks.verdict()?;
+    let charged = vault
+        .into_inner()
+        .capture(granted, (id, amount), &key)
+        .await?;
+    Ok(stepped(&charged))
+}
+
+/// Gives an authorized charge up, or one whose shopper has not authenticated.
+///
+/// # Errors
+/// `invalid_request` where the charge is in another state.
+#[utoipa::path(
+    post,
+    path = "/v1/charges/{id}/cancel",
+    operation_id = "cancel_charge",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "Required: 1 to 255 printable ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = Charge),
+        super::documented::Settling,
+    ),
+)]
+pub async fn cancel(
+    granted: Granted<ChargesCreate>,
+    vault: web::Data<Internal>,
+    id: web::Path<String>,
+    request: HttpRequest,
+    _nothing: JsonIfAny<Nothing>,
+) -> Result<HttpResponse, Problem> {
+    let key = required_idempotency_key(&request)?;
+    let id = in_path(&id, vault.common.environment)?;
+    let charged = vault.into_inner().cancel(granted, id, &key).await?;
+    Ok(stepped(&charged))
+}
+
+fn stepped(charged: &Charged) -> HttpResponse {
+    replayable(
+        HttpResponse::Ok().json(Charge::of(&charged.charge)),
+        charged.replayed,
+    )
 }
 
 fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder, Problem> {

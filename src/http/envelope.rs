@@ -124,7 +124,11 @@ async fn serve(
         let payload = request.take_payload();
         let read = Wiped::collect(
             payload,
-            limits.card_body_bytes_max,
+            if request.path() == super::NOTICES_PATH {
+                limits.notice_body_bytes_max
+            } else {
+                limits.card_body_bytes_max
+            },
             limits.request_body_timeout_ms,
         )
         .await;

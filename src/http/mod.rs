@@ -9,13 +9,18 @@ pub mod body;
 pub mod charges;
 pub mod checks;
 pub mod cors;
+pub mod documented;
 pub mod envelope;
+pub mod events;
 pub mod grants;
 pub mod health;
+mod integer;
+pub mod notices;
 pub mod openapi;
 pub mod pages;
 pub mod paths;
 pub mod peer;
+pub mod refunds;
 mod refusals;
 pub mod sessions;
 pub mod tls;
@@ -40,16 +45,31 @@ use crate::token::Environment;
 use crate::vault::grant::Clients;
 use crate::vault::{Capture, Common, Internal};
 
+/// Where the processor tells what happened.
+pub const NOTICES_PATH: &str = "/webhooks/stripe";
+
 /// Every path of a plane, as labels of its metrics.
 const fn routes(plane: PlaneName) -> &'static [&'static str] {
     match plane {
-        PlaneName::Capture => &["/v1/tokens", "/openapi.json", "/problems/{code}", "/return"],
+        PlaneName::Capture => &[
+            "/v1/tokens",
+            NOTICES_PATH,
+            "/openapi.json",
+            "/problems/{code}",
+            "/return",
+        ],
         PlaneName::Internal => &[
             "/v1/capture_sessions",
             "/v1/tokens",
+            "/v1/tokens/attach",
             "/v1/tokens/{id}",
             "/v1/charges",
             "/v1/charges/{id}",
+            "/v1/charges/{id}/capture",
+            "/v1/charges/{id}/cancel",
+            "/v1/refunds",
+            "/v1/refunds/{id}",
+            "/v1/events",
             "/.well-known/jwks.json",
             "/openapi.json",
             "/problems/{code}",
@@ -108,6 +128,7 @@ pub fn capture(
                     .route(web::post().to(tokens::capture::create))
                     .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
             )
+            .service(only(NOTICES_PATH, "POST").route(web::post().to(notices::take)))
             .service(only("/return", "GET").route(web::get().to(pages::returned)))
             .service(only("/openapi.json", "GET").route(web::get().to(openapi::capture)))
             .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
@@ -131,12 +152,30 @@ pub fn internal(
             .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
             .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
             .service(
+                only("/v1/tokens/attach", "POST").route(web::post().to(tokens::attach::attach)),
+            )
+            .service(
                 only("/v1/tokens/{id}", "GET, DELETE")
                     .route(web::get().to(tokens::read))
                     .route(web::delete().to(tokens::delete)),
             )
-            .service(only("/v1/charges", "POST").route(web::post().to(charges::create)))
+            .service(
+                only("/v1/charges", "GET, POST")
+                    .route(web::get().to(charges::list))
+                    .route(web::post().to(charges::create)),
+            )
             .service(only("/v1/charges/{id}", "GET").route(web::get().to(charges::read)))
+            .service(
+                only("/v1/charges/{id}/capture", "POST").route(web::post().to(charges::capture)),
+            )
+            .service(only("/v1/charges/{id}/cancel", "POST").route(web::post().to(charges::cancel)))
+            .service(
+                only("/v1/refunds", "GET, POST")
+                    .route(web::get().to(refunds::list))
+                    .route(web::post().to(refunds::create)),
+            )
+            .service(only("/v1/refunds/{id}", "GET").route(web::get().to(refunds::read)))
+            .service(only("/v1/events", "GET").route(web::get().to(events::list)))
             .service(
                 only("/.well-known/jwks.json", "GET").route(web::get().to(pages::receipt_keys)),
             )

@@ -1,11 +1,14 @@
 //! `GET /openapi.json`: each plane's own part of the contract, made from the code (OpenAPI 3.1).
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use serde::Serialize;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{charges, pages, sessions, tokens};
+use super::{charges, events, notices, pages, refunds, sessions, tokens};
+use crate::view::Decline;
 
 /// A problem (RFC 9457), as every error is answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,17 +44,6 @@ pub struct FieldProblem {
     reason: String,
 }
 
-/// Why a card was declined.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Decline {
-    /// The processor's decline code.
-    code: String,
-    /// The issuer's advice.
-    advice: Option<String>,
-    /// Whether the same card may be tried again later.
-    retryable: bool,
-}
-
 /// A JSON Web Key Set.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeySet {
@@ -63,8 +55,9 @@ pub struct KeySet {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cloakroom capture plane", description = "What browsers reach: a card in, an opaque token out."),
-    paths(tokens::capture::create, pages::problem),
-    modifiers(&ClientSecret),
+    paths(tokens::capture::create, notices::take, pages::problem),
+    components(schemas(ProblemDocument)),
+    modifiers(&ClientSecret, &Descriptions),
 )]
 struct CaptureApi;
 
@@ -76,14 +69,24 @@ struct CaptureApi;
     ),
     paths(
         sessions::create,
+        tokens::attach::attach,
         tokens::list,
         tokens::read,
         tokens::delete,
         charges::create,
+        charges::list,
         charges::read,
+        charges::capture,
+        charges::cancel,
+        refunds::create,
+        refunds::list,
+        refunds::read,
+        events::list,
         pages::receipt_keys,
         pages::problem,
-    )
+    ),
+    components(schemas(ProblemDocument)),
+    modifiers(&Descriptions),
 )]
 struct InternalApi;
 
@@ -99,6 +102,29 @@ impl Modify for ClientSecret {
             .components
             .get_or_insert_with(Default::default)
             .add_security_scheme("client_secret", SecurityScheme::Http(bearer));
+    }
+}
+
+/// Says `Created` or `OK` of a response that says nothing of itself: OpenAPI wants a description.
+struct Descriptions;
+
+impl Modify for Descriptions {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for path in document.paths.paths.values_mut() {
+            let operations = [&mut path.get, &mut path.post, &mut path.delete];
+            for operation in operations.into_iter().flatten() {
+                for (status, response) in &mut operation.responses.responses {
+                    let RefOr::T(response) = response else {
+                        continue;
+                    };
+                    if response.description.is_empty() {
+                        let status = StatusCode::from_bytes(status.as_bytes()).ok();
+                        let reason = status.and_then(|status| status.canonical_reason());
+                        response.description = String::from(reason.unwrap_or_default());
+                    }
+                }
+            }
+        }
     }
 }
 

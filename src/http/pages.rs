@@ -15,10 +15,11 @@ use crate::vault::grant::{Granted, TokensRead};
 #[utoipa::path(
     get,
     path = "/problems/{code}",
+    operation_id = "read_problem",
     params(("code" = String, Path)),
     responses(
         (status = 200, description = "What the problem means", body = String, content_type = "text/html"),
-        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        super::documented::Open,
     ),
 )]
 pub async fn problem(code: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -52,9 +53,10 @@ pub async fn returned() -> HttpResponse {
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
+    operation_id = "read_receipt_keys",
     responses(
         (status = 200, description = "A JSON Web Key Set (RFC 7517)", body = super::openapi::KeySet),
-        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        super::documented::Guarded,
     ),
 )]
 pub async fn receipt_keys(

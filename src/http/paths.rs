@@ -42,6 +42,55 @@ const fn other(environment: Environment) -> &'static str {
     }
 }
 
+/// An id in a query.
+///
+/// # Errors
+/// `invalid_request` at `pointer`.
+pub fn id_in_query<K: Kind>(
+    text: Option<&str>,
+    environment: Environment,
+    pointer: &'static str,
+) -> Result<Option<Id<K>>, Problem> {
+    text.map(|text| in_body(text, environment, pointer))
+        .transpose()
+}
+
+/// How much of a list is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Page(u32);
+
+impl Page {
+    const ROWS_DEFAULT: u32 = 10;
+    const ROWS_MAX: u32 = 100;
+
+    /// The page of so many.
+    ///
+    /// # Errors
+    /// `invalid_request` for none and for too many.
+    pub fn of(limit: Option<u32>) -> Result<Self, Problem> {
+        let limit = limit.unwrap_or(Self::ROWS_DEFAULT);
+        if (1..=Self::ROWS_MAX).contains(&limit) {
+            Ok(Self(limit))
+        } else {
+            Err(Problem::new(Code::InvalidRequest).at("/limit", "out_of_range"))
+        }
+    }
+
+    /// How many rows to ask the store for: one more tells whether there are more.
+    #[must_use]
+    pub const fn asked(self) -> u32 {
+        self.0.saturating_add(1)
+    }
+
+    /// Cuts the rows to the page; whether there are more.
+    pub fn cut<T>(self, rows: &mut Vec<T>) -> bool {
+        let wanted = usize::try_from(self.0).unwrap_or(usize::MAX);
+        let has_more = rows.len() > wanted;
+        rows.truncate(wanted);
+        has_more
+    }
+}
+
 /// The query of a request.
 ///
 /// # Errors

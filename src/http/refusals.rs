@@ -1,7 +1,8 @@
 //! The one table that turns a verb's refusal into a problem.
 
-use crate::problem::{Code, DeclineNote, Problem};
+use crate::problem::{Code, Problem};
 use crate::vault::Refusal;
+use crate::view;
 
 /// Seconds after which a caller should come back when a dependency is down.
 const UNAVAILABLE_RETRY_AFTER_S: u32 = 5;
@@ -18,7 +19,7 @@ impl From<Refusal> for Problem {
                     problem.at(fault.pointer, fault.reason)
                 }),
             Refusal::Declined { decline, charge } => {
-                let problem = Self::new(Code::CardDeclined).decline(DeclineNote {
+                let problem = Self::new(Code::CardDeclined).decline(view::Decline {
                     code: decline.code.to_string(),
                     advice: decline.advice.map(|advice| advice.name().to_owned()),
                     retryable: decline.retryable,
@@ -28,6 +29,9 @@ impl From<Refusal> for Problem {
                     None => problem,
                 }
             }
+            Refusal::Unreadable => Self::new(Code::MalformedRequest),
+            Refusal::Impossible(why) => Self::new(Code::InvalidRequest).detail(why),
+            Refusal::TooMuch(reason) => Self::new(Code::InvalidRequest).at("/amount", reason),
             Refusal::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),
             Refusal::InFlight { retry_after_s } => {
                 Self::new(Code::ConflictInFlight).retry_after_s(retry_after_s)

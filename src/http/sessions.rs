@@ -38,6 +38,7 @@ pub struct CaptureSessionOrder {
     #[schema(max_length = 270, example = "https://shop.example")]
     origin: Option<String>,
     /// Seconds until the session expires.
+    #[serde(default, deserialize_with = "super::integer::optional")]
     #[schema(minimum = 60, maximum = 86400, default = 900)]
     expires_in_s: Option<u32>,
     /// Whether the token will be charged while the shopper is away.
@@ -109,11 +110,12 @@ pub struct CaptureSession {
 #[utoipa::path(
     post,
     path = "/v1/capture_sessions",
+    operation_id = "create_capture_session",
     request_body = CaptureSessionOrder,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "1 to 255 printable ASCII characters")),
     responses(
         (status = 201, body = CaptureSession),
-        (status = "default", description = "RFC 9457", body = super::openapi::ProblemDocument, content_type = "application/problem+json"),
+        super::documented::Making,
     ),
 )]
 pub async fn create(

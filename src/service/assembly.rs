@@ -7,33 +7,38 @@ use std::sync::Arc;
 use figment::value::magic::RelativePathBuf;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
-use super::Refused;
+use super::{Refused, place};
 use crate::clock::Clock;
-use crate::config::{self, Config, KeyFiles, ProcessorSettings, StoreSettings};
+use crate::config::{self, Config, KeyFiles, ProcessorSettings, StripeSettings};
 use crate::http::PlaneName;
+use crate::processor::webhook::WebhookSecret;
 use crate::processor::{self, Processor};
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
 use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
+use crate::token::{Account, Environment};
 use crate::vault::{self, Capture, Common, Internal, Processors};
 
 /// Times that one piece of work may ask the processor, each within the timeout.
 const PROCESSOR_CALLS_PER_WORK_MAX: u64 = 4;
-/// Bytes of an answer of the processor.
-const PROCESSOR_ANSWER_BYTES_MAX: u32 = 1_048_576;
+/// Bytes of an answer of the processor. The longest are pages of a hundred payments, each with up
+/// to 27 kB of the merchant's pairs; one that is too long would never be found among.
+const PROCESSOR_ANSWER_BYTES_MAX: u32 = 4_194_304;
 /// Milliseconds that SQLite waits for another process's lock.
 const STORE_BUSY_TIMEOUT_MS: u32 = 5_000;
 
 /// The store's settings of a configuration.
-#[must_use]
-pub fn store_settings(config: &Config, metrics: &Metrics) -> store::Settings {
-    let StoreSettings::Sqlite { path } = &config.store;
+///
+/// # Errors
+/// [`Refused::Store`] where a host is none, or the password cannot be read.
+pub fn store_settings(config: &Config, metrics: &Metrics) -> Result<store::Settings, Refused> {
     let metrics = metrics.clone();
-    store::Settings {
-        path: path.relative(),
+    Ok(store::Settings {
+        place: place::of(config)?,
         batch_ops_max: config.limits.store_batch_operations_max,
         queue_ops_max: config.limits.store_queue_operations_max,
         readers_max: config.limits.store_readers_max,
@@ -42,7 +47,7 @@ pub fn store_settings(config: &Config, metrics: &Metrics) -> store::Settings {
             metrics.store_committed(commit.operations, commit.duration);
             metrics.store_queue(commit.queued);
         })),
-    }
+    })
 }
 
 pub(super) async fn common(
@@ -51,7 +56,7 @@ pub(super) async fn common(
     metrics: Metrics,
 ) -> Result<Common, Refused> {
     let store = Store::open(
-        &store_settings(config, &metrics),
+        &store_settings(config, &metrics)?,
         config.environment,
         &clock,
     )
@@ -96,19 +101,47 @@ pub(super) fn capture(
     plane: &config::CapturePlane,
     common: &Common,
 ) -> Result<Capture, Refused> {
+    Ok(Capture {
+        sealer: sealer(config, common)?,
+        processors: processors(config, PlaneName::Capture, Some(&common.metrics))?,
+        fingerprint_key: mac_key(&config.keys.fingerprint_key_file.relative())?,
+        webhook_secrets: webhook_secrets(config)?,
+        session_verify_key: mac_key(&config.keys.session_verify_key_file.relative())?,
+        return_url: return_url(&plane.public_url),
+        tasks: TaskTracker::new(),
+        common: common.clone(),
+    })
+}
+
+/// Both planes wrap data keys to a KEK that the public half does not open.
+fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused> {
     let keys = &config.keys;
     let kek = seal::file::PublicKek::read(&keys.kek_public_file.relative(), config.environment)
         .map_err(|refused| Refused::Keys(refused.to_string()))?;
     let limits = seal::DataKeyLimits::new(keys.data_key_age_s_max, keys.data_key_seals_max)
         .map_err(|refused| Refused::Keys(refused.to_string()))?;
-    Ok(Capture {
-        sealer: Sealer::new(WrapKey::File(kek), limits, common.clock.clone()),
-        processors: processors(config, PlaneName::Capture)?,
-        session_verify_key: mac_key(&keys.session_verify_key_file.relative())?,
-        return_url: return_url(&plane.public_url),
-        tasks: TaskTracker::new(),
-        common: common.clone(),
-    })
+    let clock = common.clock.clone();
+    Ok(Sealer::new(WrapKey::File(kek), limits, clock))
+}
+
+/// What each account's processor signs with.
+fn webhook_secrets(config: &Config) -> Result<BTreeMap<Account, Vec<WebhookSecret>>, Refused> {
+    let mut secrets = BTreeMap::new();
+    for (account, settings) in &config.accounts {
+        let ProcessorSettings::Stripe(stripe) = &settings.processor;
+        let read = |file: &RelativePathBuf| {
+            let text = secret_text(&file.relative())?;
+            WebhookSecret::parse(text.trim()).map_err(|refused| refused.to_string())
+        };
+        let of_account: Result<Vec<_>, String> =
+            stripe.webhook_secret_files.iter().map(read).collect();
+        let of_account = of_account.map_err(|reason| Refused::Processor {
+            account: account.to_string(),
+            reason,
+        })?;
+        secrets.insert(account.clone(), of_account);
+    }
+    Ok(secrets)
 }
 
 pub(super) fn internal(
@@ -127,7 +160,10 @@ pub(super) fn internal(
             UnwrapKey::File(private_kek(keys, config)?),
             common.clock.clone(),
         ),
-        processors: processors(config, PlaneName::Internal)?,
+        sealer: sealer(config, common)?,
+        fingerprint_key: mac_key(&keys.fingerprint_key_file.relative())?,
+        endpoints: super::webhooks::webhook_endpoints(config)?,
+        processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
         session_verify_key: mac_key(&keys.session_verify_key_file.relative())?,
         session_issue_key: mac_key(&issue_key)?,
         receipt_key: SigningKey::read(&receipt_key)
@@ -154,9 +190,16 @@ fn private_kek(keys: &KeyFiles, config: &Config) -> Result<seal::file::PrivateKe
 
 /// A processor's key, from a file that only its owner can read.
 fn secret_key(path: &Path) -> Result<processor::SecretKey, String> {
-    let text = seal::file::read_private(path).map_err(|refused| refused.to_string())?;
-    let text = std::str::from_utf8(&text).map_err(|_| "its key is not text".to_owned())?;
+    let text = secret_text(path)?;
     processor::SecretKey::parse(text.trim()).map_err(|refused| refused.to_string())
+}
+
+/// A secret that is text, from a file that only its owner can read.
+pub(super) fn secret_text(path: &Path) -> Result<Zeroizing<String>, String> {
+    let bytes = seal::file::read_private(path).map_err(|refused| refused.to_string())?;
+    std::str::from_utf8(&bytes)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| "its secret is not text".to_owned())
 }
 
 fn mac_key(path: &Path) -> Result<MacKey, Refused> {
@@ -177,11 +220,15 @@ fn return_url(public_url: &url::Url) -> String {
         .map_or_else(|_| public_url.to_string(), String::from)
 }
 
-/// Every account's processor with the key that `plane` may hold.
+/// Every account's processor with the key that `plane` may hold, and its share of the rate.
 ///
 /// # Errors
 /// [`Refused::Missing`] or [`Refused::Processor`].
-pub fn processors(config: &Config, plane: PlaneName) -> Result<Processors, Refused> {
+pub fn processors(
+    config: &Config,
+    plane: PlaneName,
+    metrics: Option<&Metrics>,
+) -> Result<Processors, Refused> {
     let mut processors = BTreeMap::new();
     for (account, settings) in &config.accounts {
         let ProcessorSettings::Stripe(stripe) = &settings.processor;
@@ -209,9 +256,32 @@ pub fn processors(config: &Config, plane: PlaneName) -> Result<Processors, Refus
             pool_idle_connections_max: stripe.pool_idle_connections_max,
             answer_bytes_max: PROCESSOR_ANSWER_BYTES_MAX,
             account: stripe.account.clone(),
+            limits: processor_limits(stripe, config.environment, plane, metrics),
         })
         .map_err(|refused| refuse(refused.to_string()))?;
         processors.insert(account.clone(), processor);
     }
     Ok(processors)
+}
+
+fn processor_limits(
+    stripe: &StripeSettings,
+    environment: Environment,
+    plane: PlaneName,
+    metrics: Option<&Metrics>,
+) -> processor::Limits {
+    processor::Limits {
+        plane,
+        requests_per_s_max: match plane {
+            PlaneName::Internal => stripe.internal_per_s(environment),
+            PlaneName::Capture | PlaneName::Ops => stripe.capture_per_s(environment),
+        },
+        endpoint_requests_per_s_max: stripe.endpoint_requests_per_s_max,
+        requests_in_flight_max: stripe.requests_in_flight_max,
+        waiting_requests_max: stripe.waiting_requests_max,
+        wait_ms_max: stripe.wait_ms_max,
+        failures_in_a_row_max: stripe.breaker_failures_in_a_row_max,
+        open_ms: stripe.breaker_open_ms,
+        metrics: metrics.cloned(),
+    }
 }

@@ -4,6 +4,8 @@
 //! configuration that does not hold is refused before anything listens.
 
 mod assembly;
+mod place;
+mod webhooks;
 
 use std::future::Future;
 use std::io;
@@ -23,6 +25,7 @@ use crate::vault::grant::{Client, Clients};
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
+pub use webhooks::webhook_endpoints;
 
 /// Seconds between two looks at keys whose time is over.
 const UPKEEP_INTERVAL_S: u64 = 5;
@@ -46,6 +49,14 @@ pub enum Refused {
     Processor {
         /// The account.
         account: String,
+        /// Why.
+        reason: String,
+    },
+    /// A receiver of webhooks.
+    #[error("webhook {name}: {reason}")]
+    Webhook {
+        /// Its name.
+        name: String,
         /// Why.
         reason: String,
     },
@@ -224,10 +235,17 @@ impl Service {
             self.capture.clone(),
             self.internal.clone(),
         ));
-        let reconciler = self
+        let workers: Vec<_> = self
             .internal
-            .clone()
-            .map(|internal| tokio::task::spawn_local(internal.reconcile_forever()));
+            .iter()
+            .flat_map(|internal| {
+                let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
+                [
+                    tokio::task::spawn_local(reconciler.reconcile_forever()),
+                    tokio::task::spawn_local(teller.tell_forever()),
+                ]
+            })
+            .collect();
         let trackers = [
             self.capture.as_ref().map(|capture| capture.tasks.clone()),
             self.internal
@@ -256,8 +274,8 @@ impl Service {
             }
         }
         upkeep.abort();
-        if let Some(reconciler) = reconciler {
-            reconciler.abort();
+        for worker in workers {
+            worker.abort();
         }
         let witnessed = record(&self.common, Action::ProcessStopped).await;
         let closed = self.common.store.close().await;
@@ -304,6 +322,7 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
         }
         if let Some(internal) = &internal {
             internal.opener.forget_expired();
+            internal.sealer.retire_expired();
         }
         if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
             match common.store.sweep(common.now()).await {

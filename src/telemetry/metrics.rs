@@ -13,16 +13,14 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::lifecycle::Lifecycle;
+use super::processor::Processor;
 use super::registrar::Registrar;
 use crate::clock::Clock;
 
 /// The buckets that OpenTelemetry's HTTP conventions advise for `http.server.request.duration`.
 const HTTP_BUCKETS_S: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-];
-/// A card network takes hundreds of milliseconds, and our patience ends at about a minute.
-const PROCESSOR_BUCKETS_S: &[f64] = &[
-    0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 /// A commit takes what the disk's flush takes.
 const COMMIT_BUCKETS_S: &[f64] = &[
@@ -91,7 +89,8 @@ struct Families {
     active_requests: IntGaugeVec,
     tokenizations: IntCounterVec,
     charges: IntCounterVec,
-    processor_requests: HistogramVec,
+    processor: Processor,
+    lifecycle: Lifecycle,
     store: Store,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
@@ -167,14 +166,8 @@ impl Metrics {
                 &["outcome"],
             ),
             charges: add.counters(("cloakroom_charges_total", "Charges."), &["outcome"]),
-            processor_requests: add.histograms(
-                histogram(
-                    "cloakroom_processor_request_duration_seconds",
-                    "Duration of calls to the processor, retries included.",
-                    PROCESSOR_BUCKETS_S,
-                ),
-                &["operation", "outcome"],
-            ),
+            processor: Processor::register(&add),
+            lifecycle: Lifecycle::register(&add),
             store: Store::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
@@ -245,16 +238,12 @@ impl Metrics {
         self.0.charges.with_label_values(&[outcome]).inc();
     }
 
-    /// The processor has answered, or has not.
-    pub fn processor_answered(
-        &self,
-        operation: &'static str,
-        outcome: &'static str,
-        duration: Duration,
-    ) {
-        let requests = &self.0.processor_requests;
-        let requests = requests.with_label_values(&[operation, outcome]);
-        requests.observe(duration.as_secs_f64());
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.0.lifecycle
+    }
+
+    pub(super) fn processor(&self) -> &Processor {
+        &self.0.processor
     }
 
     /// The store has committed so many operations at once.
@@ -312,7 +301,7 @@ impl Drop for ActiveRequest {
     }
 }
 
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+pub(super) fn histogram(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
     HistogramOpts::new(name, help).buckets(buckets.to_vec())
 }
 

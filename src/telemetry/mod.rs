@@ -6,7 +6,9 @@
 //! `skip_all` and carry ids.
 
 mod calls;
+mod lifecycle;
 pub mod metrics;
+mod processor;
 mod registrar;
 pub mod scrub;
 pub mod trace;
@@ -21,6 +23,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 
 pub use calls::ProcessorCall;
 pub use metrics::{ActiveRequest, Answered, Metrics, Plane};
+pub use processor::Egress;
 pub use scrub::Scrubbed;
 pub use trace::TraceParent;
 

@@ -73,10 +73,17 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
 
-    // 2. The processor.
+    // 2. The ports, and the processor, which tells the capture plane what happens.
+    let ports = Ports {
+        capture: free(arguments.capture_port)?,
+        internal: free(arguments.internal_port)?,
+        ops: free(arguments.ops_port)?,
+        shop: free(arguments.shop_port)?,
+    };
+    let told_at = Some(ports.capture);
     let sandbox = match &arguments.sandbox_url {
         Some(_) => None,
-        None => Some(start_sandbox(&dir, arguments.sandbox_port)?),
+        None => Some(start_sandbox(&dir, arguments.sandbox_port, None, told_at)?),
     };
     let processor = match (&arguments.sandbox_url, &sandbox) {
         (Some(url), _) => url.to_string(),
@@ -85,18 +92,12 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
     };
 
     // 3. The configuration, the store, the planes.
-    let ports = Ports {
-        capture: free(arguments.capture_port)?,
-        internal: free(arguments.internal_port)?,
-        ops: free(arguments.ops_port)?,
-        shop: free(arguments.shop_port)?,
-    };
     let config = settings::write(&dir, ports, &processor)?;
     let config = Config::read(&config)?;
     // Standard output is the greeting's.
     serve::log(&config, Output::Stderr, &clock, &metrics)?;
     serve::report(&hardening);
-    store::migrate(&store_settings(&config, &metrics))
+    store::migrate(&store_settings(&config, &metrics)?)
         .await
         .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
     let service = Service::build(&config, clock, metrics, hardening).await?;
@@ -141,6 +142,7 @@ fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
             .map_err(|error| Failure::new(exit::CONFIG, error))?;
         keys::make(&dir, Environment::Test, &passphrase)?;
     }
+    keys::ensure_fingerprint_key(&dir)?;
     Ok(dir)
 }
 
@@ -167,19 +169,29 @@ pub(super) struct SandboxArguments {
     /// Port; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 8446)]
     port: u16,
+    /// PEM: whom it trusts to vouch for webhook endpoints, instead of the directory's own authority.
+    #[arg(long, value_name = "FILE")]
+    webhook_ca: Option<PathBuf>,
 }
 
 /// `cloakroom sandbox`: the Stripe-shaped processor in a process of its own.
 pub(super) async fn run_sandbox(arguments: SandboxArguments) -> Result<(), Failure> {
     let dir = prepare(&arguments.dir)?;
-    let sandbox = start_sandbox(&dir, arguments.port)?;
+    let sandbox = start_sandbox(&dir, arguments.port, arguments.webhook_ca.as_deref(), None)?;
     print(&sandbox.url)?;
     serve::asked_to_stop()?.await;
     sandbox.stop().await;
     Ok(())
 }
 
-fn start_sandbox(dir: &Path, port: u16) -> Result<RunningSandbox, Failure> {
+fn start_sandbox(
+    dir: &Path,
+    port: u16,
+    webhook_ca: Option<&Path>,
+    told_at: Option<u16>,
+) -> Result<RunningSandbox, Failure> {
+    let own_ca = dir.join(certificates::CA_PEM);
+    let webhook_ca = webhook_ca.unwrap_or(&own_ca);
     let config = |error: tls::Refused| Failure::new(exit::CONFIG, error);
     let sandbox = sandbox::start(sandbox::Settings {
         listen: loopback(port),
@@ -188,6 +200,14 @@ fn start_sandbox(dir: &Path, port: u16) -> Result<RunningSandbox, Failure> {
         private_key: tls::private_key(&dir.join(certificates::SERVER_KEY)).map_err(config)?,
         secret_keys: vec![settings::read_secret(dir, settings::STRIPE_INTERNAL_KEY)?],
         restricted_keys: vec![settings::read_secret(dir, settings::STRIPE_CAPTURE_KEY)?],
+        webhook_authorities: tls::certificates(webhook_ca).map_err(config)?,
+        webhook: match told_at {
+            Some(port) => Some((
+                format!("https://localhost:{port}{}", crate::http::NOTICES_PATH),
+                settings::read_secret(dir, settings::STRIPE_WEBHOOK_SECRET)?,
+            )),
+            None => None,
+        },
         workers: 1,
         clock: Clock::system(),
     })

@@ -14,7 +14,17 @@ use crate::seal::file;
 pub(super) const PASSPHRASE: &str = "kek-passphrase";
 pub(super) const STRIPE_CAPTURE_KEY: &str = "stripe-capture.key";
 pub(super) const STRIPE_INTERNAL_KEY: &str = "stripe-internal.key";
+pub(super) const STRIPE_WEBHOOK_SECRET: &str = "stripe-webhook.secret";
 const CONFIG: &str = "cloakroom.toml";
+const SANDBOX_LIMITS: &str = r"# The sandbox is on this machine and takes what it gets; Stripe takes 25 requests a second in test
+# mode, which the defaults respect.
+capture_requests_per_s_max = 100_000
+internal_requests_per_s_max = 100_000
+endpoint_requests_per_s_max = 100_000
+requests_in_flight_max = 16_384
+waiting_requests_max = 16_384
+breaker_failures_in_a_row_max = 100
+breaker_open_ms = 1_000";
 
 /// Makes the passphrase and the sandbox's keys, where they are not there yet.
 pub(super) fn ensure_secrets(dir: &Path) -> Result<(), Failure> {
@@ -22,6 +32,7 @@ pub(super) fn ensure_secrets(dir: &Path) -> Result<(), Failure> {
         (PASSPHRASE, ""),
         (STRIPE_CAPTURE_KEY, "rk_test_"),
         (STRIPE_INTERNAL_KEY, "sk_test_"),
+        (STRIPE_WEBHOOK_SECRET, "whsec_"),
     ] {
         let path = dir.join(name);
         if !path.exists() {
@@ -88,6 +99,7 @@ kek_public_file = "{kek_public}"
 kek_private_file = "{kek_private}"
 kek_passphrase_file = "{PASSPHRASE}"
 session_verify_key_file = "{verify}"
+fingerprint_key_file = "{fingerprint}"
 session_issue_key_file = "{issue}"
 receipt_key_file = "{receipt}"
 
@@ -96,21 +108,23 @@ base_url = "{processor}"
 ca_file = "{ca}"
 capture_key_file = "{STRIPE_CAPTURE_KEY}"
 internal_key_file = "{STRIPE_INTERNAL_KEY}"
+webhook_secret_files = ["{STRIPE_WEBHOOK_SECRET}"]
+{SANDBOX_LIMITS}
 
 [[clients]]
 san = "spiffe://cloakroom.dev/checkout"
 account = "default"
-scopes = ["sessions:create", "tokens:read"]
+scopes = ["sessions:create", "tokens:attach", "tokens:read"]
 
 [[clients]]
 san = "spiffe://cloakroom.dev/billing"
 account = "default"
-scopes = ["tokens:read", "charges:create", "charges:read"]
+scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "events:read"]
 
 [[clients]]
 san = "spiffe://cloakroom.dev/admin"
 account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read"]
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read"]
 "#,
         server_pem = certificates::SERVER_PEM,
         server_key = certificates::SERVER_KEY,
@@ -118,6 +132,7 @@ scopes = ["tokens:read", "tokens:delete", "charges:read"]
         kek_public = names::KEK_PUBLIC,
         kek_private = names::KEK_PRIVATE,
         verify = names::SESSION_VERIFY,
+        fingerprint = names::FINGERPRINT,
         issue = names::SESSION_ISSUE,
         receipt = names::RECEIPT,
     );

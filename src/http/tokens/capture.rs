@@ -11,7 +11,6 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Token;
 use crate::card::{Card, RawCard};
 use crate::http::answers::replayable;
 use crate::http::body::{Described, Wiped, media_type, parse};
@@ -23,6 +22,7 @@ use crate::problem::{Code, Problem};
 use crate::processor::{Address, BillingDetails};
 use crate::vault::Capture;
 use crate::vault::tokenize::{TokenOrder, Tokenized};
+use crate::view::Token;
 
 /// Bytes of one billing detail.
 const BILLING_DETAIL_BYTES_MAX: usize = 200;
@@ -49,10 +49,12 @@ struct CardBody<'a> {
     #[schema(write_only, example = "4242 4242 4242 4242")]
     number: &'a str,
     /// 1 to 12.
+    #[serde(deserialize_with = "crate::http::integer::required")]
     #[schema(write_only, minimum = 1, maximum = 12)]
     exp_month: u32,
     /// Four digits.
-    #[schema(write_only, example = 2030)]
+    #[serde(deserialize_with = "crate::http::integer::required")]
+    #[schema(write_only, minimum = 2000, maximum = 2999, example = 2030)]
     exp_year: u32,
     /// Three digits; four for American Express.
     #[schema(write_only, example = "123")]
@@ -128,13 +130,14 @@ impl std::fmt::Debug for Body<'_> {
 #[utoipa::path(
     post,
     path = "/v1/tokens",
+    operation_id = "create_token",
     request_body = Body<'static>,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]([ -~]*[!-~])?$", description = "1 to 255 printable ASCII characters")),
     security(("client_secret" = [])),
     responses(
         (status = 201, body = Token),
         (status = 202, description = "The issuer wants the shopper to authenticate", body = Token),
-        (status = "default", description = "RFC 9457", body = crate::http::openapi::ProblemDocument, content_type = "application/problem+json"),
+        crate::http::documented::TakingCard,
     ),
 )]
 pub async fn create(
@@ -252,7 +255,7 @@ fn made(made: Tokenized) -> HttpResponse {
     };
     let redirect_url = made.next_action.map(|action| action.redirect_url);
     replayable(
-        answer.json(Token::of(made.token, redirect_url)),
+        answer.json(Token::of(&made.token, redirect_url)),
         made.replayed,
     )
 }

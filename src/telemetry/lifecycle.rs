@@ -1,0 +1,54 @@
+//! Metrics of what comes after a charge: refunds, what the processor tells, what we tell.
+
+use prometheus::IntCounterVec;
+
+use super::Metrics;
+use super::registrar::Registrar;
+
+pub(super) struct Lifecycle {
+    refunds: IntCounterVec,
+    notices: IntCounterVec,
+    deliveries: IntCounterVec,
+}
+
+impl Lifecycle {
+    pub(super) fn register(add: &Registrar) -> Self {
+        Self {
+            refunds: add.counters(("cloakroom_refunds_total", "Refunds."), &["outcome"]),
+            notices: add.counters(
+                (
+                    "cloakroom_processor_notices_total",
+                    "Notices of the processor, by what became of them.",
+                ),
+                &["outcome"],
+            ),
+            deliveries: add.counters(
+                (
+                    "cloakroom_webhook_deliveries_total",
+                    "Tries to deliver an event to an endpoint.",
+                ),
+                &["outcome"],
+            ),
+        }
+    }
+}
+
+impl Metrics {
+    /// A refund has reached a state.
+    pub fn refunded(&self, outcome: &'static str) {
+        let refunds = &self.lifecycle().refunds;
+        refunds.with_label_values(&[outcome]).inc();
+    }
+
+    /// The processor, or somebody in its name, has told something.
+    pub fn noticed(&self, outcome: &'static str) {
+        let notices = &self.lifecycle().notices;
+        notices.with_label_values(&[outcome]).inc();
+    }
+
+    /// An endpoint was told something, or was not.
+    pub fn told(&self, outcome: &'static str) {
+        let deliveries = &self.lifecycle().deliveries;
+        deliveries.with_label_values(&[outcome]).inc();
+    }
+}
