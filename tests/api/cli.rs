@@ -1,6 +1,5 @@
 //! The command line, as an operator uses it.
 
-use std::future::Future;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -22,17 +21,6 @@ pub(crate) fn spawn(arguments: &[&str]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-/// Asks again until there is an answer, for half a minute.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
-    for _ in 0..150 {
-        if let Some(answer) = ask().await {
-            return answer;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    panic!("no answer within 30 s");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 use tempfile::TempDir;
 
+use uuid::Uuid;
+
 use crate::support::{App, VISA, Who, card, request};
 
 /// Kills in one run.
@@ -138,7 +140,9 @@ async fn shop(app: &App, share: usize, stop: &AtomicBool) -> (Vec<String>, usize
         {
             tried += 1;
             let url = format!("{}/v1/capture_sessions", app.at.internal);
-            let order = r#"{"customer_ref":"crash"}"#.to_owned();
+            // The same card of the same customer would be the same token.
+            let customer = Uuid::new_v4();
+            let order = format!(r#"{{"customer_ref":"{customer}"}}"#);
             let Ok(session) = checkout
                 .send(request(hyper::Method::POST, &url, &[], order))
                 .await
@@ -228,7 +232,7 @@ async fn a_charge_whose_process_died_is_settled_by_the_next_one_and_made_once() 
     app.kill_9();
 
     let app = App::start_in(dir, &arguments, &overrides);
-    let charge = crate::cli::eventually(async || {
+    let charge = crate::support::answered(async || {
         let answer = app.charge(&token, "k").await;
         (answer.status == 201 && answer.json()["status"] == "succeeded").then(|| answer.json())
     })

@@ -155,7 +155,7 @@ async fn a_certified_client_that_no_configuration_names_is_unauthenticated() {
         .unwrap();
     let port = port.split('"').next().unwrap();
     let url = format!("https://localhost:{port}/openapi.json");
-    let answer = crate::cli::eventually(async || {
+    let answer = crate::support::answered(async || {
         app.client(Who::Admin)
             .send(request(Method::GET, &url, &[], String::new()))
             .await
@@ -343,7 +343,7 @@ async fn another_accounts_things_are_not_found() {
         .next()
         .unwrap();
     let at = |path: &str| format!("https://localhost:{port}{path}");
-    crate::cli::eventually(async || {
+    crate::support::answered(async || {
         let request = request(Method::GET, &at("/openapi.json"), &[], String::new());
         app.client(Who::Admin).send(request).await.ok()
     })

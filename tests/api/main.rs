@@ -9,15 +9,21 @@
     reason = "a test that goes wrong fails, and a table of cases is as long as it is"
 )]
 
+mod billing;
 mod cards;
 mod cli;
 mod crash;
 mod doors;
+mod egress;
 mod hostile;
 mod idempotency;
 mod journey;
+mod lifecycle;
 mod memory;
+mod notices;
+mod openapi;
 mod operations;
 mod problems;
+mod same_card;
 mod sealed;
 mod support;

@@ -115,7 +115,7 @@ async fn every_answer_names_its_request_and_the_log_knows_it() {
     let answer = app.get(Who::Nobody, &format!("{named}/nowhere")).await;
     assert!(answer.header("strict-transport-security").is_some());
     let path = app.path("log");
-    let lines = crate::cli::eventually(async || {
+    let lines = crate::support::answered(async || {
         let log = std::fs::read_to_string(&path).unwrap();
         log.contains(&id).then_some(log)
     })

@@ -291,6 +291,14 @@ impl App {
         .await
     }
 
+    /// The shopper presses a button of the issuer's page: `complete` or `fail`.
+    pub(crate) async fn visit_issuer(&self, page: &str, outcome: &str) {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let press = request(Method::POST, page, &headers, format!("outcome={outcome}"));
+        let done = self.send(Who::Nobody, press).await;
+        assert!(matches!(done.status, 302 | 303), "{}", done.status);
+    }
+
     /// A call of the sandbox's control plane.
     pub(crate) async fn sandbox(&self, method: Method, path: &str, body: &Value) -> Answer {
         let key = fs::read_to_string(self.path("stripe-internal.key")).unwrap();
@@ -340,6 +348,35 @@ impl Drop for App {
     }
 }
 
+/// Asks again until there is an answer, for half a minute.
+pub(crate) async fn answered<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
+    for _ in 0..150 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("no answer within 30 s");
+}
+
+/// Asks again until it is so, for half a minute.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, is_so: impl Fn() -> F) {
+    for _ in 0..150 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    panic!("not within 30 s: {what}");
+}
+
+/// Asks a party beside the app; its answer is not the app's, and not scanned.
+pub(crate) async fn ask(app: &App, request: Request<Full<Bytes>>) -> Answer {
+    read(&client(app.dir.path(), Who::Nobody), request)
+        .await
+        .unwrap()
+}
+
 /// A client with its own pool of connections.
 pub(crate) struct Caller<'a> {
     app: &'a App,
@@ -362,7 +399,7 @@ impl Caller<'_> {
 
 pub(crate) type Http = Client<hyper_rustls::HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-async fn read(client: &Http, request: Request<Full<Bytes>>) -> Result<Answer, String> {
+pub(crate) async fn read(client: &Http, request: Request<Full<Bytes>>) -> Result<Answer, String> {
     let exchange = async {
         let answer = client
             .request(request)
