@@ -144,6 +144,7 @@ impl Store {
                         id: token.id,
                         account: &found.account,
                         value: &token.value,
+                        reference_mac: &token.reference_mac,
                         renew: None,
                         now: token.created_at,
                     };

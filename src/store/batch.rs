@@ -103,7 +103,8 @@ pub(super) async fn commit(
     members: &mut Vec<Box<dyn Member>>,
 ) -> Result<(), Failure> {
     let mut contended_runs = 0_u32;
-    let mut run_again = connection.has_rivals();
+    let rivals = connection.has_rivals();
+    let mut suspect = None;
     let mut log = Log::Together;
     loop {
         let (index, failure) = match transact(connection, members, log).await {
@@ -128,11 +129,14 @@ pub(super) async fn commit(
             Err(Spoiled::ByMember(index, failure)) => (index, failure),
         };
         connection.roll_back().await?;
-        // What another transaction changed between two statements of this one looks like a fault
-        // of its own. Seen afresh it is not, or it stays one.
-        if std::mem::take(&mut run_again) {
+        // What another transaction changed between two statements of a member looks like a fault
+        // of its own. Seen afresh it is not, or it stays one; and each member may be so unlucky.
+        if rivals && suspect != Some(index) && contended_runs < CONTENDED_RUNS_MAX {
+            suspect = Some(index);
+            contended_runs = contended_runs.saturating_add(1);
             continue;
         }
+        suspect = None;
         if index < members.len() {
             members.remove(index).answer(Err(failure));
         }

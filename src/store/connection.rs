@@ -1,10 +1,16 @@
 //! A connection of either engine, and the audit events that its transaction will carry.
 
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection as Sqlite;
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, Postgres};
 
 use super::Failure;
 use crate::audit::Event;
+
+/// No hand, and no pooler's time limit, cancels a commit sooner than this.
+const COMMIT_BELIEVED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A connection on which an operation runs.
 pub(super) struct Connection {
@@ -15,15 +21,14 @@ pub(super) struct Connection {
 
 /// Where the connection comes from, and goes when it is dropped.
 enum Held {
-    Sqlite(SqliteConnection),
-    SqliteReader(PoolConnection<Sqlite>),
+    Sqlite(Sqlite),
     Postgres(PgConnection),
     PostgresReader(PoolConnection<Postgres>),
 }
 
 /// The connection as its driver knows it.
 pub(super) enum Link<'c> {
-    Sqlite(&'c mut SqliteConnection),
+    Sqlite(&'c mut Sqlite),
     Postgres(&'c mut PgConnection),
 }
 
@@ -31,7 +36,6 @@ impl Connection {
     pub(super) fn link(&mut self) -> Link<'_> {
         match &mut self.held {
             Held::Sqlite(connection) => Link::Sqlite(connection),
-            Held::SqliteReader(connection) => Link::Sqlite(connection),
             Held::Postgres(connection) => Link::Postgres(connection),
             Held::PostgresReader(connection) => Link::Postgres(connection),
         }
@@ -68,8 +72,23 @@ impl Connection {
     }
 
     /// Makes the transaction durable.
+    ///
+    /// PostgreSQL acknowledges a commit whose wait for its replicas somebody has canceled, with no
+    /// more than a warning that nobody reads. We never cancel, and no time limit of the server ends
+    /// that wait, but an operator or a pooler can. So behind a commit that took long enough for a
+    /// hand to reach it there must be a write that did not: it waits for the same replicas.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
-        self.control("COMMIT", "COMMIT").await
+        let mut begun = Instant::now();
+        self.control("COMMIT", "COMMIT").await?;
+        if let Link::Postgres(link) = self.link() {
+            while begun.elapsed() > COMMIT_BELIEVED_WITHIN {
+                begun = Instant::now();
+                sqlx::raw_sql("UPDATE write_probe SET written_at_ms = written_at_ms WHERE id = 1")
+                    .execute(&mut *link)
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Undoes the transaction. SQLite may have done so on its own: a full disk makes it.
@@ -84,21 +103,21 @@ impl Connection {
         postgres: &'static str,
     ) -> Result<(), Failure> {
         match self.link() {
-            Link::Sqlite(link) => sqlx::raw_sql(sqlite).execute(link).await?.rows_affected(),
-            Link::Postgres(link) => sqlx::raw_sql(postgres).execute(link).await?.rows_affected(),
-        };
+            Link::Sqlite(link) => link.execute_batch(sqlite)?,
+            Link::Postgres(link) => {
+                sqlx::raw_sql(postgres).execute(link).await?;
+            }
+        }
         Ok(())
     }
 
     /// Moves SQLite's log into the database and cuts it; whether no reader was in the way.
     /// PostgreSQL keeps its own house.
-    pub(super) async fn checkpoint(&mut self) -> Result<bool, Failure> {
+    pub(super) fn checkpoint(&mut self) -> Result<bool, Failure> {
         match self.link() {
             Link::Sqlite(link) => {
-                let (busy, _, _): (i64, i64, i64) =
-                    sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
-                        .fetch_one(link)
-                        .await?;
+                let busy: i64 =
+                    link.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
                 Ok(busy == 0)
             }
             Link::Postgres(_) => Ok(true),
@@ -107,12 +126,11 @@ impl Connection {
 
     /// Ends a connection in good order.
     pub(super) async fn close(self) -> Result<(), Failure> {
-        use sqlx::Connection as _;
         match self.held {
-            Held::Sqlite(connection) => connection.close().await?,
-            Held::Postgres(connection) => connection.close().await?,
+            Held::Sqlite(connection) => connection.close().map_err(|(_, error)| error)?,
+            Held::Postgres(connection) => sqlx::Connection::close(connection).await?,
             // The pool decides.
-            Held::SqliteReader(_) | Held::PostgresReader(_) => {}
+            Held::PostgresReader(_) => {}
         }
         Ok(())
     }
@@ -132,8 +150,7 @@ macro_rules! from {
 }
 
 from! {
-    Sqlite(SqliteConnection);
-    SqliteReader(PoolConnection<Sqlite>);
+    Sqlite(Sqlite);
     Postgres(PgConnection);
     PostgresReader(PoolConnection<Postgres>);
 }

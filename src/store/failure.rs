@@ -99,7 +99,7 @@ impl From<sqlx::Error> for Failure {
             if is_contention(code) {
                 return Self::Unavailable(Cause::Contended);
             }
-            if is_refusal(code) {
+            if is_illegal(code) {
                 return Self::Illegal(database.message().into());
             }
         }
@@ -116,14 +116,20 @@ fn is_contention(code: &str) -> bool {
 }
 
 /// The schema refused a row: a CHECK, a key, a column's type or a trigger. On PostgreSQL these are
-/// five letters: the classes 22 (data exception) and 23 (integrity constraint), and P0001, what
-/// triggers raise. On SQLite `SQLITE_CONSTRAINT` and its extended codes carry 19 in the low byte,
-/// and just that statement is undone.
-fn is_refusal(code: &str) -> bool {
-    const SQLITE_CONSTRAINT: u32 = 19;
-    if code.len() == 5 {
-        return code.starts_with("22") || code.starts_with("23") || code == "P0001";
+/// the classes 22 (data exception) and 23 (integrity constraint), and P0001, what triggers raise.
+fn is_illegal(code: &str) -> bool {
+    code.starts_with("22") || code.starts_with("23") || code == "P0001"
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        // On SQLite a refused row is a violated constraint, and just that statement is undone.
+        if let rusqlite::Error::SqliteFailure(refused, message) = &error
+            && refused.code == rusqlite::ErrorCode::ConstraintViolation
+        {
+            let words = message.as_deref().unwrap_or("a constraint");
+            return Self::Illegal(words.into());
+        }
+        Self::engine(&error)
     }
-    code.parse::<u32>()
-        .is_ok_and(|code| code & 0xff == SQLITE_CONSTRAINT)
 }

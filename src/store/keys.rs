@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::events::record;
 use super::parse::Reading;
+use super::row::{Cells, Column, Row, row};
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
@@ -143,37 +144,41 @@ async fn find(
     row.map(|row| row.read(environment)).transpose()
 }
 
-/// The columns of a data key, also where they are joined to the row that needs it.
-#[derive(sqlx::FromRow)]
-pub(super) struct DataKeyRow {
-    #[sqlx(rename = "key_id")]
-    id: String,
-    #[sqlx(rename = "key_kek")]
-    kek: String,
-    #[sqlx(rename = "key_wrapped")]
-    wrapped: Vec<u8>,
-    #[sqlx(rename = "key_created_at_ms")]
-    created_at_ms: i64,
+row! {
+    /// The columns of a data key, also where they are joined to the row that needs it.
+    #[expect(clippy::struct_field_names, reason = "they are the columns' names in every join")]
+    pub(super) struct DataKeyRow {
+        key_id: String,
+        key_kek: String,
+        key_wrapped: Vec<u8>,
+        key_created_at_ms: i64,
+    }
 }
 
 impl DataKeyRow {
     pub(super) fn read(self, environment: Environment) -> Result<WrappedDataKey, Failure> {
-        let reading = Reading::new("data_keys", &self.id, environment);
+        let reading = Reading::new("data_keys", &self.key_id, environment);
         Ok(WrappedDataKey {
-            id: reading.id("id", &self.id)?,
-            kek: reading.found("kek", KekId::try_from(self.kek).ok())?,
-            wrapped: self.wrapped,
-            created_at: Timestamp::from_unix_ms(self.created_at_ms),
+            id: reading.id("id", &self.key_id)?,
+            kek: reading.found("kek", KekId::try_from(self.key_kek).ok())?,
+            wrapped: self.key_wrapped,
+            created_at: Timestamp::from_unix_ms(self.key_created_at_ms),
         })
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct CanaryRow {
-    kek: String,
-    sealed: Vec<u8>,
-    #[sqlx(flatten)]
-    data_key: DataKeyRow,
+impl Column for DataKeyRow {
+    fn read(cells: &mut Cells<'_>, _: Option<&'static str>) -> Result<Self, Failure> {
+        Row::read(cells)
+    }
+}
+
+row! {
+    struct CanaryRow {
+        kek: String,
+        sealed: Vec<u8>,
+        data_key: DataKeyRow,
+    }
 }
 
 impl CanaryRow {

@@ -22,8 +22,8 @@
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
 //! (what we tell), `customers`, `keys`, `events` (the audit log), `upkeep`; then the way to
-//! the engines: `sql` (statements), `writer` and `batch` (group commit), `schema`, `sqlite` and
-//! `postgres`.
+//! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
+//! commit), `schema`, `sqlite` and `postgres`.
 
 mod attempts;
 mod batch;
@@ -41,6 +41,8 @@ mod outbox;
 mod parse;
 mod postgres;
 mod refunds;
+mod reports;
+mod row;
 mod same_card;
 mod schema;
 mod sealed;
@@ -79,6 +81,7 @@ pub use orphans::{OrphanRow, Renewal};
 pub use outbox::{Due, News, Subscriber, Told};
 pub use postgres::{Host, Postgres, Replication};
 pub use refunds::{LeasedRefunds, NewRefund, RefundBegun, RefundOutcome, RefundRow, ToldRefund};
+pub use reports::{ReportBudget, ReportRow};
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;
@@ -152,36 +155,26 @@ pub struct Store {
 /// Connections that read.
 #[derive(Clone, Debug)]
 enum Readers {
-    Sqlite(sqlx::SqlitePool),
+    Sqlite(sqlite::Readers),
     Postgres(postgres::Readers),
 }
 
 impl Readers {
     /// Runs `work` on a connection. One that was lost since its last use is not the caller's to
     /// see: it is tried once more on a new one.
-    async fn read<T>(&self, work: impl batch::Work<T>) -> Result<T, Failure> {
+    async fn read<T: Send + 'static>(&self, work: impl batch::Work<T>) -> Result<T, Failure> {
         match self {
-            Self::Sqlite(pool) => work(&mut pool.acquire().await?.into()).await,
-            Self::Postgres(readers) => {
-                let (connection, generation) = readers.acquire().await?;
-                let again = work.clone();
-                match work(&mut connection.into()).await {
-                    Err(Failure::Unavailable(_)) => readers.failed(generation),
-                    answer => return answer,
-                }
-                let (connection, generation) = readers.acquire().await?;
-                let answer = again(&mut connection.into()).await;
-                if let Err(Failure::Unavailable(_)) = &answer {
-                    readers.failed(generation);
-                }
-                answer
-            }
+            Self::Sqlite(readers) => readers.read(work).await,
+            Self::Postgres(readers) => match readers.read(work.clone()).await {
+                Err(Failure::Unavailable(Cause::Engine(_))) => readers.read(work).await,
+                answer => answer,
+            },
         }
     }
 
     async fn close(&self) {
         match self {
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(readers) => readers.close().await,
             Self::Postgres(readers) => readers.close().await,
         }
     }
@@ -200,7 +193,10 @@ impl Store {
         clock: &Clock,
     ) -> Result<Self, Failure> {
         let (writer, readers) = match &settings.place {
-            Place::Sqlite { path } => sqlite::open(settings, path).await?,
+            Place::Sqlite { path } => {
+                let (writer, readers) = sqlite::open(settings, path).await?;
+                (writer, Readers::Sqlite(readers))
+            }
             Place::Postgres(postgres) => {
                 let (writer, readers) = postgres::open(settings, postgres).await?;
                 (writer, Readers::Postgres(readers))
@@ -243,6 +239,7 @@ impl Store {
     /// Runs `work` on a connection that only reads.
     async fn read<T, W>(&self, work: W) -> Result<T, Failure>
     where
+        T: Send + 'static,
         W: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, Failure>>
             + Clone
             + Send

@@ -6,6 +6,7 @@ use super::connection::Connection;
 use super::events::record;
 use super::keys::{DataKeyRow, put_data_key};
 use super::parse::{Reading, one_row};
+use super::row::row;
 use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
 use super::{Failure, Store};
@@ -52,17 +53,24 @@ pub(super) struct NewOrphan<'a> {
     pub(super) id: TokenId,
     pub(super) account: &'a Account,
     pub(super) value: &'a SealedValue,
+    /// The keyed hash of the processor's name of the card.
+    pub(super) reference_mac: &'a [u8; 32],
     /// The token that is this same card, with the expiry it is to have at the processor.
     pub(super) renew: Option<(TokenId, u8, u16)>,
     pub(super) now: Timestamp,
 }
 
-/// Writes down a card that is to be forgotten at the processor.
+/// Writes down a card that is to be forgotten at the processor; not where it is the very card of
+/// a token. To a question that is repeated the processor gives the same card again, and an attempt
+/// that outlives its lease may find that its repetition has made the token of it.
 pub(super) async fn insert(
     tx: &mut Connection,
     environment: Environment,
     orphan: NewOrphan<'_>,
 ) -> Result<(), Failure> {
+    if is_a_tokens(tx, &orphan).await? {
+        return Ok(());
+    }
     put_data_key(tx, environment, &orphan.value.data_key).await?;
     let renew = orphan.renew;
     let written = query(
@@ -80,6 +88,19 @@ pub(super) async fn insert(
     .execute(tx)
     .await?;
     one_row(written, "orphans", &orphan.id)
+}
+
+async fn is_a_tokens(tx: &mut Connection, orphan: &NewOrphan<'_>) -> Result<bool, Failure> {
+    query(
+        "SELECT EXISTS (
+           SELECT 1
+             FROM tokens
+            WHERE account = $1 AND reference_mac = $2 AND status IN ('active', 'requires_action'))",
+    )
+    .bind(orphan.account.as_str())
+    .bind(orphan.reference_mac.as_slice())
+    .scalar(tx)
+    .await
 }
 
 impl Store {
@@ -198,17 +219,17 @@ async fn take(tx: &mut Connection, lease: Lease) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    account: String,
-    sealed: Vec<u8>,
-    token_id: Option<String>,
-    exp_month: Option<i64>,
-    exp_year: Option<i64>,
-    tries: i64,
-    #[sqlx(flatten)]
-    data_key: DataKeyRow,
+row! {
+    struct Row {
+        id: String,
+        account: String,
+        sealed: Vec<u8>,
+        token_id: Option<String>,
+        exp_month: Option<i64>,
+        exp_year: Option<i64>,
+        tries: i64,
+        data_key: DataKeyRow,
+    }
 }
 
 impl Row {

@@ -4,11 +4,10 @@
 //! Ids are made before a commit and places are given after it, one numbering at a time, so that a
 //! reader of the feed never passes by an event that was committed late.
 
-use sqlx::FromRow;
-
 use super::charges::Lease;
 use super::connection::Connection;
 use super::parse::{Reading, one_row};
+use super::row::row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::clock::Timestamp;
@@ -207,39 +206,45 @@ impl Store {
         .await
     }
 
-    /// Takes deliveries that are due, for whoever will make them.
+    /// Takes deliveries to `endpoint` that are due, for whoever will make them.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn lease_deliveries(&self, lease: Lease) -> Result<Vec<Due>, Failure> {
+    pub async fn lease_deliveries(
+        &self,
+        endpoint: String,
+        lease: Lease,
+    ) -> Result<Vec<Due>, Failure> {
         let environment = self.environment;
+        let (name, now) = (endpoint.clone(), lease.now);
         if !self
-            .read(move |connection| Box::pin(any_due(connection, lease.now)))
+            .read(move |connection| Box::pin(any_due(connection, name, now)))
             .await?
         {
             return Ok(Vec::new());
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let taken: Vec<(String, String, i64)> = query(
+                let taken: Vec<(String, i64)> = query(
                     "UPDATE deliveries
-                        SET lease_until_ms = $2
+                        SET lease_until_ms = $3
                       WHERE (event_id, endpoint) IN (
                             SELECT event_id, endpoint
                               FROM deliveries
-                             WHERE lease_until_ms <= $1
+                             WHERE endpoint = $1 AND lease_until_ms <= $2
                              ORDER BY lease_until_ms
-                             LIMIT $3)
-                        AND lease_until_ms <= $1
-                  RETURNING event_id, endpoint, attempts",
+                             LIMIT $4)
+                        AND lease_until_ms <= $2
+                  RETURNING event_id, attempts",
                 )
+                .bind(&endpoint)
                 .bind(lease.now.unix_ms())
                 .bind(lease.lease_until.unix_ms())
                 .bind(lease.limit)
                 .all(tx)
                 .await?;
                 let mut due = Vec::with_capacity(taken.len());
-                for (event, endpoint, attempts) in taken {
+                for (event, attempts) in taken {
                     let row: Row = query(
                         "SELECT id, account, kind, data, created_at_ms FROM events WHERE id = $1",
                     )
@@ -248,12 +253,51 @@ impl Store {
                     .await?;
                     let reading = Reading::new("deliveries", &event, environment);
                     due.push(Due {
-                        endpoint,
+                        endpoint: endpoint.clone(),
                         attempts: reading.number("attempts", attempts)?,
                         news: row.read(environment)?,
                     });
                 }
                 Ok(due)
+            })
+        })
+        .await
+    }
+
+    /// Gives up what is owed to endpoints that are none of `known`.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn abandon_deliveries(
+        &self,
+        known: Vec<String>,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let owed: Vec<(String,)> = query(
+                    "SELECT DISTINCT endpoint FROM deliveries WHERE lease_until_ms IS NOT NULL",
+                )
+                .all(tx)
+                .await?;
+                for (endpoint,) in owed {
+                    if known.contains(&endpoint) {
+                        continue;
+                    }
+                    query(
+                        "UPDATE deliveries
+                            SET status = 'given_up',
+                                answer = 'removed',
+                                lease_until_ms = NULL,
+                                updated_at_ms = $2
+                          WHERE endpoint = $1 AND lease_until_ms IS NOT NULL",
+                    )
+                    .bind(&endpoint)
+                    .bind(now.unix_ms())
+                    .execute(tx)
+                    .await?;
+                }
+                Ok(())
             })
         })
         .await
@@ -302,8 +346,13 @@ async fn any_unnumbered(connection: &mut Connection) -> Result<bool, Failure> {
         .await
 }
 
-async fn any_due(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
-    query("SELECT EXISTS (SELECT 1 FROM deliveries WHERE lease_until_ms <= $1)")
+async fn any_due(
+    connection: &mut Connection,
+    endpoint: String,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    query("SELECT EXISTS (SELECT 1 FROM deliveries WHERE endpoint = $1 AND lease_until_ms <= $2)")
+        .bind(&endpoint)
         .bind(now.unix_ms())
         .scalar(connection)
         .await
@@ -336,13 +385,14 @@ async fn subscribe(
     one_row(written, "deliveries", &news.id)
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    account: String,
-    kind: String,
-    data: String,
-    created_at_ms: i64,
+row! {
+    struct Row {
+        id: String,
+        account: String,
+        kind: String,
+        data: String,
+        created_at_ms: i64,
+    }
 }
 
 impl Row {

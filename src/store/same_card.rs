@@ -263,6 +263,7 @@ async fn meet(
         id: token.id,
         account: &row.account,
         value: &token.value,
+        reference_mac: &token.reference_mac,
         renew: renewed.then_some((row.id, card.exp_month, card.exp_year)),
         now: token.created_at,
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::TransactionBehavior;
 use sqlx::migrate::{MigrateError, Migrator};
 
 use super::connection::{Connection, Link};
@@ -29,16 +30,19 @@ pub struct Migrated {
 /// this build may continue; [`Failure::Unavailable`] where it cannot be written.
 pub async fn migrate(settings: &Settings) -> Result<Migrated, Failure> {
     let mut connection = match &settings.place {
-        Place::Sqlite { path } => sqlite::to_migrate(settings, path).await?,
+        Place::Sqlite { path } => sqlite::to_migrate(settings, path)?,
         Place::Postgres(postgres) => postgres::to_migrate(postgres).await?,
     };
     let migrations = migrations(&mut connection);
     let before = applied(&mut connection).await?;
-    let run = match connection.link() {
-        Link::Sqlite(link) => migrations.run(link).await,
-        Link::Postgres(link) => migrations.run(link).await,
-    };
-    run.map_err(|error| refused(&error))?;
+    known(migrations, &before)?;
+    match connection.link() {
+        Link::Sqlite(link) => run_on_sqlite(link, &before)?,
+        Link::Postgres(link) => {
+            let run = migrations.run(link).await;
+            run.map_err(|error| refused(&error))?;
+        }
+    }
     let after = applied(&mut connection).await?;
     connection.close().await?;
     if let Place::Sqlite { path } = &settings.place {
@@ -55,11 +59,43 @@ pub async fn migrate(settings: &Settings) -> Result<Migrated, Failure> {
     })
 }
 
-/// Refuses any schema but the one this build was made for.
-pub(super) async fn check(connection: &mut Connection) -> Result<(), Failure> {
-    let migrations = migrations(connection);
-    let applied = applied(connection).await?;
-    for (&version, (checksum, success)) in &applied {
+/// Runs what is missing, each migration in a transaction, in which it is written down as sqlx does
+/// for the other engine.
+fn run_on_sqlite(link: &mut rusqlite::Connection, before: &Applied) -> Result<(), Failure> {
+    link.execute_batch(
+        "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+           version BIGINT PRIMARY KEY,
+           description TEXT NOT NULL,
+           installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+           success BOOLEAN NOT NULL,
+           checksum BLOB NOT NULL,
+           execution_time BIGINT NOT NULL
+         )",
+    )?;
+    for migration in SQLITE.iter() {
+        if before.contains_key(&migration.version) {
+            continue;
+        }
+        // Another process that migrates at the same time waits here, and then finds the row.
+        let transaction = link.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(migration.sql.as_str())?;
+        transaction.execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (?1, ?2, TRUE, ?3, 0)",
+            (
+                migration.version,
+                migration.description.as_ref(),
+                migration.checksum.as_ref(),
+            ),
+        )?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Refuses migrations that this build does not know, or knows otherwise.
+fn known(migrations: &Migrator, applied: &Applied) -> Result<(), Failure> {
+    for (&version, (checksum, success)) in applied {
         let Some(known) = migrations.iter().find(|known| known.version == version) else {
             return Err(Failure::SchemaUnknown { version });
         };
@@ -67,6 +103,14 @@ pub(super) async fn check(connection: &mut Connection) -> Result<(), Failure> {
             return Err(Failure::SchemaChanged { version });
         }
     }
+    Ok(())
+}
+
+/// Refuses any schema but the one this build was made for.
+pub(super) async fn check(connection: &mut Connection) -> Result<(), Failure> {
+    let migrations = migrations(connection);
+    let applied = applied(connection).await?;
+    known(migrations, &applied)?;
     let whole = migrations
         .iter()
         .all(|known| applied.contains_key(&known.version));

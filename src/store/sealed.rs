@@ -4,6 +4,7 @@ use super::Failure;
 use super::connection::Connection;
 use super::keys::DataKeyRow;
 use super::parse::{Reading, quiet_debug};
+use super::row::row;
 use super::sql::locking;
 use crate::seal::{Sealed, WrappedDataKey};
 use crate::token::{Account, Environment, TokenId, TokenStatus};
@@ -67,15 +68,15 @@ pub(super) async fn find(
     row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
 }
 
-#[derive(sqlx::FromRow)]
-struct SealedColumns {
-    id: String,
-    account: String,
-    customer_ref: Option<String>,
-    status: String,
-    sealed: Option<Vec<u8>>,
-    #[sqlx(flatten)]
-    data_key: DataKeyRow,
+row! {
+    struct SealedColumns {
+        id: String,
+        account: String,
+        customer_ref: Option<String>,
+        status: String,
+        sealed: Option<Vec<u8>>,
+        data_key: DataKeyRow,
+    }
 }
 
 impl SealedColumns {

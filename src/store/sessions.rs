@@ -4,6 +4,7 @@ use super::claims::{self, Claim, Found};
 use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
+use super::row::row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
@@ -244,24 +245,25 @@ pub(super) async fn find(
     row.map(|row| row.read(environment)).transpose()
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    account: String,
-    client: String,
-    customer_ref: Option<String>,
-    processor_customer: String,
-    origin: Option<String>,
-    usage: String,
-    metadata: String,
-    secret_mac: Vec<u8>,
-    attempts_left: i64,
-    attempts_made: i64,
-    busy_until_ms: Option<i64>,
-    token_id: Option<String>,
-    token_key: Option<String>,
-    created_at_ms: i64,
-    expires_at_ms: i64,
+row! {
+    struct Row {
+        id: String,
+        account: String,
+        client: String,
+        customer_ref: Option<String>,
+        processor_customer: String,
+        origin: Option<String>,
+        usage: String,
+        metadata: String,
+        secret_mac: Vec<u8>,
+        attempts_left: i64,
+        attempts_made: i64,
+        busy_until_ms: Option<i64>,
+        token_id: Option<String>,
+        token_key: Option<String>,
+        created_at_ms: i64,
+        expires_at_ms: i64,
+    }
 }
 
 impl Row {

@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
-
 use super::Failure;
 use super::connection::Connection;
 use super::postgres::Cluster;
+use super::sqlite::Database;
 
 /// What opens the connections that write.
 pub(super) enum Source {
     /// A file.
-    Sqlite(Box<SqliteConnectOptions>),
+    Sqlite(Database),
     /// Whichever server is the primary.
     Postgres(Arc<Cluster>),
 }
@@ -22,7 +20,7 @@ impl Source {
     /// A new connection.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         match self {
-            Self::Sqlite(options) => Ok(options.connect().await?.into()),
+            Self::Sqlite(database) => database.to_write(),
             Self::Postgres(cluster) => Ok(cluster.connect().await?.into()),
         }
     }
@@ -33,6 +31,15 @@ impl Source {
         match self {
             Self::Sqlite(_) => None,
             Self::Postgres(cluster) => Some(cluster.batch_timeout()),
+        }
+    }
+
+    /// How long an idle connection may take to say that it can still be used. A server that hangs
+    /// says nothing at all.
+    pub(super) fn sign_of_life_timeout(&self) -> Duration {
+        match self {
+            Self::Sqlite(_) => Duration::MAX,
+            Self::Postgres(cluster) => cluster.connect_timeout(),
         }
     }
 

@@ -2,13 +2,18 @@
 //!
 //! Statements are constants in the subset that SQLite and PostgreSQL share, with `$1` places and
 //! values of four kinds; rows are private structures beside the statement that reads them.
+//!
+//! SQLite's statements run where they are called, on the writer's or a reader's own thread: they
+//! take microseconds, and going to another thread for each would take longer than they do.
 
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Arguments, Database, Encode, FromRow, Postgres, Sqlite, Type};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection as Sqlite};
+use sqlx::Arguments as _;
+use sqlx::postgres::PgArguments;
 
 use super::Failure;
 use super::connection::{Connection, Link};
+use super::row::{Column, Row};
 
 /// A value to be bound.
 #[derive(Clone, Debug)]
@@ -42,14 +47,20 @@ values! {
     Bytes from &[u8] | Vec<u8>;
 }
 
-/// What a row of either engine is read into.
-pub(super) trait Row:
-    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{
+impl rusqlite::ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let value = match self {
+            Self::Text(Some(text)) => ValueRef::Text(text.as_bytes()),
+            Self::Number(Some(number)) => ValueRef::Integer(*number),
+            Self::Flag(Some(flag)) => ValueRef::Integer(i64::from(*flag)),
+            Self::Bytes(Some(bytes)) => ValueRef::Blob(bytes),
+            Self::Text(None) | Self::Number(None) | Self::Flag(None) | Self::Bytes(None) => {
+                ValueRef::Null
+            }
+        };
+        Ok(ToSqlOutput::Borrowed(value))
+    }
 }
-
-impl<T> Row for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
-{}
 
 /// A statement with its values.
 #[derive(Debug)]
@@ -90,34 +101,52 @@ impl Query {
     pub(super) async fn execute(self, connection: &mut Connection) -> Result<u64, Failure> {
         Ok(match connection.link() {
             Link::Sqlite(link) => {
-                let arguments = arguments::<Sqlite>(self.values)?;
-                let done = sqlx::query_with(self.sql, arguments).execute(link).await?;
-                done.rows_affected()
+                let mut statement = self.prepare(link)?;
+                u64::try_from(statement.raw_execute()?).unwrap_or(u64::MAX)
             }
             Link::Postgres(link) => {
-                let arguments = arguments::<Postgres>(self.values)?;
                 let sql = self.lock.unwrap_or(self.sql);
-                let done = sqlx::query_with(sql, arguments).execute(link).await?;
-                done.rows_affected()
+                let done = sqlx::query_with(sql, arguments(self.values)?);
+                done.execute(link).await?.rows_affected()
             }
         })
     }
 
     /// Its rows.
     pub(super) async fn all<T: Row>(self, connection: &mut Connection) -> Result<Vec<T>, Failure> {
-        Ok(match connection.link() {
+        match connection.link() {
             Link::Sqlite(link) => {
-                let arguments = arguments::<Sqlite>(self.values)?;
-                sqlx::query_as_with(self.sql, arguments)
-                    .fetch_all(link)
-                    .await?
+                let mut statement = self.prepare(link)?;
+                let mut rows = statement.raw_query();
+                let mut read = Vec::new();
+                while let Some(row) = rows.next()? {
+                    read.push(T::read(&mut row.into())?);
+                }
+                Ok(read)
             }
             Link::Postgres(link) => {
-                let arguments = arguments::<Postgres>(self.values)?;
                 let sql = self.lock.unwrap_or(self.sql);
-                sqlx::query_as_with(sql, arguments).fetch_all(link).await?
+                let rows = sqlx::query_with(sql, arguments(self.values)?);
+                let rows = rows.fetch_all(link).await?;
+                rows.iter().map(|row| T::read(&mut row.into())).collect()
             }
-        })
+        }
+    }
+
+    /// The statement in SQLite, its places filled. `$2` is a name there, whose place is where it
+    /// first stands.
+    fn prepare<'l>(&self, link: &'l Sqlite) -> Result<CachedStatement<'l>, Failure> {
+        let mut statement = link.prepare_cached(self.sql)?;
+        for place in 1..=statement.parameter_count() {
+            let name = statement.parameter_name(place).unwrap_or_default();
+            let number = name
+                .strip_prefix('$')
+                .and_then(|number| number.parse().ok());
+            let value = number.and_then(|number: usize| self.values.get(number.checked_sub(1)?));
+            let value = value.ok_or_else(|| Failure::engine(&"a place without a value"))?;
+            statement.raw_bind_parameter(place, value)?;
+        }
+        Ok(statement)
     }
 
     /// Its row, where there is one.
@@ -132,7 +161,7 @@ impl Query {
     /// Its one row.
     pub(super) async fn one<T: Row>(self, connection: &mut Connection) -> Result<T, Failure> {
         let row = self.optional(connection).await?;
-        row.ok_or_else(|| Failure::from(sqlx::Error::RowNotFound))
+        row.ok_or_else(|| Failure::engine(&"no row where one was sure"))
     }
 
     /// The value of its one column, where it has a row.
@@ -141,7 +170,7 @@ impl Query {
         connection: &mut Connection,
     ) -> Result<Option<T>, Failure>
     where
-        (T,): Row,
+        T: Column + Send,
     {
         let row: Option<(T,)> = self.optional(connection).await?;
         Ok(row.map(|(value,)| value))
@@ -150,23 +179,16 @@ impl Query {
     /// The value of its one column in its one row.
     pub(super) async fn scalar<T>(self, connection: &mut Connection) -> Result<T, Failure>
     where
-        (T,): Row,
+        T: Column + Send,
     {
         let (value,) = self.one(connection).await?;
         Ok(value)
     }
 }
 
-/// The values as an engine takes them.
-fn arguments<DB>(values: Vec<Value>) -> Result<DB::Arguments, Failure>
-where
-    DB: Database,
-    for<'q> Option<String>: Encode<'q, DB> + Type<DB>,
-    for<'q> Option<i64>: Encode<'q, DB> + Type<DB>,
-    for<'q> Option<bool>: Encode<'q, DB> + Type<DB>,
-    for<'q> Option<Vec<u8>>: Encode<'q, DB> + Type<DB>,
-{
-    let mut arguments = DB::Arguments::default();
+/// The values as PostgreSQL takes them.
+fn arguments(values: Vec<Value>) -> Result<PgArguments, Failure> {
+    let mut arguments = PgArguments::default();
     for value in values {
         match value {
             Value::Text(value) => arguments.add(value),

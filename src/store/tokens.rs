@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::outbox::{self, News};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
+use super::row::row;
 use super::same_card::{NewToken, Owner};
 use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
@@ -289,23 +290,24 @@ macro_rules! columns {
 }
 use columns;
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    account: String,
-    customer_ref: Option<String>,
-    session_id: Option<String>,
-    status: String,
-    brand: String,
-    last4: String,
-    exp_month: i64,
-    exp_year: i64,
-    funding: String,
-    country: Option<String>,
-    usage: String,
-    metadata: String,
-    created_at_ms: i64,
-    deleted_at_ms: Option<i64>,
+row! {
+    struct Row {
+        id: String,
+        account: String,
+        customer_ref: Option<String>,
+        session_id: Option<String>,
+        status: String,
+        brand: String,
+        last4: String,
+        exp_month: i64,
+        exp_year: i64,
+        funding: String,
+        country: Option<String>,
+        usage: String,
+        metadata: String,
+        created_at_ms: i64,
+        deleted_at_ms: Option<i64>,
+    }
 }
 
 impl Row {

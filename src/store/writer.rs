@@ -7,11 +7,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Member, Operation, Work};
@@ -24,8 +24,8 @@ enum Job {
     Checkpoint(oneshot::Sender<Result<bool, Failure>>),
 }
 
-/// A writer at work; its result is how the closing went.
-type Task = JoinHandle<Result<(), Failure>>;
+/// A writer at work; what comes is how the closing went.
+type Task = oneshot::Receiver<Result<(), Failure>>;
 
 /// The handle to the writers' queue.
 #[derive(Clone)]
@@ -45,13 +45,16 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    /// Starts a writer's task for each of `connections`, made now or when it is needed, on the
-    /// present runtime.
+    /// Starts a writer for each of `connections`, made now or when it is needed: a thread of its
+    /// own where the engine works where it is called, and else a task on the present runtime.
+    ///
+    /// # Errors
+    /// [`Failure::Unavailable`] where there is no thread to be had.
     pub(super) fn start(
         connections: Vec<Option<Connection>>,
         source: &Arc<Source>,
         settings: &Settings,
-    ) -> Self {
+    ) -> Result<Self, Failure> {
         let (queue, jobs) = mpsc::channel(size(settings.queue_ops_max));
         let jobs = Arc::new(Mutex::new(jobs));
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -63,16 +66,25 @@ impl Writer {
             waiting: Arc::clone(&waiting),
             observer: settings.observer.clone(),
         };
-        let tasks = connections
-            .into_iter()
-            .map(|connection| tokio::spawn(desk(connection).serve(Arc::clone(&jobs), stop.clone())))
-            .collect();
-        Self {
+        let mut tasks = Vec::with_capacity(connections.len());
+        for connection in connections {
+            let serving = desk(connection).serve(Arc::clone(&jobs), stop.clone());
+            let (closed, task) = oneshot::channel();
+            match **source {
+                Source::Sqlite(_) => on_a_thread(serving, closed)?,
+                Source::Postgres(_) => {
+                    // Whoever no longer waits needs no answer.
+                    tokio::spawn(async move { drop(closed.send(serving.await)) });
+                }
+            }
+            tasks.push(task);
+        }
+        Ok(Self {
             queue,
             waiting,
             stop,
             tasks: Arc::new(Mutex::new(tasks)),
-        }
+        })
     }
 
     /// Puts `work` in the queue and waits for the commit it is part of. A caller that goes away
@@ -109,6 +121,24 @@ impl Writer {
             }
         })
     }
+}
+
+/// Runs a writer on a thread of its own: a disk that is slow then keeps nobody else from working.
+fn on_a_thread(
+    serving: impl Future<Output = Result<(), Failure>> + Send + 'static,
+    closed: oneshot::Sender<Result<(), Failure>>,
+) -> Result<(), Failure> {
+    // Without sockets to look at, it sleeps and wakes as a plain thread does.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| Failure::engine(&error))?;
+    thread::Builder::new()
+        .name("store-writer".to_owned())
+        // Whoever no longer waits needs no answer.
+        .spawn(move || drop(closed.send(runtime.block_on(serving))))
+        .map_err(|error| Failure::engine(&error))?;
+    Ok(())
 }
 
 /// Where a writer sits.
@@ -201,10 +231,12 @@ impl Desk {
     /// which a server that was started anew would otherwise make the next request's failure.
     async fn connected(&mut self) -> Result<&mut Connection, Failure> {
         let mut kept = self.connection.take();
-        if let Some(connection) = &mut kept
-            && !connection.is_alive().await
-        {
-            kept = None;
+        if let Some(connection) = &mut kept {
+            let limit = self.source.sign_of_life_timeout();
+            let alive = tokio::time::timeout(limit, connection.is_alive()).await;
+            if !alive.unwrap_or(false) {
+                kept = None;
+            }
         }
         let connection = match kept {
             Some(kept) => kept,
@@ -215,13 +247,13 @@ impl Desk {
 
     /// Moves SQLite's log into the database and cuts it; whether no reader was in the way.
     async fn checkpoint(&mut self) -> Result<bool, Failure> {
-        self.connected().await?.checkpoint().await
+        self.connected().await?.checkpoint()
     }
 
     /// The end: what a reader kept in the log stays there, as durable as before.
     async fn finish(&mut self) -> Result<(), Failure> {
         let moved = match &mut self.connection {
-            Some(connection) => connection.checkpoint().await,
+            Some(connection) => connection.checkpoint(),
             None => Ok(true),
         };
         if let Some(connection) = self.connection.take() {

@@ -160,9 +160,14 @@ pub(in crate::store) async fn sealed_of(
     }
 }
 
-/// Says that somebody is at work on an open charge, or that it rests, until `until`.
+/// Says that somebody is at work on an open charge until `until`.
 async fn extend_lease(tx: &mut Connection, id: ChargeId, until: Timestamp) -> Result<(), Failure> {
-    let written = query(
+    one_row(rest_if_open(tx, id, until).await?, "charges", &id)
+}
+
+/// Says that an open charge rests until `until`; answers how many rows that was.
+async fn rest_if_open(tx: &mut Connection, id: ChargeId, until: Timestamp) -> Result<u64, Failure> {
+    query(
         "UPDATE charges
             SET lease_until_ms = $2
           WHERE id = $1 AND lease_until_ms IS NOT NULL",
@@ -170,8 +175,7 @@ async fn extend_lease(tx: &mut Connection, id: ChargeId, until: Timestamp) -> Re
     .bind(id.to_string())
     .bind(until.unix_ms())
     .execute(tx)
-    .await?;
-    one_row(written, "charges", &id)
+    .await
 }
 
 async fn insert(

@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::store::connection::Connection;
 use crate::store::parse::{Reading, moment_if_any, quiet_debug};
+use crate::store::row::row;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, Step, TokenId};
@@ -182,35 +183,36 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-#[derive(sqlx::FromRow)]
-pub(super) struct Row {
-    id: String,
-    account: String,
-    client: String,
-    token_id: String,
-    amount: i64,
-    captured: i64,
-    refunded: i64,
-    currency: String,
-    capture: bool,
-    off_session: bool,
-    description: Option<String>,
-    statement_descriptor_suffix: Option<String>,
-    metadata: String,
-    setup_pending: Option<bool>,
-    status: String,
-    payment: Option<String>,
-    decline_code: Option<String>,
-    decline_advice: Option<String>,
-    decline_retryable: Option<bool>,
-    redirect_url: Option<String>,
-    step: Option<String>,
-    step_amount: Option<i64>,
-    steps: i64,
-    disputed: bool,
-    lease_until_ms: Option<i64>,
-    created_at_ms: i64,
-    updated_at_ms: i64,
+row! {
+    pub(super) struct Row {
+        id: String,
+        account: String,
+        client: String,
+        token_id: String,
+        amount: i64,
+        captured: i64,
+        refunded: i64,
+        currency: String,
+        capture: bool,
+        off_session: bool,
+        description: Option<String>,
+        statement_descriptor_suffix: Option<String>,
+        metadata: String,
+        setup_pending: Option<bool>,
+        status: String,
+        payment: Option<String>,
+        decline_code: Option<String>,
+        decline_advice: Option<String>,
+        decline_retryable: Option<bool>,
+        redirect_url: Option<String>,
+        step: Option<String>,
+        step_amount: Option<i64>,
+        steps: i64,
+        disputed: bool,
+        lease_until_ms: Option<i64>,
+        created_at_ms: i64,
+        updated_at_ms: i64,
+    }
 }
 
 impl Row {

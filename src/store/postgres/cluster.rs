@@ -71,6 +71,11 @@ impl Cluster {
         milliseconds(self.settings.batch_timeout_ms)
     }
 
+    /// How long a connection may take to be made, or to show that it lives.
+    pub(in crate::store) fn connect_timeout(&self) -> Duration {
+        milliseconds(self.settings.connect_timeout_ms)
+    }
+
     /// Whether so many replicas are attached as were promised.
     pub(in crate::store) fn replication(&self) -> Replication {
         *self.replication.borrow()
@@ -159,8 +164,11 @@ impl Cluster {
                 return Err(Failure::Unavailable(Cause::ReadOnly));
             }
             let incarnation: Incarnation = sqlx::query_as(
-                "SELECT system_identifier AS system, timeline_id AS timeline
-                   FROM pg_control_system(), pg_control_checkpoint()",
+                // The control file learns of a promotion's timeline only with the next checkpoint;
+                // the name of the log that is being written bears it at once.
+                "SELECT system_identifier AS system,
+                        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
+                   FROM pg_control_system()",
             )
             .fetch_one(&mut connection)
             .await?;

@@ -109,7 +109,7 @@ pub(super) async fn open(
         || None,
     );
     let source = Arc::new(Source::Postgres(Arc::clone(&cluster)));
-    let writer = Writer::start(connections, &source, settings);
+    let writer = Writer::start(connections, &source, settings)?;
     Ok((writer, Readers::new(cluster, settings.readers_max)))
 }
 

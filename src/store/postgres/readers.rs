@@ -9,6 +9,7 @@ use sqlx::{PgConnection, Postgres};
 
 use super::cluster::Cluster;
 use super::milliseconds;
+use crate::store::batch::Work;
 use crate::store::{Cause, Failure};
 
 /// A pool, and the next one after it fails.
@@ -50,10 +51,22 @@ impl Readers {
         &self.cluster
     }
 
+    /// Runs `work` on a connection that reads what is replicated. A server that hangs without a word
+    /// is left after as long as a batch may take.
+    pub(in crate::store) async fn read<T>(&self, work: impl Work<T>) -> Result<T, Failure> {
+        let (connection, generation) = self.acquire().await?;
+        let mut connection = connection.into();
+        let answer = tokio::time::timeout(self.cluster.batch_timeout(), work(&mut connection))
+            .await
+            .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)));
+        if let Err(Failure::Unavailable(_)) = &answer {
+            self.failed(generation);
+        }
+        answer
+    }
+
     /// A connection that reads what is replicated.
-    pub(in crate::store) async fn acquire(
-        &self,
-    ) -> Result<(PoolConnection<Postgres>, Generation), Failure> {
+    async fn acquire(&self) -> Result<(PoolConnection<Postgres>, Generation), Failure> {
         let (pool, generation) = self.present().await?;
         match pool.acquire().await {
             Ok(connection) => Ok((connection, generation)),
@@ -66,7 +79,7 @@ impl Readers {
 
     /// A connection of that pool has failed: none of it is used again. Sockets to a server that was
     /// cut off would be waited for in vain.
-    pub(in crate::store) fn failed(&self, generation: Generation) {
+    fn failed(&self, generation: Generation) {
         let mut state = self.state();
         if state.generation == generation.0 {
             state.generation = state.generation.wrapping_add(1);

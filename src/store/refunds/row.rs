@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::store::Failure;
 use crate::store::connection::Connection;
 use crate::store::parse::{Reading, moment_if_any, one_row, quiet_debug};
+use crate::store::row::row;
 use crate::store::sql::query;
 use crate::token::{Account, ChargeId, Environment, RefundId, RefundReason, RefundStatus};
 
@@ -132,21 +133,22 @@ pub(super) async fn insert(tx: &mut Connection, row: &RefundRow) -> Result<(), F
     one_row(written, "refunds", &row.id)
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    account: String,
-    client: Option<String>,
-    charge_id: String,
-    amount: i64,
-    currency: String,
-    reason: Option<String>,
-    status: String,
-    processor_refund: Option<String>,
-    failure_code: Option<String>,
-    lease_until_ms: Option<i64>,
-    created_at_ms: i64,
-    updated_at_ms: i64,
+row! {
+    struct Row {
+        id: String,
+        account: String,
+        client: Option<String>,
+        charge_id: String,
+        amount: i64,
+        currency: String,
+        reason: Option<String>,
+        status: String,
+        processor_refund: Option<String>,
+        failure_code: Option<String>,
+        lease_until_ms: Option<i64>,
+        created_at_ms: i64,
+        updated_at_ms: i64,
+    }
 }
 
 impl Row {

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::store::charges::{self, ChargeRow, Lease};
 use crate::store::claims;
 use crate::store::connection::Connection;
-use crate::store::events::record;
+use crate::store::events::{record, record_refused};
 use crate::store::outbox::{self, News};
 use crate::store::parse::{Reading, one_row};
 use crate::store::refunds::NewRefund;
@@ -67,7 +67,8 @@ impl Store {
         .await
     }
 
-    /// Ends the caller's work on a refund whose outcome is not known.
+    /// Ends the caller's work on a refund whose outcome is not known. Where a notice or another
+    /// node has brought it to its end meanwhile, it is answered as it stands.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -80,7 +81,7 @@ impl Store {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                extend_lease(tx, id, until).await?;
+                rest_if_open(tx, id, until).await?;
                 let key = id.to_string();
                 let refund = row::find(tx, environment, &account, &key).await?;
                 Reading::new("refunds", &key, environment).found("id", refund)
@@ -90,6 +91,8 @@ impl Store {
     }
 
     /// Gives up a refund that the processor surely did not make, and frees its key and the money.
+    /// Where the lease that the caller had is not its own any more, somebody else is at work on the
+    /// refund, and it is left to them.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -104,16 +107,21 @@ impl Store {
                 let canceled = query(
                     "UPDATE refunds
                         SET status = 'canceled', lease_until_ms = NULL, updated_at_ms = $2
-                      WHERE id = $1 AND status = 'processing' AND processor_refund IS NULL",
+                      WHERE id = $1 AND status = 'processing' AND processor_refund IS NULL
+                        AND lease_until_ms = $3",
                 )
                 .bind(refund.id.to_string())
                 .bind(now.unix_ms())
+                .bind(refund.lease_until.map(Timestamp::unix_ms))
                 .execute(tx)
                 .await?;
-                one_row(canceled, "refunds", &refund.id)?;
-                put_back(tx, &refund).await?;
-                claims::free(tx, &refund.id.to_string()).await?;
-                record(tx, event);
+                if canceled == 1 {
+                    put_back(tx, &refund).await?;
+                    claims::free(tx, &refund.id.to_string()).await?;
+                    record(tx, event);
+                } else {
+                    record_refused(tx, event);
+                }
                 Ok(())
             })
         })
@@ -250,13 +258,18 @@ pub struct ToldRefund {
     pub outcome: RefundOutcome,
 }
 
-/// Says that somebody is at work on an open refund, or that it rests, until `until`.
+/// Says that somebody is at work on an open refund until `until`.
 pub(super) async fn extend_lease(
     tx: &mut Connection,
     id: RefundId,
     until: Timestamp,
 ) -> Result<(), Failure> {
-    let written = query(
+    one_row(rest_if_open(tx, id, until).await?, "refunds", &id)
+}
+
+/// Says that an open refund rests until `until`; answers how many rows that was.
+async fn rest_if_open(tx: &mut Connection, id: RefundId, until: Timestamp) -> Result<u64, Failure> {
+    query(
         "UPDATE refunds
             SET lease_until_ms = $2
           WHERE id = $1 AND lease_until_ms IS NOT NULL",
@@ -264,8 +277,7 @@ pub(super) async fn extend_lease(
     .bind(id.to_string())
     .bind(until.unix_ms())
     .execute(tx)
-    .await?;
-    one_row(written, "refunds", &id)
+    .await
 }
 
 async fn take(tx: &mut Connection, lease: Lease) -> Result<Vec<(String, String)>, Failure> {

@@ -1,6 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rusqlite::types::Value;
+
 use super::*;
 
 /// Whether `needle` is anywhere in the database or its write-ahead log.
@@ -18,8 +20,12 @@ async fn pragma(store: &Store, sql: &'static str) -> String {
                 let connection::Link::Sqlite(link) = tx.link() else {
                     panic!("this store is SQLite's")
                 };
-                let row = sqlx::query(sql).fetch_one(link).await?;
-                Ok(sqlx::Row::try_get_unchecked::<String, _>(&row, 0)?)
+                let value = link.query_row(sql, [], |row| row.get::<_, Value>(0))?;
+                Ok(match value {
+                    Value::Integer(number) => number.to_string(),
+                    Value::Text(text) => text,
+                    other @ (Value::Null | Value::Real(_) | Value::Blob(_)) => panic!("{other:?}"),
+                })
             })
         })
         .await

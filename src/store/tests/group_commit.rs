@@ -1,5 +1,7 @@
-//! These run on a one-threaded runtime: what is joined waits in the queue before the writer wakes,
-//! and so makes one batch.
+//! What waits while the writer is busy is one batch.
+
+use std::pin::pin;
+use std::sync::mpsc;
 
 use futures_util::future::{join, join_all};
 
@@ -13,6 +15,33 @@ fn records(bench: &Bench, count: usize) -> Vec<impl Future<Output = Result<(), F
 
 async fn recorded(bench: &Bench) -> i64 {
     bench.number("SELECT COUNT(*) FROM audit_events").await
+}
+
+/// Keeps the writer busy until all of `work` waits for it.
+async fn together<T>(bench: &Bench, work: impl Future<Output = T>) -> T {
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let (started, mut has_started) = tokio::sync::mpsc::unbounded_channel();
+    let held = bench.store.write(move |_| {
+        Box::pin(async move {
+            started.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            Ok(())
+        })
+    });
+    let waiting = async {
+        has_started.recv().await.unwrap();
+        let mut work = pin!(work);
+        let early = futures_util::poll!(&mut work);
+        assert!(early.is_pending(), "nothing is answered before its commit");
+        release.send(()).unwrap();
+        work.await
+    };
+    let (held, done) = join(held, waiting).await;
+    held.unwrap();
+    // The batch that was only to keep the writer busy.
+    bench.commits.lock().unwrap().remove(0);
+    done
 }
 
 /// An act and then a row that the schema refuses, in one operation.
@@ -38,7 +67,7 @@ fn is_engine(failure: &Failure) -> bool {
 #[tokio::test]
 async fn operations_that_wait_together_share_a_commit() {
     let bench = Bench::new().await;
-    let done = join_all(records(&bench, 200)).await;
+    let done = together(&bench, join_all(records(&bench, 200))).await;
     assert!(done.iter().all(Result::is_ok));
     let commits = bench.commits.lock().unwrap().clone();
     let sizes: Vec<_> = commits.iter().map(|commit| commit.operations).collect();
@@ -61,11 +90,11 @@ async fn an_operation_that_waits_alone_is_committed_alone() {
 #[tokio::test]
 async fn a_member_that_fails_undoes_only_itself() {
     let bench = Bench::new().await;
-    let (before, (broken, after)) = join(
+    let work = join(
         join_all(records(&bench, 2)),
         join(act_and_break(&bench), join_all(records(&bench, 2))),
-    )
-    .await;
+    );
+    let (before, (broken, after)) = together(&bench, work).await;
     assert!(before.iter().chain(&after).all(Result::is_ok));
     assert!(matches!(broken, Err(Failure::Illegal(_))), "{broken:?}");
     let commits = bench.commits.lock().unwrap().clone();
@@ -81,7 +110,7 @@ async fn one_operation_too_many_is_refused_at_once() {
         settings.batch_ops_max = 1;
     })
     .await;
-    let done = join_all(records(&bench, 3)).await;
+    let done = together(&bench, join_all(records(&bench, 3))).await;
     let full = Err(Failure::Unavailable(Cause::QueueFull));
     assert_eq!(done, [Ok(()), Ok(()), full]);
     assert_eq!(recorded(&bench).await, 2);
@@ -99,16 +128,14 @@ async fn a_full_disk_fails_the_whole_batch_and_acknowledges_nothing() {
         metadata: format!("{{\"note\":\"{}\"}}", "x".repeat(200_000)),
         ..session()
     };
-    let (before, (full, after)) = join(
+    let big = bench
+        .store
+        .begin_session(None, big, event(Action::SessionCreated));
+    let work = join(
         join_all(records(&bench, 2)),
-        join(
-            bench
-                .store
-                .begin_session(None, big, event(Action::SessionCreated)),
-            join_all(records(&bench, 2)),
-        ),
-    )
-    .await;
+        join(big, join_all(records(&bench, 2))),
+    );
+    let (before, (full, after)) = together(&bench, work).await;
     let full = full.unwrap_err();
     assert!(
         is_engine(&full) && full.to_string().contains("full"),
@@ -126,10 +153,13 @@ async fn a_full_disk_fails_the_whole_batch_and_acknowledges_nothing() {
 #[tokio::test]
 async fn a_database_that_cannot_be_written_acknowledges_nothing() {
     let bench = Bench::new().await;
-    through_writer(&bench.store, "PRAGMA query_only = ON")
-        .await
-        .unwrap();
-    for member in join_all(records(&bench, 3)).await {
+    let work = join(
+        through_writer(&bench.store, "PRAGMA query_only = ON"),
+        join_all(records(&bench, 3)),
+    );
+    let (pragma, members) = together(&bench, work).await;
+    assert!(pragma.is_err());
+    for member in members {
         let failure = member.unwrap_err();
         assert!(
             is_engine(&failure) && failure.to_string().contains("readonly"),
@@ -152,7 +182,8 @@ async fn a_commit_that_fails_is_every_members_failure() {
         .run("CREATE TABLE deferred (token_id TEXT REFERENCES tokens (id) DEFERRABLE INITIALLY DEFERRED) STRICT")
         .await
         .unwrap();
-    let (members, broken) = join(join_all(records(&bench, 3)), dangling).await;
+    let work = join(join_all(records(&bench, 3)), dangling);
+    let (members, broken) = together(&bench, work).await;
     assert!(broken.is_err());
     for member in members {
         assert!(member.is_err(), "{member:?}");

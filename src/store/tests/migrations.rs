@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 7));
+    assert_eq!((first.from, first.to), (0, 9));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -25,11 +25,13 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "lifecycle",
             "same card",
             "events",
-            "audit actors"
+            "audit actors",
+            "deliveries",
+            "reports"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (7, 7, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (9, 9, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -41,7 +43,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 7
+            needed: 9
         }
     );
     assert!(
@@ -58,10 +60,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 7",
+            "DELETE FROM _sqlx_migrations WHERE version = 9",
             Failure::SchemaTooOld {
-                found: 6,
-                needed: 7,
+                found: 8,
+                needed: 9,
             },
             false,
         ),

@@ -323,7 +323,10 @@ pub(super) async fn through_writer(store: &Store, sql: &'static str) -> Result<(
     store
         .write(move |tx| {
             async move {
-                sql::query(sql).execute(tx).await?;
+                let connection::Link::Sqlite(link) = tx.link() else {
+                    panic!("this store is SQLite's")
+                };
+                link.execute_batch(sql)?;
                 Ok(())
             }
             .boxed()

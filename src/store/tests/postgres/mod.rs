@@ -1,9 +1,12 @@
 //! The same operations on a real PostgreSQL: each verb once, many at once from two processes'
 //! stores, the roles, and a server that goes away.
 
+mod acknowledged;
+mod failover;
 mod rivals;
+mod tls;
 
-use super::cluster::Server;
+use super::cluster::{self, Server};
 use super::*;
 use crate::token::{ChargeStatus, RefundStatus, Step};
 
@@ -15,20 +18,19 @@ struct Stage {
 
 fn settings_of(server: &Server, user: &str) -> Settings {
     Settings {
-        place: Place::Postgres(Box::new(server.place(user))),
+        place: Place::Postgres(Box::new(cluster::place(server, user))),
         ..settings(PathBuf::new())
     }
 }
 
 async fn stage() -> Stage {
-    let server = Server::start().await;
+    let server = Server::start();
     let owner = settings_of(&server, "owner");
     let migrated = migrate(&owner).await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (0, 5));
+    assert_eq!((migrated.from, migrated.to), (0, 7));
     assert_eq!(migrate(&owner).await.unwrap().applied, []);
     server
-        .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture")
-        .await;
+        .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture");
     let settings = settings_of(&server, "billing");
     let store = open(&settings).await.unwrap();
     Stage {
@@ -249,7 +251,7 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         .await
         .unwrap_err();
     assert!(opened.to_string().contains("permission denied"), "{opened}");
-    let mut connection = server.connect("forms").await;
+    let mut connection = cluster::connect(&server, "forms").await;
     for refused in [
         "SELECT sealed FROM tokens",
         "SELECT * FROM tokens",
@@ -272,7 +274,7 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         );
     }
     // Not even the owner changes the log by accident.
-    let mut owner = server.connect("owner").await;
+    let mut owner = cluster::connect(&server, "owner").await;
     for refused in [
         "UPDATE audit_events SET outcome = 'failed'",
         "DELETE FROM audit_events",
@@ -304,19 +306,17 @@ async fn a_server_that_goes_away_makes_only_unavailable_and_comes_back() {
             let read = store.token(&account(), token).await;
             assert!(matches!(read, Err(Failure::Unavailable(_))), "{read:?}");
         }
-        server.run(&[]).await;
+        server.run(&[]);
         store.record(event(Action::TokenRead)).await.unwrap();
         assert!(store.token(&account(), token).await.unwrap().is_some());
     }
     // Connections that are cut while idle are nobody's failure.
-    server
-        .sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing'")
-        .await;
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'billing'");
     store.record(event(Action::TokenRead)).await.unwrap();
     assert!(store.token(&account(), token).await.unwrap().is_some());
     // A server that takes no writes is no primary.
     server.kill();
-    server.run(&["default_transaction_read_only=on"]).await;
+    server.run(&["default_transaction_read_only=on"]);
     let write = store.record(event(Action::TokenRead)).await;
     assert_eq!(write, Err(Failure::Unavailable(Cause::ReadOnly)));
     let read = store.token(&account(), token).await;
@@ -325,15 +325,15 @@ async fn a_server_that_goes_away_makes_only_unavailable_and_comes_back() {
         "no read without its barrier: {read:?}"
     );
     server.kill();
-    server.run(&[]).await;
+    server.run(&[]);
     store.record(event(Action::TokenRead)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_promised_replicas_nothing_is_written() {
     let Stage { server, .. } = stage().await;
-    server.sql("GRANT pg_read_all_stats TO billing").await;
-    let mut place = server.place("billing");
+    server.sql("GRANT pg_read_all_stats TO billing");
+    let mut place = cluster::place(&server, "billing");
     place.require_synchronous_replicas = 1;
     let settings = Settings {
         place: Place::Postgres(Box::new(place)),

@@ -1,6 +1,7 @@
 //! Two processes on one database, and many requests at once.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -84,4 +85,62 @@ async fn what_is_asked_at_once_of_two_processes_is_done_once() {
         .sum();
     assert_eq!(given, 1, "an open charge is given to one");
     drop(server);
+}
+
+#[tokio::test]
+async fn every_member_of_a_batch_may_meet_a_rival_and_is_run_again() {
+    let Stage {
+        server,
+        mut settings,
+        ..
+    } = stage().await;
+    // One writer, so that what waits for it is one batch.
+    settings.place = Place::Postgres(Box::new(Postgres {
+        writers_max: 1,
+        ..cluster::place(&server, "billing")
+    }));
+    let commits = Arc::<Mutex<Vec<usize>>>::default();
+    let noted = Arc::clone(&commits);
+    settings.observer = Some(Arc::new(move |commit: Commit| {
+        noted.lock().unwrap().push(commit.operations);
+    }));
+    let store = open(&settings).await.unwrap();
+    let unlucky = |_: u8| {
+        let runs = Arc::new(AtomicU64::new(0));
+        store.write(move |_| {
+            async move {
+                match runs.fetch_add(1, Ordering::Relaxed) {
+                    0 => Err(Failure::Inconsistent {
+                        table: "refunds",
+                        column: "id",
+                        row: "one that a rival has just settled".into(),
+                    }),
+                    _ => Ok(()),
+                }
+            }
+            .boxed()
+        })
+    };
+    // The writer is held until all of them wait for it.
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (has_begun, may_go) = (Arc::clone(&begun), Arc::clone(&go));
+    let first = store.write(move |_| {
+        async move {
+            has_begun.notify_one();
+            may_go.notified().await;
+            Ok(())
+        }
+        .boxed()
+    });
+    let members = async {
+        begun.notified().await;
+        // Polled first, they are in the queue before the writer goes on.
+        let (ran, ()) = join(join_all((0..4).map(unlucky)), async { go.notify_one() }).await;
+        ran
+    };
+    let (held, ran) = join(first, members).await;
+    assert_eq!(held, Ok(()));
+    assert_eq!(ran, [const { Ok(()) }; 4]);
+    let commits = commits.lock().unwrap();
+    assert_eq!(commits.last(), Some(&4), "they were one batch");
 }
