@@ -206,6 +206,10 @@ names! {
         TokenUpdated = "token.updated",
         /// The processor told something, under its signature.
         NoticeTaken = "notice.taken",
+        /// Somebody reported abuse or an incident.
+        ReportTaken = "report.taken",
+        /// Reports were read (10.2.1.1).
+        ReportsRead = "reports.read",
         /// The feed of what happened was read (10.2.1.1).
         EventsRead = "events.read",
         /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).

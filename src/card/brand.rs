@@ -124,6 +124,30 @@ mod tests {
     use super::super::{Pan, Reason};
     use super::*;
 
+    #[test]
+    fn the_form_in_the_browser_has_the_same_table() {
+        let source = include_str!("../../web/card.js");
+        let rows = source.split("const RANGES = [").nth(1).unwrap();
+        let rows: Vec<String> = rows
+            .lines()
+            .skip(1)
+            .take_while(|line| line.starts_with("  ["))
+            .map(|line| line.trim().to_owned())
+            .collect();
+        let ours: Vec<String> = IIN_RANGES
+            .iter()
+            .map(|(range, brand)| {
+                let name = if *brand == Brand::Maestro {
+                    "maestro"
+                } else {
+                    brand.name()
+                };
+                format!("[{}, {}, \"{name}\"],", range.start(), range.end())
+            })
+            .collect();
+        assert_eq!(rows, ours);
+    }
+
     /// Stripe's published test numbers (<https://docs.stripe.com/testing>): by brand, by country,
     /// for declines, for 3-D Secure.
     const STRIPE: [(&str, &[&str]); 7] = [

@@ -49,6 +49,10 @@ pub struct Limits {
     pub work_lease_margin_ms: u64,
     /// Charges whose outcome is being asked of the processor at one time.
     pub charges_in_flight_max: usize,
+    /// Reports of abuse or an incident that are taken from one address within an hour.
+    pub reports_of_an_address_per_hour_max: u32,
+    /// Reports that are taken within an hour.
+    pub reports_per_hour_max: u32,
 }
 
 impl Default for Limits {
@@ -74,6 +78,8 @@ impl Default for Limits {
             store_readers_max: 4,
             work_lease_margin_ms: 30_000,
             charges_in_flight_max: 1_024,
+            reports_of_an_address_per_hour_max: 5,
+            reports_per_hour_max: 100,
         }
     }
 }

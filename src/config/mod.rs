@@ -71,6 +71,10 @@ pub struct CapturePlane {
     /// The origin under which browsers reach it: `https://cards.example`.
     #[serde(deserialize_with = "https")]
     pub public_url: Url,
+    /// Where security.txt asks people to write (RFC 9116), before the page at `/report`:
+    /// `mailto:security@example.com`.
+    #[serde(default, deserialize_with = "contacts")]
+    pub security_contacts: Vec<String>,
     /// Certificate chain, PEM, the server's own first.
     pub certificate_file: RelativePathBuf,
     /// Private key of the certificate, PEM, readable by its owner only.
@@ -200,6 +204,22 @@ fn https<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Url, D::Error> {
         .ok()
         .filter(|url| url.scheme() == "https" && url.host_str().is_some())
         .ok_or_else(|| serde::de::Error::custom("expected an https URL"))
+}
+
+/// RFC 9116 2.5.3: a contact is a URI, and one of the web is https.
+fn contacts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let contacts: Vec<String> = Vec::deserialize(from)?;
+    let known = |text: &String| {
+        Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "mailto" | "tel"))
+            && !text.contains(char::is_whitespace)
+    };
+    if contacts.iter().all(known) {
+        Ok(contacts)
+    } else {
+        Err(serde::de::Error::custom(
+            "expected https:, mailto: or tel: URLs",
+        ))
+    }
 }
 
 mod defaults {

@@ -76,6 +76,8 @@ pub(super) async fn common(
             idempotency_key_lifetime_s: limits.idempotency_key_lifetime_s,
             work_lease_ms: work_lease_ms(config),
             charges_in_flight_max: limits.charges_in_flight_max,
+            reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
+            reports_per_hour_max: limits.reports_per_hour_max,
         },
     })
 }
@@ -108,6 +110,8 @@ pub(super) fn capture(
         webhook_secrets: webhook_secrets(config)?,
         session_verify_key: mac_key(&config.keys.session_verify_key_file.relative())?,
         return_url: return_url(&plane.public_url),
+        security_contacts: plane.security_contacts.clone(),
+        public_origin: plane.public_url.origin().ascii_serialization(),
         tasks: TaskTracker::new(),
         common: common.clone(),
     })

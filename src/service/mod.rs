@@ -95,6 +95,17 @@ pub struct Addresses {
     pub ops: Option<SocketAddr>,
 }
 
+/// Sockets that are bound already; a plane without one is bound where its configuration says.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The capture plane's.
+    pub capture: Option<TcpListener>,
+    /// The internal plane's.
+    pub internal: Option<TcpListener>,
+    /// The ops plane's.
+    pub ops: Option<TcpListener>,
+}
+
 /// A service that is ready to run: every listener is bound.
 pub struct Service {
     addresses: Addresses,
@@ -123,6 +134,7 @@ impl Service {
         clock: Clock,
         metrics: Metrics,
         hardening: Hardening,
+        listeners: Listeners,
     ) -> Result<Self, Refused> {
         let common = assembly::common(config, clock, metrics).await?;
         let capture = match &config.capture {
@@ -149,7 +161,7 @@ impl Service {
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
             common,
         };
-        this.listen(config, hardening)?;
+        this.listen(config, hardening, listeners)?;
         Ok(this)
     }
 
@@ -159,13 +171,18 @@ impl Service {
         self.addresses
     }
 
-    fn listen(&mut self, config: &Config, hardening: Hardening) -> Result<(), Refused> {
+    fn listen(
+        &mut self,
+        config: &Config,
+        hardening: Hardening,
+        listeners: Listeners,
+    ) -> Result<(), Refused> {
         let mut certificates = Vec::new();
         if let (Some(plane), Some(vault)) = (&config.capture, &self.capture) {
             let certificate = plane.certificate_file.relative();
             let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
             certificates.push(("capture", tls::not_after(&certificate)?));
-            let listener = bind(plane.listen)?;
+            let listener = bound(listeners.capture, plane.listen)?;
             self.addresses.capture = listener.local_addr().ok();
             let settings = self.plane(config, PlaneName::Capture);
             self.servers
@@ -176,7 +193,7 @@ impl Service {
             let key = plane.private_key_file.relative();
             let tls = tls::mutual(&certificate, &key, &plane.client_ca_file.relative())?;
             certificates.push(("internal", tls::not_after(&certificate)?));
-            let listener = bind(plane.listen)?;
+            let listener = bound(listeners.internal, plane.listen)?;
             self.addresses.internal = listener.local_addr().ok();
             let settings = self.plane(config, PlaneName::Internal);
             self.servers
@@ -186,7 +203,7 @@ impl Service {
             let certificate = plane.certificate_file.relative();
             let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
             certificates.push(("ops", tls::not_after(&certificate)?));
-            let listener = bind(plane.listen)?;
+            let listener = bound(listeners.ops, plane.listen)?;
             self.addresses.ops = listener.local_addr().ok();
             let health = Arc::new(Health {
                 common: self.common.clone(),
@@ -336,6 +353,9 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Refused> {
-    TcpListener::bind(address).map_err(|source| Refused::Listener { address, source })
+fn bound(listener: Option<TcpListener>, address: SocketAddr) -> Result<TcpListener, Refused> {
+    match listener {
+        Some(listener) => Ok(listener),
+        None => TcpListener::bind(address).map_err(|source| Refused::Listener { address, source }),
+    }
 }

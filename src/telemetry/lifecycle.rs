@@ -1,6 +1,6 @@
 //! Metrics of what comes after a charge: refunds, what the processor tells, what we tell.
 
-use prometheus::IntCounterVec;
+use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::Metrics;
 use super::registrar::Registrar;
@@ -9,6 +9,8 @@ pub(super) struct Lifecycle {
     refunds: IntCounterVec,
     notices: IntCounterVec,
     deliveries: IntCounterVec,
+    reports: IntCounterVec,
+    endpoints_disabled: IntGaugeVec,
 }
 
 impl Lifecycle {
@@ -29,6 +31,20 @@ impl Lifecycle {
                 ),
                 &["outcome"],
             ),
+            reports: add.counters(
+                (
+                    "cloakroom_reports_total",
+                    "Reports of abuse or an incident, by what they are about; refused ones are past the budget.",
+                ),
+                &["about"],
+            ),
+            endpoints_disabled: add.gauges(
+                (
+                    "cloakroom_webhook_endpoint_disabled",
+                    "Whether an endpoint answered 410 Gone and is told nothing more.",
+                ),
+                &["endpoint"],
+            ),
         }
     }
 }
@@ -46,9 +62,23 @@ impl Metrics {
         notices.with_label_values(&[outcome]).inc();
     }
 
+    /// Somebody has reported something.
+    pub fn reported(&self, about: &'static str) {
+        let reports = &self.lifecycle().reports;
+        reports.with_label_values(&[about]).inc();
+    }
+
     /// An endpoint was told something, or was not.
     pub fn told(&self, outcome: &'static str) {
         let deliveries = &self.lifecycle().deliveries;
         deliveries.with_label_values(&[outcome]).inc();
+    }
+
+    /// An endpoint is told what happens, or is told nothing more.
+    pub fn endpoint_disabled(&self, endpoint: &str, disabled: bool) {
+        let endpoints = &self.lifecycle().endpoints_disabled;
+        endpoints
+            .with_label_values(&[endpoint])
+            .set(disabled.into());
     }
 }

@@ -9,25 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::registrar::Registrar;
+use super::store::Store;
 use crate::clock::Clock;
 
 /// The buckets that OpenTelemetry's HTTP conventions advise for `http.server.request.duration`.
 const HTTP_BUCKETS_S: &[f64] = &[
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
-/// A commit takes what the disk's flush takes.
-const COMMIT_BUCKETS_S: &[f64] = &[
-    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
-];
-const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-
 /// One of the listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Plane {
@@ -96,33 +91,7 @@ struct Families {
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
     grants_refused: IntCounterVec,
-}
-
-struct Store {
-    commit: Histogram,
-    batch: Histogram,
-    queue: IntGauge,
-}
-
-impl Store {
-    fn register(add: &Registrar) -> Self {
-        Self {
-            commit: add.add(Histogram::with_opts(histogram(
-                "cloakroom_store_commit_duration_seconds",
-                "Duration of the store's durable commits.",
-                COMMIT_BUCKETS_S,
-            ))),
-            batch: add.add(Histogram::with_opts(histogram(
-                "cloakroom_store_batch_operations",
-                "Operations that shared one commit.",
-                BATCH_BUCKETS,
-            ))),
-            queue: add.add(IntGauge::new(
-                "cloakroom_store_queue_operations",
-                "Operations that wait for the store's writer.",
-            )),
-        }
-    }
+    browser_reports: IntCounterVec,
 }
 
 impl fmt::Debug for Metrics {
@@ -181,6 +150,13 @@ impl Metrics {
                 "cloakroom_log_lines_lost_total",
                 "Log lines that could not be written.",
             )),
+            browser_reports: add.counters(
+                (
+                    "cloakroom_browser_reports_total",
+                    "Reports of browsers that kept a page of ours from something; each is a defect or an attack.",
+                ),
+                &["violated"],
+            ),
             grants_refused: add.counters(
                 (
                     "cloakroom_grants_refused_total",
@@ -238,25 +214,16 @@ impl Metrics {
         self.0.charges.with_label_values(&[outcome]).inc();
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
     pub(super) fn lifecycle(&self) -> &Lifecycle {
         &self.0.lifecycle
     }
 
     pub(super) fn processor(&self) -> &Processor {
         &self.0.processor
-    }
-
-    /// The store has committed so many operations at once.
-    pub fn store_committed(&self, operations: usize, duration: Duration) {
-        let operations = u32::try_from(operations).unwrap_or(u32::MAX);
-        self.0.store.batch.observe(f64::from(operations));
-        self.0.store.commit.observe(duration.as_secs_f64());
-    }
-
-    /// So many operations wait for the store's writer.
-    pub fn store_queue(&self, operations: usize) {
-        let operations = i64::try_from(operations).unwrap_or(i64::MAX);
-        self.0.store.queue.set(operations);
     }
 
     /// So many data keys have been made since the process started.
@@ -283,6 +250,12 @@ impl Metrics {
             .grants_refused
             .with_label_values(&[plane.name()])
             .inc();
+    }
+
+    /// A browser reported that a page of ours was kept from something.
+    pub fn browser_reported(&self, violated: &'static str) {
+        let reports = &self.0.browser_reports;
+        reports.with_label_values(&[violated]).inc();
     }
 }
 

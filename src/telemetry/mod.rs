@@ -11,6 +11,7 @@ pub mod metrics;
 mod processor;
 mod registrar;
 pub mod scrub;
+mod store;
 pub mod trace;
 
 use std::io::Write;

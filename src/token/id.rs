@@ -70,6 +70,8 @@ kinds! {
     RefundId = Refund("ref");
     /// An event: in the audit log, or in the feed of what happened.
     EventId = Event("evt");
+    /// A report from anybody.
+    ReportId = Report("rep");
     /// A data key, under which processor references are sealed.
     DataKeyId = DataKey("dek");
     /// A request, as in `X-Request-Id`.

@@ -65,6 +65,8 @@ scopes! {
     RefundsCreate = "refunds:create",
     /// Read the feed of what happened.
     EventsRead = "events:read",
+    /// Read what anybody has reported.
+    ReportsRead = "reports:read",
 }
 
 /// A client of the internal plane, as the configuration names it.

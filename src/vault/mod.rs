@@ -4,7 +4,7 @@
 //! sealing key and a processor key that can only vault cards. [`Internal`] meets billing: it holds
 //! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
 //! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
-//! [`notice`] (what the processor tells) and [`tell`] (what we tell).
+//! [`notice`] (what the processor tells), [`tell`] (what we tell) and `deliver` (to whom).
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
 //! with the act, or the act does not happen.
@@ -12,6 +12,7 @@
 pub mod attach;
 mod canary;
 pub mod charge;
+mod deliver;
 pub mod forget;
 pub mod grant;
 pub mod idempotency;
@@ -22,6 +23,7 @@ mod orphans;
 pub mod reconcile;
 pub mod refund;
 mod refusal;
+pub mod report;
 pub mod session;
 mod settle;
 pub mod steps;
@@ -83,6 +85,10 @@ pub struct Limits {
     pub work_lease_ms: u64,
     /// Charges being asked of the processor at one time.
     pub charges_in_flight_max: usize,
+    /// Reports that are taken from one address within an hour.
+    pub reports_of_an_address_per_hour_max: u32,
+    /// Reports that are taken within an hour.
+    pub reports_per_hour_max: u32,
 }
 
 /// The processors of all accounts, with the keys of one plane.
@@ -105,6 +111,10 @@ pub struct Capture {
     pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
     /// Where the issuer's authentication page returns the shopper.
     pub return_url: String,
+    /// Where security.txt says to write, before our own page.
+    pub security_contacts: Vec<String>,
+    /// The origin of the frame and the hosted page.
+    pub public_origin: String,
     /// Cards on their way to the processor when their sender has hung up.
     pub tasks: TaskTracker,
 }

@@ -314,7 +314,7 @@ impl Internal {
                 let now = common.now();
                 let subject = Some(charge.id.to_string());
                 let event = common.event(witness, Action::ChargeSettled, Outcome::Failed, subject);
-                common.store.abandon_charge(charge.id, now, event).await?;
+                common.store.abandon_charge(charge, now, event).await?;
             }
             Try::Again => {
                 self.rests(&charge).await?;

@@ -1,4 +1,5 @@
-//! Tell: what happened is numbered for the feed and delivered to whoever wants to know.
+//! Tell: what happened is numbered for the feed and becomes a delivery to whoever wants to know,
+//! which [`deliver`](super::deliver) makes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,19 +7,14 @@ use std::time::Duration;
 use super::grant::{EventsRead, Granted};
 use super::{Internal, Refusal};
 use crate::audit::Action;
-use crate::store::{Due, Lease, News, Subscriber, Told};
+use crate::store::{News, Subscriber};
 use crate::token::{Account, EventId};
-use crate::view;
-use crate::webhooks::{self, Delivered, Endpoint, Message};
+use crate::webhooks::Endpoint;
 
 /// Milliseconds between two looks for news.
 const INTERVAL_MS: u64 = 250;
 /// News numbered at one look.
 const BATCH_NEWS_MAX: u32 = 256;
-/// Deliveries made at one time.
-const BATCH_DELIVERIES_MAX: u32 = 32;
-/// Milliseconds after which a delivery that a dead process left behind is made by another.
-const DELIVERY_LEASE_MS: u64 = 120_000;
 
 /// Who is told of an account's news.
 #[derive(Debug)]
@@ -34,6 +30,10 @@ pub struct Listener {
 impl Internal {
     /// Numbers and delivers news until the process stops.
     pub async fn tell_forever(self: Arc<Self>) {
+        tokio::join!(self.number_forever(), self.deliver_forever());
+    }
+
+    async fn number_forever(&self) {
         loop {
             tokio::time::sleep(Duration::from_millis(INTERVAL_MS)).await;
             if let Err(refusal) = self.tell().await {
@@ -42,7 +42,7 @@ impl Internal {
         }
     }
 
-    /// Gives news their place in the feed, and makes a batch of deliveries.
+    /// Gives news their place in the feed, and owes each to the endpoints that want it.
     ///
     /// # Errors
     /// What the store refuses.
@@ -63,84 +63,7 @@ impl Internal {
             .await?
             == full
         {}
-        if self.endpoints.is_empty() {
-            return Ok(());
-        }
-        let now = self.common.now();
-        let due = store
-            .lease_deliveries(Lease {
-                now,
-                lease_until: now.plus_ms(DELIVERY_LEASE_MS),
-                limit: BATCH_DELIVERIES_MAX,
-            })
-            .await?;
-        let deliveries = due.into_iter().map(|due| self.deliver(due));
-        for told in futures_util::future::join_all(deliveries).await {
-            store.delivered(told).await?;
-        }
         Ok(())
-    }
-
-    async fn deliver(&self, due: Due) -> Told {
-        let Due {
-            news,
-            endpoint: name,
-            attempts,
-        } = due;
-        let at = self.common.now();
-        let listener = self
-            .endpoints
-            .iter()
-            .find(|listener| listener.endpoint.name() == name && listener.account == news.account);
-        let delivered = match listener {
-            Some(listener) => {
-                let body = serde_json::to_vec(&view::Event::of(&news)).unwrap_or_default();
-                let id = news.id.to_string();
-                let message = Message {
-                    id: &id,
-                    at,
-                    body: &body,
-                };
-                Some(listener.endpoint.deliver(&message).await)
-            }
-            // The configuration names it no more.
-            None => None,
-        };
-        let attempt = attempts.saturating_add(1);
-        let (answer, taken, pause_ms) = match &delivered {
-            None => ("removed".to_owned(), false, None),
-            Some(Delivered::Accepted { status }) => (status.to_string(), true, None),
-            Some(Delivered::Gone) => ("410".to_owned(), false, None),
-            Some(Delivered::Refused {
-                status,
-                retry_after_s,
-            }) => {
-                let pause_ms = webhooks::pause_ms_after(attempt, *retry_after_s);
-                (status.to_string(), false, pause_ms)
-            }
-            Some(Delivered::Unreachable(reason)) => {
-                let pause_ms = webhooks::pause_ms_after(attempt, None);
-                (reason.name().to_owned(), false, pause_ms)
-            }
-        };
-        self.common.metrics.told(if taken {
-            "delivered"
-        } else if pause_ms.is_some() {
-            "failed"
-        } else {
-            "given_up"
-        });
-        if !taken {
-            tracing::warn!(event = %news.id, endpoint = name, answer, attempt, "a webhook was not taken");
-        }
-        Told {
-            event: news.id,
-            endpoint: name,
-            answer,
-            taken,
-            next: pause_ms.map(|pause_ms| at.plus_ms(pause_ms)),
-            at,
-        }
     }
 
     /// The feed of an account behind `after`, oldest first.

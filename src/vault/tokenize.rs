@@ -25,6 +25,8 @@ pub struct TokenOrder {
     pub card: Card,
     /// Whose it is.
     pub billing: BillingDetails,
+    /// Where the issuer's page returns the shopper, when the caller has said.
+    pub return_url: Option<String>,
     /// The caller's key, where it sent one.
     pub key: Option<IdempotencyKey>,
 }
@@ -69,7 +71,12 @@ impl Capture {
         admitted: Admitted,
         order: TokenOrder,
     ) -> Result<Tokenized, Refusal> {
-        let TokenOrder { card, billing, key } = order;
+        let TokenOrder {
+            card,
+            billing,
+            return_url,
+            key,
+        } = order;
 
         // 1. One short transaction takes an attempt from the session's budget, and the session for
         //    this request alone.
@@ -92,7 +99,7 @@ impl Capture {
             billing: &billing,
             customer: &session.processor_customer,
             usage: session.usage,
-            return_url: &self.return_url,
+            return_url: return_url.as_deref().unwrap_or(&self.return_url),
             idempotency_key: &processor_key,
             client: &session.client,
         };

@@ -4,6 +4,7 @@
 mod charge;
 mod event;
 mod refund;
+mod report;
 mod token;
 
 use serde::Serialize;
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 pub use charge::{Charge, ChargePage};
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
+pub use report::{Report, ReportPage, ReportTicket};
 pub use token::{Card, Token, TokenPage};
 
 /// Where the shopper must go.

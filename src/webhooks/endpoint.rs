@@ -146,6 +146,12 @@ impl Endpoint {
         &self.name
     }
 
+    /// What receivers of `v1a` signatures verify with: `whpk_…`, one for each `whsk_…`.
+    #[must_use]
+    pub fn public_keys(&self) -> Vec<String> {
+        self.secrets.iter().filter_map(Secret::public_key).collect()
+    }
+
     /// Makes one attempt. It ends within the request timeout and a second.
     pub async fn deliver(&self, message: &Message<'_>) -> Delivered {
         match self.attempt(message).await {

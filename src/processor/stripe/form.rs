@@ -68,8 +68,10 @@ impl Form {
         )
     }
 
+    /// What was written, in a buffer of its size: it is kept until the processor has answered, and
+    /// thousands may be waiting. The room is wiped here.
     pub(super) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
-        self.0
+        Zeroizing::new(self.0.to_vec())
     }
 }
 

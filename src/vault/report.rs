@@ -1,0 +1,100 @@
+//! Reports: anybody may tell of abuse or an incident; the operator is alerted and reads them.
+
+use super::grant::{Granted, Origin, ReportsRead};
+use super::{Capture, Internal, Refusal, Witness};
+use crate::audit::{Action, Actor, Outcome};
+use crate::store::{ReportBudget, ReportRow};
+use crate::token::ReportId;
+
+/// Seconds after which to come back when as many have reported as are heard.
+const RETRY_AFTER_S: u32 = 3_600;
+
+/// What somebody reports.
+#[derive(Clone)]
+pub struct ReportOrder {
+    /// `abuse`, `incident`, `vulnerability` or `other`.
+    pub about: &'static str,
+    /// In the reporter's words, without a card number.
+    pub message: String,
+    /// Where to answer, if the reporter says.
+    pub contact: Option<String>,
+}
+
+impl std::fmt::Debug for ReportOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReportOrder")
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Capture {
+    /// Takes a report and alerts the operator.
+    ///
+    /// # Errors
+    /// [`Refusal::RateLimited`] past the hour's budget, of the address or of all.
+    #[tracing::instrument(name = "report.take", skip_all)]
+    pub async fn take_report(
+        &self,
+        origin: Origin,
+        order: ReportOrder,
+    ) -> Result<ReportRow, Refusal> {
+        let common = &self.common;
+        let now = common.now();
+        let report = ReportRow {
+            id: ReportId::new(common.environment, now),
+            about: order.about.to_owned(),
+            message: order.message,
+            contact: order.contact,
+            origin: origin.address.clone(),
+            created_at: now,
+        };
+        let budget = ReportBudget {
+            of_an_address_max: common.limits.reports_of_an_address_per_hour_max,
+            of_all_max: common.limits.reports_per_hour_max,
+        };
+        let witness = Witness {
+            actor: Actor::Unidentified,
+            account: None,
+            origin: origin.address,
+            request_id: Some(origin.request_id),
+        };
+        let subject = Some(report.id.to_string());
+        let event = common.event(&witness, Action::ReportTaken, Outcome::Success, subject);
+        let taken = common
+            .store
+            .take_report(report.clone(), budget, event)
+            .await?;
+        if taken {
+            // The alert. What the report says is read behind a grant, not in the log.
+            tracing::error!(report = %report.id, about = order.about, "somebody reports: read it at GET /v1/reports on the internal plane");
+            common.metrics.reported(order.about);
+            Ok(report)
+        } else {
+            tracing::warn!("more reports come in than are taken");
+            common.metrics.reported("refused");
+            Err(Refusal::RateLimited {
+                retry_after_s: RETRY_AFTER_S,
+            })
+        }
+    }
+}
+
+impl Internal {
+    /// The newest reports, at most `limit`, older than `before` where that is said.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub async fn list_reports(
+        &self,
+        granted: &Granted<ReportsRead>,
+        before: Option<ReportId>,
+        limit: u32,
+    ) -> Result<Vec<ReportRow>, Refusal> {
+        let reports = self.common.store.reports(before, limit).await?;
+        self.common
+            .witness_read(granted, Action::ReportsRead, "*".to_owned())
+            .await?;
+        Ok(reports)
+    }
+}
