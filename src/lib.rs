@@ -21,7 +21,8 @@
 //!
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
-//! process hardening), [`net`] (outgoing HTTPS), [`telemetry`], and [`sandbox`], the Stripe-shaped
+//! process hardening), [`net`] (outgoing HTTPS), [`telemetry`], [`pagewatch`] (has a
+//! payment page changed?), and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
 pub mod audit;
@@ -32,6 +33,7 @@ pub mod config;
 pub mod http;
 pub mod memory;
 pub mod net;
+pub mod pagewatch;
 pub mod problem;
 pub mod processor;
 pub mod random;

@@ -41,15 +41,22 @@ pub async fn preflight(
     Ok(answer)
 }
 
-/// Refuses a browser page of another origin than the session's. A caller that is no browser sends
-/// no `Origin`, and the session's secret alone admits it.
+/// Refuses a browser page of another origin than the session's and `own`, where the frame is. A
+/// caller that is no browser sends no `Origin`, and the session's secret alone admits it.
 ///
 /// # Errors
 /// `not_granted`.
-pub fn require_origin(request: &HttpRequest, expected: Option<&str>) -> Result<(), Problem> {
+pub fn require_origin(
+    request: &HttpRequest,
+    expected: Option<&str>,
+    own: &str,
+) -> Result<(), Problem> {
+    let is = |sent: &HeaderValue, origin: &str| sent.as_bytes() == origin.as_bytes();
     match request.headers().get(ORIGIN) {
         None => Ok(()),
-        Some(sent) if expected.is_some_and(|origin| sent.as_bytes() == origin.as_bytes()) => Ok(()),
+        Some(sent) if expected.is_some_and(|origin| is(sent, origin)) => Ok(()),
+        // The frame shows itself to the session's origin only, so without one it is nobody's.
+        Some(sent) if expected.is_some() && is(sent, own) => Ok(()),
         Some(_) => Err(Problem::new(Code::NotGranted).detail("The session is of another origin.")),
     }
 }

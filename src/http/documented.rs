@@ -64,6 +64,11 @@ kinds! {
     Noticing = [
         MalformedRequest, Unauthenticated, RequestTimeout, BodyTooLarge, Internal, StoreUnavailable,
     ];
+    /// What anybody may say.
+    Reporting = [
+        MalformedRequest, RequestTimeout, BodyTooLarge, UnsupportedMediaType, InvalidRequest,
+        RateLimited, Internal, StoreUnavailable,
+    ];
     /// Money that is moved or held.
     Paying = Making + [CardDeclined, NotFound, TokenDeleted, Sealed];
     /// A card, sent by whoever holds a session's secret.

@@ -6,8 +6,9 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
-    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, CROSS_ORIGIN_OPENER_POLICY,
+    CROSS_ORIGIN_RESOURCE_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, PERMISSIONS_POLICY,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
@@ -124,7 +125,7 @@ async fn serve(
         let payload = request.take_payload();
         let read = Wiped::collect(
             payload,
-            if request.path() == super::NOTICES_PATH {
+            if [super::NOTICES_PATH, super::fields::REPORTS_PATH].contains(&request.path()) {
                 limits.notice_body_bytes_max
             } else {
                 limits.card_body_bytes_max
@@ -169,7 +170,11 @@ fn one_form(response: ServiceResponse<BoxBody>, request_id: &str) -> ServiceResp
     let problem = match response.response().error() {
         Some(error) => problem_of(error),
         None if status.is_client_error() || status.is_server_error() => {
-            let ours = [crate::problem::MEDIA_TYPE.as_bytes(), b"application/json"];
+            let ours = [
+                crate::problem::MEDIA_TYPE.as_bytes(),
+                b"application/json",
+                b"text/html; charset=utf-8",
+            ];
             let kind = response.headers().get(CONTENT_TYPE);
             if kind.is_some_and(|kind| ours.contains(&kind.as_bytes())) {
                 return response;
@@ -270,5 +275,25 @@ fn seal_off(
     }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if plane.name == PlaneName::Capture {
+        // What is no page of ours does nothing as a page, in no frame, and serves no other site.
+        let otherwise = [
+            (
+                CONTENT_SECURITY_POLICY,
+                "default-src 'none'; frame-ancestors 'none'",
+            ),
+            (CROSS_ORIGIN_OPENER_POLICY, "same-origin"),
+            (CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"),
+            (
+                PERMISSIONS_POLICY,
+                "camera=(), geolocation=(), microphone=(), payment=()",
+            ),
+        ];
+        for (name, value) in otherwise {
+            if !headers.contains_key(&name) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        }
     }
 }

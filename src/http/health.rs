@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::clock::{Clock, Timestamp};
 use crate::memory::Hardening;
+use crate::store::Replication;
 use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal};
 
@@ -92,6 +93,11 @@ pub async fn metrics(health: web::Data<Health>) -> HttpResponse {
             .metrics
             .data_keys_created(capture.sealer.data_keys_created());
     }
+    if let Some(replication) = health.common.store.replication() {
+        health
+            .metrics
+            .store_replicas(replication.required, replication.attached);
+    }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(health.metrics.render())
@@ -110,11 +116,7 @@ impl Health {
                 .iter()
                 .map(|(plane, end)| self.certificate(plane, *end)),
         );
-        lines.push(Line {
-            name: "replication",
-            state: State::NotApplicable,
-            detail: None,
-        });
+        lines.push(replication(self.common.store.replication()));
         lines.push(self.memory());
         lines
     }
@@ -189,6 +191,24 @@ impl Health {
             state,
             detail,
         }
+    }
+}
+
+/// With fewer synchronous replicas than were promised no write is taken, so no card and no charge.
+fn replication(replication: Option<Replication>) -> Line {
+    let promised = replication.filter(|replication| replication.required > 0);
+    let state = match &promised {
+        None => State::NotApplicable,
+        Some(replication) if replication.is_kept() => State::Ok,
+        Some(_) => State::Failed,
+    };
+    let told = |Replication { required, attached }: Replication| {
+        format!("{attached} of {required} synchronous replicas are attached")
+    };
+    Line {
+        name: "replication",
+        state,
+        detail: promised.map(told),
     }
 }
 

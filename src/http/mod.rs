@@ -12,6 +12,7 @@ pub mod cors;
 pub mod documented;
 pub mod envelope;
 pub mod events;
+pub mod fields;
 pub mod grants;
 pub mod health;
 mod integer;
@@ -22,6 +23,7 @@ pub mod paths;
 pub mod peer;
 pub mod refunds;
 mod refusals;
+pub mod reports;
 pub mod sessions;
 pub mod tls;
 pub mod tokens;
@@ -57,6 +59,16 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
             "/openapi.json",
             "/problems/{code}",
             "/return",
+            "/v1/reports",
+            "/report",
+            "/report/{id}",
+            "/.well-known/security.txt",
+            "/pay/{session}",
+            "/fields/v1/frame",
+            fields::REPORTS_PATH,
+            "/fields/v1/loader.js",
+            "/fields/v1/{loader}",
+            "/fields/v1/{release}/{name:.+}",
         ],
         PlaneName::Internal => &[
             "/v1/capture_sessions",
@@ -70,6 +82,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
             "/v1/refunds",
             "/v1/refunds/{id}",
             "/v1/events",
+            "/v1/reports",
             "/.well-known/jwks.json",
             "/openapi.json",
             "/problems/{code}",
@@ -129,7 +142,28 @@ pub fn capture(
                     .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
             )
             .service(only(NOTICES_PATH, "POST").route(web::post().to(notices::take)))
-            .service(only("/return", "GET").route(web::get().to(pages::returned)))
+            .service(only("/return", "GET").route(web::get().to(fields::returned)))
+            .service(only("/v1/reports", "POST").route(web::post().to(reports::create)))
+            .service(
+                only("/report", "GET, POST")
+                    .route(web::get().to(reports::form))
+                    .route(web::post().to(reports::submit)),
+            )
+            .service(only("/report/{id}", "GET").route(web::get().to(reports::thanks)))
+            .service(
+                only("/.well-known/security.txt", "GET")
+                    .route(web::get().to(reports::security_txt)),
+            )
+            .service(only("/pay/{session}", "GET").route(web::get().to(fields::pay)))
+            .service(only("/fields/v1/frame", "GET").route(web::get().to(fields::frame)))
+            .service(
+                only(fields::REPORTS_PATH, "POST").route(web::post().to(fields::reports::take)),
+            )
+            .service(only("/fields/v1/loader.js", "GET").route(web::get().to(fields::loader)))
+            .service(only("/fields/v1/{loader}", "GET").route(web::get().to(fields::named_loader)))
+            .service(
+                only("/fields/v1/{release}/{name:.+}", "GET").route(web::get().to(fields::file)),
+            )
             .service(only("/openapi.json", "GET").route(web::get().to(openapi::capture)))
             .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
     })
@@ -176,6 +210,7 @@ pub fn internal(
             )
             .service(only("/v1/refunds/{id}", "GET").route(web::get().to(refunds::read)))
             .service(only("/v1/events", "GET").route(web::get().to(events::list)))
+            .service(only("/v1/reports", "GET").route(web::get().to(reports::list)))
             .service(
                 only("/.well-known/jwks.json", "GET").route(web::get().to(pages::receipt_keys)),
             )

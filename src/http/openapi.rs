@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{charges, events, notices, pages, refunds, sessions, tokens};
+use super::{charges, events, notices, pages, refunds, reports, sessions, tokens};
 use crate::view::Decline;
 
 /// A problem (RFC 9457), as every error is answered.
@@ -55,7 +55,7 @@ pub struct KeySet {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cloakroom capture plane", description = "What browsers reach: a card in, an opaque token out."),
-    paths(tokens::capture::create, notices::take, pages::problem),
+    paths(tokens::capture::create, notices::take, reports::create, pages::problem),
     components(schemas(ProblemDocument)),
     modifiers(&ClientSecret, &Descriptions),
 )]
@@ -82,6 +82,7 @@ struct CaptureApi;
         refunds::list,
         refunds::read,
         events::list,
+        reports::list,
         pages::receipt_keys,
         pages::problem,
     ),

@@ -37,9 +37,9 @@ pub async fn problem(code: web::Path<String>) -> Result<HttpResponse, Problem> {
     ))
 }
 
-/// `GET /return`: where the issuer's authentication page returns the shopper when the shop has
-/// given no page of its own.
-pub async fn returned() -> HttpResponse {
+/// Where the issuer's authentication page returns the shopper when the shop has given no page of
+/// its own.
+pub(super) fn thanks() -> HttpResponse {
     page(
         "Thank you",
         "<h1>Thank you</h1><p>You can go back to the shop now.</p>",
@@ -71,15 +71,23 @@ pub async fn receipt_keys(
 
 /// A page of ours: no script, no style, nothing from anywhere.
 fn page(title: &str, body: &str) -> HttpResponse {
+    with_policy("form-action 'none'", title, body)
+}
+
+/// A page with a form, which is sent to us and nobody else.
+pub(super) fn form_page(title: &str, body: &str) -> HttpResponse {
+    with_policy("form-action 'self'", title, body)
+}
+
+fn with_policy(form_action: &str, title: &str, body: &str) -> HttpResponse {
+    let policy =
+        format!("default-src 'none'; base-uri 'none'; {form_action}; frame-ancestors 'none'");
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .insert_header((
-            CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'",
-        ))
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
         .insert_header((CACHE_CONTROL, "no-cache"))
         .body(format!(
             "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-             <meta name=\"viewport\" content=\"width=device-width\">{body}</html>"
+             <meta name=\"viewport\" content=\"width=device-width\"><main>{body}</main></html>"
         ))
 }

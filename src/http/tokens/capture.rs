@@ -17,10 +17,12 @@ use crate::http::body::{Described, Wiped, media_type, parse};
 use crate::http::checks::Checks;
 use crate::http::cors;
 use crate::http::envelope::frame;
+use crate::http::fields;
 use crate::http::grants::idempotency_key;
 use crate::problem::{Code, Problem};
 use crate::processor::{Address, BillingDetails};
 use crate::vault::Capture;
+use crate::vault::session::Admitted;
 use crate::vault::tokenize::{TokenOrder, Tokenized};
 use crate::view::Token;
 
@@ -38,6 +40,15 @@ pub struct Body<'a> {
     /// Whose card it is.
     #[serde(borrow)]
     billing_details: Option<BillingBody<'a>>,
+    /// Where on the session's origin the issuer's page returns the shopper: a path, with a query
+    /// if need be. `cloakroom_session` and `cloakroom_status` are added to it.
+    #[serde(borrow)]
+    #[schema(
+        max_length = 500,
+        pattern = "^/([!-.0-\\[\\]-~][!-\\[\\]-~]*)?$",
+        example = "/checkout?cart=7"
+    )]
+    return_path: Option<Cow<'a, str>>,
 }
 
 /// A card, as typed.
@@ -103,6 +114,7 @@ impl Described for Body<'_> {
         "/card/exp_month",
         "/card/exp_year",
         "/card/cvc",
+        "/return_path",
         "/billing_details",
         "/billing_details/name",
         "/billing_details/email",
@@ -153,20 +165,29 @@ pub async fn create(
         .await?;
     let origin = admitted.session().origin.clone();
     let answer = async {
-        cors::require_origin(&request, origin.as_deref())?;
+        cors::require_origin(&request, origin.as_deref(), &vault.public_origin)?;
         media_type(&request)?;
         let key = idempotency_key(&request)?;
         let body = request
             .extensions_mut()
             .remove::<Wiped>()
             .ok_or_else(|| Problem::new(Code::Internal))?;
-        let (card, billing) = read(&body, &vault)?;
+        let (card, billing, return_path) = read(&body, &vault)?;
         drop(body);
+        let return_url = match &return_path {
+            Some(path) => Some(back(&vault, &admitted, path)?),
+            None => None,
+        };
         let card = match card {
             Ok(card) => card,
             Err(faults) => return Err(vault.refuse_card(&admitted, faults).await.into()),
         };
-        let order = TokenOrder { card, billing, key };
+        let order = TokenOrder {
+            card,
+            billing,
+            return_url,
+            key,
+        };
         Ok(made(vault.tokenize(admitted, order).await?))
     };
     let answer: Result<HttpResponse, Problem> = answer.await;
@@ -195,9 +216,10 @@ fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
 }
 
 type CardOrFaults = Result<Card, Vec<crate::card::Fault>>;
+type Read = (CardOrFaults, BillingDetails, Option<String>);
 
 /// Parses the body in one step without an await, so that no borrow of a card outlives it.
-fn read(body: &Wiped, vault: &Capture) -> Result<(CardOrFaults, BillingDetails), Problem> {
+fn read(body: &Wiped, vault: &Capture) -> Result<Read, Problem> {
     let parsed: Body<'_> = parse(body.expose())?;
     let billing = parsed
         .billing_details
@@ -209,7 +231,21 @@ fn read(body: &Wiped, vault: &Capture) -> Result<(CardOrFaults, BillingDetails),
         exp_year: u16::try_from(parsed.card.exp_year).unwrap_or(0),
         cvc: parsed.card.cvc,
     };
-    Ok((Card::parse(&raw, vault.common.now()), billing))
+    let return_path = parsed.return_path.map(Cow::into_owned);
+    Ok((Card::parse(&raw, vault.common.now()), billing, return_path))
+}
+
+/// Where the issuer's page returns the shopper: to a page of ours, which leads on to that path.
+fn back(vault: &Capture, admitted: &Admitted, path: &str) -> Result<String, Problem> {
+    let session = admitted.session();
+    let invalid = || Problem::new(Code::InvalidRequest).at("/return_path", "not_a_path_of_origin");
+    let origin = session.origin.as_deref().ok_or_else(invalid)?;
+    fields::within(origin, path).ok_or_else(invalid)?;
+    let mut url = url::Url::parse(&vault.return_url).map_err(|_| Problem::new(Code::Internal))?;
+    url.query_pairs_mut()
+        .append_pair("session", &session.id.to_string())
+        .append_pair("to", path);
+    Ok(url.into())
 }
 
 fn checked(body: BillingBody<'_>) -> Result<BillingDetails, Problem> {

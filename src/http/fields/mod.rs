@@ -1,0 +1,276 @@
+//! The checkout page's part of the capture plane: the loader, the frame that a card is typed into,
+//! the hosted page, and the way back from the issuer.
+//!
+//! `web/` holds the sources. A page is shown only to the origin that the session names; a session's
+//! id in a URL tells that origin to whoever asks, and nothing else. The session's secret never
+//! stands in a URL that a server sees.
+
+pub mod assets;
+mod policy;
+pub mod reports;
+mod templates;
+
+use actix_web::http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_ENCODING, ETAG,
+    IF_NONE_MATCH, VARY,
+};
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Deserialize;
+use url::Url;
+
+use self::assets::{ASSETS, Asset, LOADER};
+use self::policy::Embedding;
+use crate::problem::{Code, Problem};
+use crate::store::SessionRow;
+use crate::token::SessionId;
+use crate::vault::Capture;
+
+/// Where browsers report to.
+pub const REPORTS_PATH: &str = policy::REPORTS;
+/// Bytes of a path within the shop.
+const RETURN_PATH_BYTES_MAX: usize = 500;
+
+/// Which session a page is for.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    session: String,
+}
+
+/// `GET /fields/v1/frame?session=…`: the form, in a frame of the session's origin and no other.
+///
+/// # Errors
+/// `store_unavailable`.
+pub async fn frame(
+    vault: web::Data<Capture>,
+    asked: web::Query<Asked>,
+) -> Result<HttpResponse, Problem> {
+    let open = find(&vault, &asked.session)
+        .await?
+        .filter(|session| is_open(&vault, session));
+    let origin = open.and_then(|session| session.origin);
+    Ok(match origin {
+        Some(origin) => page(Embedding::By(&origin), 200, templates::frame(&origin)),
+        None => over(),
+    })
+}
+
+/// `GET /pay/{session}`: the form on a page of our own.
+///
+/// # Errors
+/// `store_unavailable`.
+pub async fn pay(
+    vault: web::Data<Capture>,
+    session: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let open = find(&vault, &session)
+        .await?
+        .filter(|session| is_open(&vault, session));
+    let Some(SessionRow {
+        id,
+        origin: Some(origin),
+        ..
+    }) = open
+    else {
+        return Ok(over());
+    };
+    let text = templates::pay(&origin, &id.to_string());
+    Ok(page(Embedding::Nobody, 200, text))
+}
+
+/// Where the issuer's page sends the shopper back to, with what the processor appends.
+#[derive(Debug, Deserialize)]
+pub struct Return {
+    #[serde(default)]
+    session: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    redirect_status: String,
+}
+
+/// `GET /return`: on to the shop, at the path that its page named; without a session, a word of
+/// thanks.
+///
+/// # Errors
+/// `store_unavailable`.
+pub async fn returned(
+    vault: web::Data<Capture>,
+    back: web::Query<Return>,
+) -> Result<HttpResponse, Problem> {
+    // A shopper may come back after the session is over; its shop is still the same.
+    let session = find(&vault, &back.session).await?;
+    let known = session.and_then(|session| Some((session.id, session.origin?)));
+    let Some((id, origin)) = known else {
+        return Ok(super::pages::thanks());
+    };
+    let (id, status) = (id.to_string(), status(&back.redirect_status));
+    let Some(mut to) = within(&origin, &back.to) else {
+        return Ok(super::pages::thanks());
+    };
+    to.query_pairs_mut()
+        .append_pair("cloakroom_session", &id)
+        .append_pair("cloakroom_status", status);
+    let text = templates::returning(to.as_str(), &origin, &id);
+    Ok(page(Embedding::Nobody, 200, text))
+}
+
+fn status(told: &str) -> &'static str {
+    match told {
+        "failed" => "failed",
+        "pending" => "pending",
+        _ => "succeeded",
+    }
+}
+
+/// The URL of a path of a shop; nothing that is not of its origin, however it is written.
+#[must_use]
+pub fn within(origin: &str, path: &str) -> Option<Url> {
+    let plain = path.starts_with('/') && path.len() <= RETURN_PATH_BYTES_MAX;
+    let base = Url::parse(origin).ok()?;
+    let url = base.join(if path.is_empty() { "/" } else { path }).ok()?;
+    let nobodys = url.username().is_empty() && url.password().is_none();
+    ((plain || path.is_empty()) && nobodys && url.origin() == base.origin()).then_some(url)
+}
+
+/// The path of the loader under the name that never changes.
+#[must_use]
+pub fn loader_path() -> String {
+    format!("/fields/v1/{}", ASSETS.loader_name)
+}
+
+/// `GET /fields/v1/loader.js`: the loader under the name that tutorials use. A page that demands
+/// its hash takes it under [`loader_path`] instead, where it never changes.
+///
+/// # Errors
+/// None in practice: the file is there.
+pub async fn loader(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    serve(&request, LOADER, "public, max-age=300")
+}
+
+/// `GET /fields/v1/{release}/…` and `GET /fields/v1/loader.….js`: files that never change.
+///
+/// # Errors
+/// `not_found`.
+pub async fn file(
+    request: HttpRequest,
+    at: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let (release, name) = at.into_inner();
+    if release != ASSETS.release || name == LOADER {
+        return Err(Problem::new(Code::NotFound));
+    }
+    serve(&request, &name, IMMUTABLE)
+}
+
+/// The loader under the name that is made of its bytes.
+///
+/// # Errors
+/// `not_found` for any other name.
+pub async fn named_loader(
+    request: HttpRequest,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    if *name != ASSETS.loader_name {
+        return Err(Problem::new(Code::NotFound));
+    }
+    serve(&request, LOADER, IMMUTABLE)
+}
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+fn serve(request: &HttpRequest, name: &str, keep: &'static str) -> Result<HttpResponse, Problem> {
+    let asset = ASSETS
+        .find(name)
+        .ok_or_else(|| Problem::new(Code::NotFound))?;
+    let tag = format!("\"{}\"", asset.integrity);
+    let held = request.headers().get(IF_NONE_MATCH);
+    let mut answer = if held.is_some_and(|held| held.as_bytes() == tag.as_bytes()) {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .insert_header((CACHE_CONTROL, keep))
+        .insert_header((ETAG, tag))
+        .insert_header((VARY, "Accept-Encoding"))
+        .insert_header(("content-security-policy", "default-src 'none'"));
+    if name == LOADER {
+        // Any shop's page may load it, isolated or not, and check its hash.
+        answer
+            .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+            .insert_header(("cross-origin-resource-policy", "cross-origin"));
+    } else {
+        answer.insert_header(("cross-origin-resource-policy", "same-origin"));
+    }
+    Ok(body(request, asset, answer))
+}
+
+fn body(
+    request: &HttpRequest,
+    asset: &'static Asset,
+    mut answer: actix_web::HttpResponseBuilder,
+) -> HttpResponse {
+    answer.content_type(asset.media_type());
+    let packs = request.headers().get(ACCEPT_ENCODING);
+    let packs = packs.and_then(|packs| packs.to_str().ok());
+    if packs.is_some_and(|packs| packs.split(',').any(|one| one.trim() == "gzip")) {
+        answer.insert_header((CONTENT_ENCODING, "gzip"));
+        return answer.body(asset.packed.as_slice());
+    }
+    answer.body(asset.text.as_str())
+}
+
+/// The session of that id, whatever became of it.
+async fn find(vault: &Capture, id: &str) -> Result<Option<SessionRow>, Problem> {
+    let Ok(id) = SessionId::parse(id, vault.common.environment) else {
+        return Ok(None);
+    };
+    let found = vault.common.store.session(id).await;
+    Ok(found.map_err(crate::vault::Refusal::from)?)
+}
+
+fn is_open(vault: &Capture, session: &SessionRow) -> bool {
+    session.expires_at > vault.common.now()
+}
+
+/// One answer for sessions that are unknown, over, or of no origin.
+fn over() -> HttpResponse {
+    page(Embedding::Nobody, 404, templates::over())
+}
+
+fn page(embedding: Embedding<'_>, status: u16, text: String) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(status);
+    let mut answer = HttpResponse::build(status.unwrap_or_default());
+    policy::page(&mut answer, embedding);
+    answer.body(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_back_leads_to_the_shop_and_nowhere_else() {
+        let shop = "https://shop.example:8443";
+        let to = |path: &str| within(shop, path).map(String::from);
+        assert_eq!(to("").as_deref(), Some("https://shop.example:8443/"));
+        assert_eq!(
+            to("/cart?id=1").as_deref(),
+            Some("https://shop.example:8443/cart?id=1")
+        );
+        for path in [
+            "//evil.example/",
+            "/\\evil.example",
+            "https://evil.example/",
+            "javascript:alert(1)",
+            "cart",
+            "/\t/evil.example",
+            "@evil.example",
+            ":1/",
+        ] {
+            assert_eq!(to(path), None, "{path}");
+        }
+        assert_eq!(to(&format!("/{}", "a".repeat(500))), None);
+    }
+}

@@ -1,0 +1,5 @@
+/** @file The form's words in German, in the order of `../locales.js`. */
+export default `Kartendaten|Kartennummer|Gültig bis|MM / JJ|Monat|Jahr|Prüfnummer|Name auf der Karte|Postleitzahl|Postleitzahl|Karte speichern
+|Bitte die ganze Kartennummer eingeben.|Diese Kartennummer stimmt nicht.|Bitte das ganze Ablaufdatum eingeben.|Dieses Ablaufdatum stimmt nicht.|Diese Karte ist abgelaufen.
+|Bitte die ganze Prüfnummer eingeben.|Diese Prüfnummer stimmt nicht.|Bitte den Namen auf der Karte eingeben.|Bitte die Postleitzahl eingeben.|Diese Postleitzahl stimmt nicht.
+|Karte wird übermittelt …|Das dauert länger als sonst. Bitte auf dieser Seite bleiben.|Verbindung verloren. Neuer Versuch …|Keine Verbindung. Nichts ist verloren: bitte erneut versuchen.|Die Karte wurde abgelehnt. Bitte eine andere Karte verwenden.|Die Karte ist nicht ausreichend gedeckt.|Dieses Formular ist abgelaufen. Bitte die Seite neu laden.|Zu viele Versuche. Bitte neu beginnen.|Das geht gerade nicht. Bitte erneut versuchen.|Karte gespeichert.|Ihre Bank möchte Sie sehen. Weiter dorthin …`;
