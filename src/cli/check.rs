@@ -8,11 +8,12 @@ use serde::Serialize;
 use super::{Failure, exit, print};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http::PlaneName;
+use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::health::State;
+use crate::http::{PlaneName, fields};
 use crate::memory::Hardening;
 use crate::processor::{self, Processor};
-use crate::service::{self, Service};
+use crate::service::{self, Listeners, Service};
 use crate::store;
 use crate::telemetry::Metrics;
 
@@ -127,8 +128,48 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
             findings.extend(processors(&config, plane).await);
         }
     }
+    findings.extend(webhooks(&config));
+    if let Some(plane) = &config.capture {
+        findings.push(loader(&plane.public_url));
+    }
     findings.push(build(config, hardening).await);
     findings
+}
+
+/// With which keys each endpoint's receiver verifies; a shared secret has none to be shown.
+fn webhooks(config: &Config) -> Vec<Finding> {
+    let listeners = match service::webhook_endpoints(config) {
+        Ok(listeners) => listeners,
+        Err(refused) => {
+            let mend = "correct [[webhooks]] and its secret files";
+            return vec![Finding::failed("webhooks", refused, mend)];
+        }
+    };
+    let found = listeners.iter().map(|listener| {
+        let public_keys = listener.endpoint.public_keys();
+        let verified_with = if public_keys.is_empty() {
+            "its shared secret".to_owned()
+        } else {
+            public_keys.join(" ")
+        };
+        let name = format!("webhook {}", listener.endpoint.name());
+        Finding::ok(name, format_args!("verified with {verified_with}"))
+    });
+    found.collect()
+}
+
+/// What a shop writes into its page: the loader's address and the hash that its browser demands.
+fn loader(public_url: &url::Url) -> Finding {
+    let integrity = ASSETS.find(LOADER).map(|loader| loader.integrity.as_str());
+    let origin = public_url.origin().ascii_serialization();
+    Finding::ok(
+        "checkout loader",
+        format_args!(
+            "<script type=\"module\" src=\"{origin}{}\" integrity=\"{}\" crossorigin></script>",
+            fields::loader_path(),
+            integrity.unwrap_or_default()
+        ),
+    )
 }
 
 fn memory(hardening: &Hardening) -> Vec<Finding> {
@@ -234,7 +275,8 @@ async fn build(mut config: Config, hardening: Hardening) -> Finding {
     }
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
-    let built = match Service::build(&config, clock, metrics, hardening).await {
+    let built = match Service::build(&config, clock, metrics, hardening, Listeners::default()).await
+    {
         Ok(service) => service.discard().await,
         Err(refused) => Err(refused),
     };

@@ -6,6 +6,7 @@ mod dev;
 mod keys;
 mod migrate;
 mod openapi;
+mod pagewatch;
 mod serve;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use crate::memory::{self, Hardening};
 /// Exit codes of BSD's sysexits.h.
 mod exit {
     pub(super) const USAGE: u8 = 64;
+    pub(super) const DATA: u8 = 65;
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const SOFTWARE: u8 = 70;
     pub(super) const CANT_CREATE: u8 = 73;
@@ -50,6 +52,8 @@ enum Verb {
     Check(check::Arguments),
     /// Keys.
     Keys(keys::Arguments),
+    /// Compares payment pages with a signed baseline.
+    Pagewatch(pagewatch::Arguments),
     /// Prints a plane's OpenAPI document.
     Openapi(openapi::Arguments),
 }
@@ -153,6 +157,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         }
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
         Verb::Keys(arguments) => keys::run(arguments),
+        Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }
 }

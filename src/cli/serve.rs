@@ -6,7 +6,7 @@ use super::{Failure, exit};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::memory::Hardening;
-use crate::service::Service;
+use crate::service::{Listeners, Service};
 use crate::telemetry::{self, Metrics, Output};
 
 /// Serves until SIGTERM or SIGINT.
@@ -15,7 +15,9 @@ pub(super) async fn run(config: &Config, hardening: Hardening) -> Result<(), Fai
     let metrics = Metrics::new(&clock);
     log(config, Output::Stdout, &clock, &metrics)?;
     report(&hardening);
-    let service = Service::build(config, clock, metrics, hardening).await?;
+    let service = Service::build(config, clock, metrics, hardening, Listeners::default()).await?;
+    // Listened for before the log says where: whoever has read it may ask at once.
+    let asked_to_stop = asked_to_stop()?;
     let addresses = service.addresses();
     tracing::info!(
         capture = addresses.capture.map(tracing::field::display),
@@ -24,7 +26,7 @@ pub(super) async fn run(config: &Config, hardening: Hardening) -> Result<(), Fai
         environment = config.environment.name(),
         "serving"
     );
-    service.run(asked_to_stop()?).await.map_err(Failure::from)
+    service.run(asked_to_stop).await.map_err(Failure::from)
 }
 
 /// Starts the log.

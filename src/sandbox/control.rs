@@ -80,9 +80,10 @@ pub(super) fn answer(
     let segments: Vec<&str> = path.split('/').collect();
     match (method, segments.as_slice()) {
         ("POST", ["faults"]) => stage(state, read(body, "This is not a fault.")?),
+        ("GET", ["faults"]) => Ok(faults(state)),
         ("DELETE", ["faults"]) => {
             state.faults.clear();
-            Ok(json!({ "staged": 0 }))
+            Ok(faults(state))
         }
         ("POST", ["settings"]) => settings(state, &read(body, "These are not settings.")?),
         ("GET", ["ledger"]) => Ok(ledger::whole(state)),
@@ -162,7 +163,11 @@ fn stage(state: &mut State, fault: Fault) -> Outcome {
     if !state.faults.stage(fault) {
         return Err(Refusal::invalid("Too many faults are staged."));
     }
-    Ok(json!({ "staged": state.faults.waiting() }))
+    Ok(faults(state))
+}
+
+fn faults(state: &State) -> Value {
+    json!({ "staged": state.faults.waiting(), "struck": state.faults.struck })
 }
 
 /// `/_sandbox/webhooks`: register one, list them, forget them all with their mail.

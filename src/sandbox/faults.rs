@@ -89,35 +89,40 @@ impl Fault {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct Faults {
+    staged: Vec<Fault>,
+    /// Requests that have met a fault since the start: whoever staged one can wait for it.
+    pub(super) struck: u64,
+}
 
 impl Faults {
     /// Adds an order; false when there are too many already.
     pub(super) fn stage(&mut self, fault: Fault) -> bool {
-        let room = self.0.len() < FAULTS_MAX;
+        let room = self.staged.len() < FAULTS_MAX;
         if room {
-            self.0.push(fault);
+            self.staged.push(fault);
         }
         room
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.staged.clear();
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.0.len()
+        self.staged.len()
     }
 
     /// The fault that this request meets, oldest order first.
     pub(super) fn take(&mut self, method: &str, path: &str) -> Option<Fault> {
-        let place = self.0.iter().position(|f| f.strikes(method, path))?;
-        let fault = self.0.get_mut(place)?;
+        let place = self.staged.iter().position(|f| f.strikes(method, path))?;
+        let fault = self.staged.get_mut(place)?;
         fault.times = fault.times.saturating_sub(1);
         let struck = fault.clone();
         if struck.times == 0 {
-            self.0.remove(place);
+            self.staged.remove(place);
         }
+        self.struck = self.struck.saturating_add(1);
         Some(struck)
     }
 }
@@ -149,6 +154,6 @@ mod tests {
                 .take("POST", "/v1/payment_intents/x/confirm")
                 .is_none()
         );
-        assert_eq!(faults.waiting(), 0);
+        assert_eq!((faults.waiting(), faults.struck), (0, 2));
     }
 }

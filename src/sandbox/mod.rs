@@ -14,7 +14,8 @@
 //!
 //! Secret keys only; JSON in and out where nothing else is said.
 //!
-//! * `POST /_sandbox/faults` stages a fault (`faults.rs`), `DELETE` clears them all.
+//! * `POST /_sandbox/faults` stages a fault (`faults.rs`), `DELETE` clears them all, `GET` says how
+//!   many are `staged` and how many requests they have `struck`.
 //! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`,
 //!   `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
 //!   (false: none are written down), `payments`, `refunds`, `later_ms` (see below), `webhooks` (how

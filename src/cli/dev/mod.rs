@@ -25,7 +25,7 @@ use crate::http::tls;
 use crate::memory::Hardening;
 use crate::sandbox;
 use crate::seal::file;
-use crate::service::{Service, store_settings};
+use crate::service::{Listeners, Service, store_settings};
 use crate::store;
 use crate::telemetry::{Metrics, Output};
 use crate::token::Environment;
@@ -53,6 +53,10 @@ pub(super) struct Arguments {
     /// The base URL of a sandbox that runs already (see `cloakroom sandbox`), instead of one here.
     #[arg(long, value_name = "URL")]
     sandbox_url: Option<url::Url>,
+    /// TOML with a `[store.postgres]` section: that database instead of the embedded one. Its user
+    /// must own the schema. Paths in it are relative to the directory.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
     /// One JSON document with the addresses instead of the greeting.
     #[arg(long)]
     json: bool,
@@ -67,6 +71,12 @@ struct Ports {
     shop: u16,
 }
 
+/// Their sockets. A port that was only looked up could be somebody else's a moment later.
+struct Sockets {
+    planes: Listeners,
+    shop: TcpListener,
+}
+
 pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<(), Failure> {
     // 1. The directory, with everything in it that is not there yet.
     let dir = prepare(&arguments.dir)?;
@@ -74,12 +84,7 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
     let metrics = Metrics::new(&clock);
 
     // 2. The ports, and the processor, which tells the capture plane what happens.
-    let ports = Ports {
-        capture: free(arguments.capture_port)?,
-        internal: free(arguments.internal_port)?,
-        ops: free(arguments.ops_port)?,
-        shop: free(arguments.shop_port)?,
-    };
+    let (ports, sockets) = bind(&arguments)?;
     let told_at = Some(ports.capture);
     let sandbox = match &arguments.sandbox_url {
         Some(_) => None,
@@ -92,7 +97,8 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
     };
 
     // 3. The configuration, the store, the planes.
-    let config = settings::write(&dir, ports, &processor)?;
+    let store = settings::store(arguments.store.as_deref())?;
+    let config = settings::write(&dir, ports, &processor, &store)?;
     let config = Config::read(&config)?;
     // Standard output is the greeting's.
     serve::log(&config, Output::Stderr, &clock, &metrics)?;
@@ -100,18 +106,20 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
     store::migrate(&store_settings(&config, &metrics)?)
         .await
         .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
-    let service = Service::build(&config, clock, metrics, hardening).await?;
+    let service = Service::build(&config, clock, metrics, hardening, sockets.planes).await?;
 
     // 4. The shop, and the greeting.
-    let shop = shop::start(&dir, ports)?;
+    let shop = shop::start(&dir, ports, sockets.shop)?;
     let shop_handle = shop.handle();
     let shop = tokio::task::spawn_local(shop);
+    // Listened for before the greeting: whoever has read it may ask at once.
+    let asked_to_stop = serve::asked_to_stop()?;
     if arguments.json {
         print(greeting::machine(&dir, ports, &processor))?;
     } else {
         print(greeting::human(&arguments.dir, ports, &processor))?;
     }
-    let served = service.run(serve::asked_to_stop()?).await;
+    let served = service.run(asked_to_stop).await;
     shop_handle.stop(false).await;
     // The shop ends with its handle; what it says then is of no interest.
     let _ended = shop.await;
@@ -150,15 +158,41 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-/// The port, or a free one for 0. The configuration needs the number before the listener is made.
-fn free(port: u16) -> Result<u16, Failure> {
-    if port != 0 {
-        return Ok(port);
-    }
-    TcpListener::bind(loopback(0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| Failure::new(exit::UNAVAILABLE, error))
+/// Binds every listener before anything is written that names its port.
+fn bind(arguments: &Arguments) -> Result<(Ports, Sockets), Failure> {
+    let (capture, capture_listener) = listen(arguments.capture_port)?;
+    let (internal, internal_listener) = listen(arguments.internal_port)?;
+    let (ops, ops_listener) = listen(arguments.ops_port)?;
+    let (shop, shop_listener) = listen(arguments.shop_port)?;
+    let ports = Ports {
+        capture,
+        internal,
+        ops,
+        shop,
+    };
+    let planes = Listeners {
+        capture: Some(capture_listener),
+        internal: Some(internal_listener),
+        ops: Some(ops_listener),
+    };
+    let sockets = Sockets {
+        planes,
+        shop: shop_listener,
+    };
+    Ok((ports, sockets))
+}
+
+fn listen(port: u16) -> Result<(u16, TcpListener), Failure> {
+    let failure = |error| {
+        let address = loopback(port);
+        Failure::new(
+            exit::UNAVAILABLE,
+            format_args!("listening on {address}: {error}"),
+        )
+    };
+    let listener = TcpListener::bind(loopback(port)).map_err(failure)?;
+    let port = listener.local_addr().map_err(failure)?.port();
+    Ok((port, listener))
 }
 
 #[derive(Debug, Args)]
@@ -178,8 +212,9 @@ pub(super) struct SandboxArguments {
 pub(super) async fn run_sandbox(arguments: SandboxArguments) -> Result<(), Failure> {
     let dir = prepare(&arguments.dir)?;
     let sandbox = start_sandbox(&dir, arguments.port, arguments.webhook_ca.as_deref(), None)?;
+    let asked_to_stop = serve::asked_to_stop()?;
     print(&sandbox.url)?;
-    serve::asked_to_stop()?.await;
+    asked_to_stop.await;
     sandbox.stop().await;
     Ok(())
 }

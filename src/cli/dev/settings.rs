@@ -59,8 +59,22 @@ pub(super) fn read_secret(dir: &Path, name: &str) -> Result<Zeroizing<String>, F
     ))
 }
 
+/// The section of the store: what the file says, or the embedded database.
+pub(super) fn store(file: Option<&Path>) -> Result<String, Failure> {
+    let Some(file) = file else {
+        return Ok("[store.sqlite]\npath = \"cloakroom.db\"".to_owned());
+    };
+    std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(exit::CONFIG, format_args!("{}: {error}", file.display())))
+}
+
 /// Writes the configuration and answers its path.
-pub(super) fn write(dir: &Path, ports: Ports, processor: &str) -> Result<PathBuf, Failure> {
+pub(super) fn write(
+    dir: &Path,
+    ports: Ports,
+    processor: &str,
+    store: &str,
+) -> Result<PathBuf, Failure> {
     let Ports {
         capture,
         internal,
@@ -91,8 +105,7 @@ listen = "127.0.0.1:{ops}"
 certificate_file = "{server_pem}"
 private_key_file = "{server_key}"
 
-[store.sqlite]
-path = "cloakroom.db"
+{store}
 
 [keys]
 kek_public_file = "{kek_public}"
@@ -124,7 +137,7 @@ scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "ev
 [[clients]]
 san = "spiffe://cloakroom.dev/admin"
 account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read"]
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read"]
 "#,
         server_pem = certificates::SERVER_PEM,
         server_key = certificates::SERVER_KEY,

@@ -1,31 +1,41 @@
 //! The demo shop: a page on an origin of its own, and behind it a merchant's backend that asks for
 //! sessions and charges tokens with client certificates, as a real one would.
 
+use std::fmt::Write as _;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::header::CONTENT_SECURITY_POLICY;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::{Failure, exit};
-use super::{Ports, certificates, loopback};
-use crate::http::tls;
-use crate::token::{Environment, RequestId, TokenId};
+use super::{Ports, certificates};
+use crate::http::fields::assets::{ASSETS, LOADER};
+use crate::http::{fields, tls};
+use crate::sandbox::TEST_CARDS;
+use crate::token::{Environment, RequestId, SessionId, TokenId};
 
 const PAGE: &str = include_str!("shop.html");
 const SCRIPT: &str = include_str!("shop.js");
 const STYLE: &str = include_str!("shop.css");
+const TICKET: &str = include_str!("ticket.svg");
 /// Bytes of an answer of the service.
 const ANSWER_BYTES_MAX: usize = 65_536;
 /// Milliseconds for one request to the service.
 const REQUEST_TIMEOUT_MS: u64 = 60_000;
+/// How often a token that waits for its issuer's word is looked at, and for how long in between.
+const LOOKS_MAX: u32 = 50;
+/// Milliseconds between two looks.
+const LOOK_INTERVAL_MS: u64 = 200;
 
 type Https = hyper_rustls::HttpsConnector<HttpConnector>;
 
@@ -38,8 +48,8 @@ struct Shop {
     billing: Client<Https, Full<Bytes>>,
 }
 
-/// Binds the shop's listener; the answer is to be run.
-pub(super) fn start(dir: &Path, ports: Ports) -> Result<Server, Failure> {
+/// Makes the shop; the answer is to be run.
+pub(super) fn start(dir: &Path, ports: Ports, listener: TcpListener) -> Result<Server, Failure> {
     let shop = web::Data::new(Shop {
         capture: format!("https://localhost:{}", ports.capture),
         internal: format!("https://localhost:{}", ports.internal),
@@ -54,32 +64,58 @@ pub(super) fn start(dir: &Path, ports: Ports) -> Result<Server, Failure> {
         App::new()
             .app_data(shop.clone())
             .route("/", web::get().to(page))
-            .route(
-                "/shop.js",
-                web::get().to(async || file("text/javascript", SCRIPT)),
-            )
+            .route("/shop.js", web::get().to(script))
             .route("/shop.css", web::get().to(async || file("text/css", STYLE)))
+            .route(
+                "/ticket.svg",
+                web::get().to(async || file("image/svg+xml", TICKET)),
+            )
             .route("/session", web::post().to(session))
             .route("/charge", web::post().to(charge))
     })
     .workers(1)
     .disable_signals()
     .tcp_nodelay(true)
-    .bind_rustls_0_23(loopback(ports.shop), tls)
+    .listen_rustls_0_23(listener, tls)
     .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
     Ok(server.run())
 }
 
 async fn page(shop: web::Data<Shop>) -> HttpResponse {
     let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {}; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        shop.capture
+        "default-src 'none'; script-src 'self' {capture}/fields/v1/; frame-src {capture}/fields/v1/; \
+         style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+        capture = shop.capture
     );
+    let integrity = ASSETS
+        .find(LOADER)
+        .map(|loader| loader.integrity.as_str())
+        .unwrap_or_default();
+    let mut cards = String::new();
+    for (number, what) in TEST_CARDS {
+        // Writing to a String cannot fail.
+        let _infallible = write!(
+            cards,
+            "<li><button type=\"button\" data-number=\"{number}\"><b>{number}</b>{what}</button></li>"
+        );
+    }
+    let text = PAGE
+        .replace("{{capture}}", &shop.capture)
+        .replace("{{loader}}", &shop.loader())
+        .replace("{{integrity}}", integrity)
+        .replace("{{cards}}", &cards);
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((CONTENT_SECURITY_POLICY, policy))
-        .body(PAGE.replace("{{capture}}", &shop.capture))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .body(text)
+}
+
+async fn script(shop: web::Data<Shop>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/javascript")
+        .body(SCRIPT.replace("{{loader}}", &shop.loader()))
 }
 
 fn file(kind: &'static str, text: &'static str) -> HttpResponse {
@@ -88,68 +124,97 @@ fn file(kind: &'static str, text: &'static str) -> HttpResponse {
 
 /// The browser asks its shop for a session.
 async fn session(shop: web::Data<Shop>) -> HttpResponse {
-    let order = serde_json::json!({ "customer_ref": "demo-shopper", "origin": shop.origin });
-    forward(
+    let order = serde_json::json!({ "origin": shop.origin });
+    let key = RequestId::new(Environment::Test, crate::clock::Clock::system().now());
+    let (status, mut made) = ask(
         &shop.checkout,
-        &shop.internal,
-        "/v1/capture_sessions",
-        order,
+        shop.post("/v1/capture_sessions", &key.to_string(), &order),
     )
-    .await
+    .await;
+    let id = made.get("id").and_then(Value::as_str);
+    let pay = id.map(|id| format!("{}/pay/{id}", shop.capture));
+    if let (Some(made), Some(pay)) = (made.as_object_mut(), pay) {
+        made.insert("pay".to_owned(), pay.into());
+    }
+    answer(status, &made)
 }
 
+/// What the shopper's browser brings: the token, and the session it came of, which stands for the
+/// order here.
 #[derive(Deserialize)]
 struct Purchase {
     token: String,
+    session: String,
 }
 
-/// The shop's backend charges the token that the browser got.
+/// The shop's backend charges the token that the browser got: once for each order, however often
+/// the page is loaded again.
 async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpResponse {
-    if TokenId::parse(&purchase.token, Environment::Test).is_err() {
+    let token = TokenId::parse(&purchase.token, Environment::Test);
+    let session = SessionId::parse(&purchase.session, Environment::Test);
+    let (Ok(token), Ok(session)) = (token, session) else {
         return HttpResponse::BadRequest().finish();
+    };
+    // The browser may be back from the issuer before the issuer's word is.
+    for _ in 0..LOOKS_MAX {
+        let (_, found) = ask(&shop.checkout, shop.get(&format!("/v1/tokens/{token}"))).await;
+        if found.get("status").and_then(Value::as_str) != Some("requires_action") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
     }
     let order = serde_json::json!({
-        "token": purchase.token, "amount": 1250, "currency": "eur", "off_session": false,
-        "description": "One ticket",
+        "token": token.to_string(), "amount": 1250, "currency": "eur", "off_session": false,
+        "description": "One ticket", "metadata": { "order": session.to_string() },
     });
-    forward(&shop.billing, &shop.internal, "/v1/charges", order).await
+    let request = shop.post("/v1/charges", &format!("order-{session}"), &order);
+    let (status, made) = ask(&shop.billing, request).await;
+    answer(status, &made)
 }
 
-/// Sends a request to the service as one of its clients, and passes the answer on.
-async fn forward(
-    client: &Client<Https, Full<Bytes>>,
-    internal: &str,
-    path: &str,
-    order: serde_json::Value,
-) -> HttpResponse {
-    let key = RequestId::new(Environment::Test, crate::clock::Clock::system().now());
-    let request = hyper::Request::post(format!("{internal}{path}"))
-        .header("content-type", "application/json")
-        .header("idempotency-key", key.to_string())
-        .body(Full::from(order.to_string()));
-    let Ok(request) = request else {
-        return HttpResponse::InternalServerError().finish();
-    };
+type Request = Option<hyper::Request<Full<Bytes>>>;
+
+impl Shop {
+    /// The loader's address, under the name that is made of its bytes.
+    fn loader(&self) -> String {
+        format!("{}{}", self.capture, fields::loader_path())
+    }
+
+    fn post(&self, path: &str, key: &str, order: &Value) -> Request {
+        hyper::Request::post(format!("{}{path}", self.internal))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key)
+            .body(Full::from(order.to_string()))
+            .ok()
+    }
+
+    fn get(&self, path: &str) -> Request {
+        hyper::Request::get(format!("{}{path}", self.internal))
+            .body(Full::default())
+            .ok()
+    }
+}
+
+/// Asks the service as one of its clients; what cannot be read is a bad gateway's nothing.
+async fn ask(client: &Client<Https, Full<Bytes>>, request: Request) -> (u16, Value) {
     let exchange = async {
-        let answer = client.request(request).await.ok()?;
+        let answer = client.request(request?).await.ok()?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await
             .ok()?;
-        Some((status, body.to_bytes()))
+        Some((status, serde_json::from_slice(&body.to_bytes()).ok()?))
     };
     let limit = Duration::from_millis(REQUEST_TIMEOUT_MS);
-    match tokio::time::timeout(limit, exchange).await {
-        Ok(Some((status, body))) => {
-            let status = actix_web::http::StatusCode::from_u16(status)
-                .unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
-            HttpResponse::build(status)
-                .content_type("application/json")
-                .body(body)
-        }
-        Ok(None) | Err(_) => HttpResponse::BadGateway().finish(),
-    }
+    let answer = tokio::time::timeout(limit, exchange).await;
+    answer.ok().flatten().unwrap_or((502, Value::Null))
+}
+
+fn answer(status: u16, body: &Value) -> HttpResponse {
+    let status = actix_web::http::StatusCode::from_u16(status)
+        .unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
+    HttpResponse::build(status).json(body)
 }
 
 /// A client of the service with one of the development certificates.
