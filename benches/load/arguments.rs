@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// The store's engine.
     #[arg(long, value_enum, default_value_t = Engine::Sqlite)]
     pub(crate) engine: Engine,
-    /// A PostgreSQL that runs already, as URL, instead of a temporary cluster.
+    /// A PostgreSQL that runs already, as URL, for the yardsticks instead of the temporary cluster.
     #[arg(long, value_name = "URL")]
     pub(crate) postgres_url: Option<String>,
     /// Requests at one time: of the closed loop exactly, of the open loop at most.

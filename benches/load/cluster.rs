@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use super::Outcome;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Kind};
 
 const INSTALLED: &str = "/usr/lib/postgresql";
 const START_TRIES: u32 = 100;
@@ -159,6 +159,19 @@ impl Cluster {
         };
         cluster.ready(programs)?;
         Ok(cluster)
+    }
+
+    /// Makes a database for a scenario, and the file that tells `cloakroom dev` of it.
+    pub(crate) fn database(&self, programs: &Programs, kind: Kind) -> Outcome<PathBuf> {
+        let name = format!("{kind:?}").to_lowercase();
+        programs.run("createdb", &["--maintenance-db", &self.url, &name])?;
+        let path = self.dir.path().join(format!("{name}.toml"));
+        let text = format!(
+            "[store.postgres]\nhosts = [\"{}\"]\ndatabase = {name:?}\nuser = \"cloakroom\"\n",
+            self.dir.path().display()
+        );
+        fs::write(&path, text)?;
+        Ok(path)
     }
 
     fn ready(&self, programs: &Programs) -> Outcome<()> {

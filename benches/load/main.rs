@@ -95,18 +95,15 @@ pub(crate) async fn everything(arguments: &Arguments) -> Outcome<Report> {
 fn database(arguments: &Arguments) -> Outcome<Option<(Option<Programs>, Database)>> {
     let programs = Programs::find(arguments)?;
     let needed = arguments.engine == Engine::Postgres || arguments.yardstick_seconds > 0;
+    let served = arguments.engine == Engine::Postgres;
     Ok(match (&arguments.postgres_url, programs) {
-        (Some(url), programs) => Some((programs, Database::Given(url.clone()))),
-        (None, Some(programs)) if needed => {
+        (Some(url), programs) if !served => Some((programs, Database::Given(url.clone()))),
+        (_, Some(programs)) if needed => {
             let cluster = Cluster::start(&programs, arguments)?;
             Some((Some(programs), Database::Temporary(cluster)))
         }
-        (None, _) if arguments.engine == Engine::Postgres => {
-            return Err(
-                "PostgreSQL is not installed; see --postgres-bin and --postgres-url".into(),
-            );
-        }
-        (None, _) => None,
+        _ if served => return Err("PostgreSQL is not installed; see --postgres-bin".into()),
+        _ => None,
     })
 }
 
@@ -135,14 +132,13 @@ async fn scenario(
     arguments: &Arguments,
     database: Option<&(Option<Programs>, Database)>,
 ) -> Outcome<Measured> {
-    let overrides = match (arguments.engine, database) {
-        (Engine::Postgres, Some((_, database))) => vec![(
-            "CLOAKROOM__STORE__POSTGRES__URL".to_owned(),
-            database.url().to_owned(),
-        )],
-        _ => Vec::new(),
+    let store = match (arguments.engine, database) {
+        (Engine::Postgres, Some((Some(programs), Database::Temporary(cluster)))) => {
+            Some(cluster.database(programs, kind)?)
+        }
+        _ => None,
     };
-    let stage = Stage::start(arguments, &overrides).await?;
+    let stage = Stage::start(arguments, store.as_deref()).await?;
     tokio::time::sleep(REST).await;
     let idle = stage.memory()?.resident_mib;
     let runs = scenario::run(kind, arguments, &stage).await?;

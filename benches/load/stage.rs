@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -45,11 +45,9 @@ pub(crate) struct StoreCounts {
 }
 
 impl Stage {
-    /// Starts a service with `overrides` of its configuration, and its processor without latency.
-    pub(crate) async fn start(
-        arguments: &Arguments,
-        overrides: &[(String, String)],
-    ) -> Outcome<Self> {
+    /// Starts a service on the embedded database or on the one that `store` names, and its
+    /// processor without latency.
+    pub(crate) async fn start(arguments: &Arguments, store: Option<&Path>) -> Outcome<Self> {
         let dir = directory(arguments)?;
         let mut sandbox = Command::new(&arguments.binary);
         sandbox
@@ -62,8 +60,10 @@ impl Stage {
             .arg(dir.path())
             .args(["--capture-port", "0", "--internal-port", "0"])
             .args(["--ops-port", "0", "--shop-port", "0"])
-            .envs(overrides.iter().cloned())
             .envs(arguments.set.iter().cloned());
+        if let Some(store) = store {
+            server.arg("--store").arg(store);
+        }
         let (server, greeting) = Running::start(server, &dir.path().join("server.log"))?;
         let greeting: Value = serde_json::from_str(&greeting)?;
         let at = |plane: &str| greeting.get(plane).and_then(Value::as_str);
