@@ -264,12 +264,15 @@ const CLIENTS: &[&str] = &[
     "src/webhooks/",
     "src/sandbox/post.rs",
     "src/cli/dev/shop.rs",
+    "src/pagewatch/",
 ];
 
 #[test]
 fn a_crate_that_only_one_module_may_use_is_used_by_no_other() {
     let only = [
         ("sqlx", &["src/store/"][..]),
+        ("rusqlite", &["src/store/"]),
+        ("html5gum", &["src/pagewatch/"]),
         ("aws_lc_rs::aead", &["src/seal/"]),
         ("argon2", &["src/seal/"]),
         ("stripe_core", &["src/processor/"]),

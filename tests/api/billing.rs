@@ -1,10 +1,12 @@
 //! The billing engineer's page: its file is run as it stands.
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::App;
 
-#[test]
-fn the_billing_engineers_file_does_what_its_page_says() {
-    let app = App::start();
+on_both_engines! { the_billing_engineers_file_does_what_its_page_says }
+
+async fn the_billing_engineers_file_does_what_its_page_says(engine: Engine) {
+    let app = App::on(engine);
     let done = std::process::Command::new("python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/billing.py"))
         .arg("--dir")

@@ -3,7 +3,17 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{App, CVC, VISA, Who, card, request};
+
+on_both_engines! {
+    every_published_card_that_succeeds_is_tokenized_and_charged,
+    every_published_decline_card_answers_402_with_its_code_when_charged,
+    a_card_declined_at_set_up_makes_no_token,
+    a_card_that_wants_authentication_answers_requires_action,
+    an_authenticated_shopper_leaves_a_token_that_charges,
+    what_cannot_be_a_card_is_refused_by_field_and_reason,
+}
 
 /// Cards that are declined when charged: number and decline code
 /// (<https://docs.stripe.com/testing#declined-payments>).
@@ -35,9 +45,8 @@ const SUCCEED: [(&str, &str); 12] = [
     ("6200000000000005", "unionpay"),
 ];
 
-#[tokio::test]
-async fn every_published_card_that_succeeds_is_tokenized_and_charged() {
-    let app = App::start();
+async fn every_published_card_that_succeeds_is_tokenized_and_charged(engine: Engine) {
+    let app = App::on(engine);
     for (number, brand) in SUCCEED {
         let secret = app.session().await;
         let made = app.post_card(&secret, &card(number), &[]).await;
@@ -59,9 +68,8 @@ async fn every_published_card_that_succeeds_is_tokenized_and_charged() {
     }
 }
 
-#[tokio::test]
-async fn every_published_decline_card_answers_402_with_its_code_when_charged() {
-    let app = App::start();
+async fn every_published_decline_card_answers_402_with_its_code_when_charged(engine: Engine) {
+    let app = App::on(engine);
     for (number, code) in DECLINED {
         let token = app.token(number).await;
         let problem = app
@@ -91,9 +99,8 @@ async fn every_published_decline_card_answers_402_with_its_code_when_charged() {
     );
 }
 
-#[tokio::test]
-async fn a_card_declined_at_set_up_makes_no_token() {
-    let app = App::start();
+async fn a_card_declined_at_set_up_makes_no_token(engine: Engine) {
+    let app = App::on(engine);
     app.sandbox(
         Method::POST,
         "settings",
@@ -116,9 +123,8 @@ async fn a_card_declined_at_set_up_makes_no_token() {
     }
 }
 
-#[tokio::test]
-async fn a_card_that_wants_authentication_answers_requires_action() {
-    let app = App::start();
+async fn a_card_that_wants_authentication_answers_requires_action(engine: Engine) {
+    let app = App::on(engine);
     for number in ["4000002760003184", "4000002500003155"] {
         let secret = app.session().await;
         let made = app.post_card(&secret, &card(number), &[]).await;
@@ -149,9 +155,8 @@ async fn a_card_that_wants_authentication_answers_requires_action() {
     }
 }
 
-#[tokio::test]
-async fn an_authenticated_shopper_leaves_a_token_that_charges() {
-    let app = App::start();
+async fn an_authenticated_shopper_leaves_a_token_that_charges(engine: Engine) {
+    let app = App::on(engine);
     let secret = app.session().await;
     let token = app
         .post_card(&secret, &card("4000002500003155"), &[])
@@ -185,9 +190,8 @@ async fn an_authenticated_shopper_leaves_a_token_that_charges() {
     assert_eq!(app.get(Who::Billing, &url).await.json()["status"], "active");
 }
 
-#[tokio::test]
-async fn what_cannot_be_a_card_is_refused_by_field_and_reason() {
-    let app = App::start();
+async fn what_cannot_be_a_card_is_refused_by_field_and_reason(engine: Engine) {
+    let app = App::on(engine);
     let table = [
         (
             json!({"number": "4242424242424241", "exp_month": 12, "exp_year": 2034, "cvc": CVC}),

@@ -17,7 +17,7 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
 pub(crate) fn spawn(arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_cloakroom"))
         .args(arguments)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
@@ -35,7 +35,15 @@ fn what_is_not_a_command_ends_with_ex_usage_and_a_missing_file_with_ex_config() 
     );
     let help = run(&["--help"]);
     assert!(help.status.success());
-    for verb in ["dev", "serve", "migrate", "check", "keys", "openapi"] {
+    for verb in [
+        "dev",
+        "serve",
+        "migrate",
+        "check",
+        "keys",
+        "openapi",
+        "pagewatch",
+    ] {
         assert!(
             String::from_utf8_lossy(&help.stdout).contains(verb),
             "{verb}"

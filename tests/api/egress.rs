@@ -5,17 +5,24 @@ use std::time::{Duration, Instant};
 use hyper::Method;
 use serde_json::json;
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{App, VISA, Who};
+
+on_both_engines! {
+    charges_over_the_rate_answer_429_and_go_through_when_they_come_back_as_told,
+    cards_are_taken_in_while_charges_wait,
+    a_processor_that_fails_is_left_alone_and_callers_are_told_503_with_a_time,
+}
 
 const STRIPE: &str = "CLOAKROOM__ACCOUNTS__DEFAULT__PROCESSOR__STRIPE";
 
-fn app(overrides: &[(&str, &str)]) -> App {
+fn app(engine: Engine, overrides: &[(&str, &str)]) -> App {
     let named: Vec<(String, &str)> = overrides
         .iter()
         .map(|(key, value)| (format!("{STRIPE}__{key}"), *value))
         .collect();
     let named: Vec<(&str, &str)> = named.iter().map(|(key, value)| (&**key, *value)).collect();
-    App::start_with(&[], &named)
+    App::on_with(engine, &[], &named)
 }
 
 async fn payments(app: &App) -> usize {
@@ -23,9 +30,13 @@ async fn payments(app: &App) -> usize {
     ledger["payment_intents"].as_array().unwrap().len()
 }
 
-#[tokio::test]
-async fn charges_over_the_rate_answer_429_and_go_through_when_they_come_back_as_told() {
-    let app = app(&[("INTERNAL_REQUESTS_PER_S_MAX", "4"), ("WAIT_MS_MAX", "600")]);
+async fn charges_over_the_rate_answer_429_and_go_through_when_they_come_back_as_told(
+    engine: Engine,
+) {
+    let app = app(
+        engine,
+        &[("INTERNAL_REQUESTS_PER_S_MAX", "4"), ("WAIT_MS_MAX", "600")],
+    );
     let token = app.token(VISA).await;
     let keys: Vec<String> = (0..12).map(|number| format!("k{number}")).collect();
     let began = Instant::now();
@@ -55,12 +66,14 @@ async fn charges_over_the_rate_answer_429_and_go_through_when_they_come_back_as_
     assert_eq!(payments(&app).await, made + 1);
 }
 
-#[tokio::test]
-async fn cards_are_taken_in_while_charges_wait() {
-    let app = app(&[
-        ("INTERNAL_REQUESTS_PER_S_MAX", "2"),
-        ("WAIT_MS_MAX", "5000"),
-    ]);
+async fn cards_are_taken_in_while_charges_wait(engine: Engine) {
+    let app = app(
+        engine,
+        &[
+            ("INTERNAL_REQUESTS_PER_S_MAX", "2"),
+            ("WAIT_MS_MAX", "5000"),
+        ],
+    );
     let token = app.token(VISA).await;
     let secret = app.session().await;
     let flood = (0..8).map(|number| {
@@ -82,12 +95,14 @@ async fn cards_are_taken_in_while_charges_wait() {
     assert!(took < Duration::from_millis(1_500), "{took:?}");
 }
 
-#[tokio::test]
-async fn a_processor_that_fails_is_left_alone_and_callers_are_told_503_with_a_time() {
-    let app = app(&[
-        ("BREAKER_FAILURES_IN_A_ROW_MAX", "2"),
-        ("BREAKER_OPEN_MS", "60000"),
-    ]);
+async fn a_processor_that_fails_is_left_alone_and_callers_are_told_503_with_a_time(engine: Engine) {
+    let app = app(
+        engine,
+        &[
+            ("BREAKER_FAILURES_IN_A_ROW_MAX", "2"),
+            ("BREAKER_OPEN_MS", "60000"),
+        ],
+    );
     let token = app.token(VISA).await;
     let fault =
         json!({"path": "/v1/payment_intents", "times": 2, "fault": "status", "status": 500});

@@ -3,11 +3,22 @@
 use hyper::Method;
 use serde_json::json;
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{App, CVC, VISA, Who, card, request};
 
-#[tokio::test]
-async fn a_card_goes_in_a_token_comes_out_and_is_charged() {
-    let app = App::start();
+on_both_engines! {
+    a_card_goes_in_a_token_comes_out_and_is_charged,
+    a_charge_can_be_authorized_only_and_carries_what_billing_says,
+    tokens_of_a_customer_are_read_and_listed_page_by_page,
+    a_forgotten_token_is_detached_erased_and_proven_gone,
+    a_session_makes_one_token_and_then_no_more,
+    a_session_allows_five_failed_attempts_and_no_sixth,
+    a_browser_page_may_use_a_session_only_from_its_origin,
+    requests_in_flight_finish_when_the_service_is_asked_to_stop,
+}
+
+async fn a_card_goes_in_a_token_comes_out_and_is_charged(engine: Engine) {
+    let app = App::on(engine);
 
     let order = json!({
         "customer_ref": "customer-7", "origin": "https://shop.example", "expires_in_s": 600,
@@ -72,9 +83,8 @@ async fn a_card_goes_in_a_token_comes_out_and_is_charged() {
     assert_eq!(app.get(Who::Billing, &url).await.json(), charge);
 }
 
-#[tokio::test]
-async fn a_charge_can_be_authorized_only_and_carries_what_billing_says() {
-    let app = App::start();
+async fn a_charge_can_be_authorized_only_and_carries_what_billing_says(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(VISA).await;
     let order = json!({
         "token": token, "amount": 500, "currency": "usd", "capture": false, "off_session": false,
@@ -89,9 +99,8 @@ async fn a_charge_can_be_authorized_only_and_carries_what_billing_says() {
     assert_eq!(ledger["payment_intents"][0]["status"], "requires_capture");
 }
 
-#[tokio::test]
-async fn tokens_of_a_customer_are_read_and_listed_page_by_page() {
-    let app = App::start();
+async fn tokens_of_a_customer_are_read_and_listed_page_by_page(engine: Engine) {
+    let app = App::on(engine);
     let mut made = Vec::new();
     for number in [VISA, "5555555555554444", "378282246310005"] {
         made.push(app.token(number).await);
@@ -138,9 +147,8 @@ async fn tokens_of_a_customer_are_read_and_listed_page_by_page() {
     assert_eq!(none["data"], json!([]));
 }
 
-#[tokio::test]
-async fn a_forgotten_token_is_detached_erased_and_proven_gone() {
-    let app = App::start();
+async fn a_forgotten_token_is_detached_erased_and_proven_gone(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(VISA).await;
     let url = format!("{}/v1/tokens/{token}", app.at.internal);
     let delete = || {
@@ -207,9 +215,8 @@ fn verify_jws(jws: &str, jwk: &serde_json::Value) -> serde_json::Value {
     serde_json::from_slice(&decode(parts[1])).unwrap()
 }
 
-#[tokio::test]
-async fn a_session_makes_one_token_and_then_no_more() {
-    let app = App::start();
+async fn a_session_makes_one_token_and_then_no_more(engine: Engine) {
+    let app = App::on(engine);
     let secret = app.session().await;
     assert_eq!(app.post_card(&secret, &card(VISA), &[]).await.status, 201);
     app.post_card(&secret, &card(VISA), &[])
@@ -217,9 +224,8 @@ async fn a_session_makes_one_token_and_then_no_more() {
         .problem(401, "unauthenticated");
 }
 
-#[tokio::test]
-async fn a_session_allows_five_failed_attempts_and_no_sixth() {
-    let app = App::start();
+async fn a_session_allows_five_failed_attempts_and_no_sixth(engine: Engine) {
+    let app = App::on(engine);
     app.sandbox(
         Method::POST,
         "settings",
@@ -241,9 +247,8 @@ async fn a_session_allows_five_failed_attempts_and_no_sixth() {
         .problem(429, "rate_limited");
 }
 
-#[tokio::test]
-async fn a_browser_page_may_use_a_session_only_from_its_origin() {
-    let app = App::start();
+async fn a_browser_page_may_use_a_session_only_from_its_origin(engine: Engine) {
+    let app = App::on(engine);
     let order = json!({"customer_ref": "c", "origin": "https://shop.example"});
     let session = app.order_session(&order).await.json();
     let secret = session["client_secret"].as_str().unwrap();
@@ -285,9 +290,8 @@ async fn a_browser_page_may_use_a_session_only_from_its_origin() {
     );
 }
 
-#[tokio::test]
-async fn requests_in_flight_finish_when_the_service_is_asked_to_stop() {
-    let mut app = App::start();
+async fn requests_in_flight_finish_when_the_service_is_asked_to_stop(engine: Engine) {
+    let mut app = App::on(engine);
     let token = app.token(VISA).await;
     app.sandbox(Method::POST, "settings", &json!({"latency_ms": 1500}))
         .await;

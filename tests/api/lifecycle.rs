@@ -4,7 +4,19 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{Answer, App, Who, eventually, request};
+
+on_both_engines! {
+    an_authorized_charge_is_captured_once_in_whole_or_in_part,
+    an_authorized_charge_is_given_up_and_stays_so,
+    money_goes_back_in_parts_and_never_more_than_was_taken,
+    concurrent_refunds_do_not_give_back_the_same_money,
+    a_refund_may_take_its_time_and_may_fail_after_all,
+    a_charge_that_waits_for_the_shopper_settles_when_they_have_come,
+    a_payment_that_takes_its_time_settles_later,
+    charges_are_listed_by_token_and_state_in_pages,
+}
 
 /// A card whose every payment is authenticated by the shopper, on- and off-session.
 const ALWAYS_AUTHENTICATED: &str = "4000002760003184";
@@ -78,9 +90,8 @@ fn id(answer: &Answer) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
-#[tokio::test]
-async fn an_authorized_charge_is_captured_once_in_whole_or_in_part() {
-    let app = App::start();
+async fn an_authorized_charge_is_captured_once_in_whole_or_in_part(engine: Engine) {
+    let app = App::on(engine);
     let whole = app.authorized("whole").await;
     let captured = app.step(&whole, "capture", "take-1", &Value::Null).await;
     assert_eq!(captured.status, 200, "{}", captured.json());
@@ -131,9 +142,8 @@ async fn an_authorized_charge_is_captured_once_in_whole_or_in_part() {
     keyless.problem(422, "invalid_request");
 }
 
-#[tokio::test]
-async fn an_authorized_charge_is_given_up_and_stays_so() {
-    let app = App::start();
+async fn an_authorized_charge_is_given_up_and_stays_so(engine: Engine) {
+    let app = App::on(engine);
     let charge = app.authorized("charge-1").await;
     let canceled = app.step(&charge, "cancel", "drop-1", &Value::Null).await;
     assert_eq!(canceled.status, 200, "{}", canceled.json());
@@ -155,9 +165,8 @@ async fn an_authorized_charge_is_given_up_and_stays_so() {
     );
 }
 
-#[tokio::test]
-async fn money_goes_back_in_parts_and_never_more_than_was_taken() {
-    let app = App::start();
+async fn money_goes_back_in_parts_and_never_more_than_was_taken(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(crate::support::VISA).await;
     let charge = id(&app.charge(&token, "charge-1").await);
     let part = json!({ "charge": charge, "amount": 300, "reason": "requested_by_customer" });
@@ -223,9 +232,8 @@ async fn money_goes_back_in_parts_and_never_more_than_was_taken() {
     assert_eq!(ledger["amount_refunded"], 1250, "{ledger}");
 }
 
-#[tokio::test]
-async fn concurrent_refunds_do_not_give_back_the_same_money() {
-    let app = App::start();
+async fn concurrent_refunds_do_not_give_back_the_same_money(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(crate::support::VISA).await;
     let charge = id(&app.charge(&token, "charge-1").await);
     let body = json!({ "charge": charge, "amount": 200 });
@@ -240,9 +248,8 @@ async fn concurrent_refunds_do_not_give_back_the_same_money() {
     assert_eq!(app.read_charge(&charge).await["amount_refunded"], 1200);
 }
 
-#[tokio::test]
-async fn a_refund_may_take_its_time_and_may_fail_after_all() {
-    let app = App::start();
+async fn a_refund_may_take_its_time_and_may_fail_after_all(engine: Engine) {
+    let app = App::on(engine);
     // Stripe's published cards: the refund of the first is pending at first, of the second fails.
     let slow = app.token("4000000000007726").await;
     let slow = id(&app.charge(&slow, "charge-1").await);
@@ -280,9 +287,8 @@ async fn a_refund_may_take_its_time_and_may_fail_after_all() {
     .await;
 }
 
-#[tokio::test]
-async fn a_charge_that_waits_for_the_shopper_settles_when_they_have_come() {
-    let app = App::start();
+async fn a_charge_that_waits_for_the_shopper_settles_when_they_have_come(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(ALWAYS_AUTHENTICATED).await;
     let order = json!({ "token": token, "amount": 700, "currency": "usd", "off_session": false });
     for (key, page, becomes) in [
@@ -315,9 +321,8 @@ async fn a_charge_that_waits_for_the_shopper_settles_when_they_have_come() {
     assert_eq!(canceled.json()["next_action"], Value::Null);
 }
 
-#[tokio::test]
-async fn a_payment_that_takes_its_time_settles_later() {
-    let app = App::start();
+async fn a_payment_that_takes_its_time_settles_later(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(crate::support::VISA).await;
     for (key, later, becomes) in [
         ("charge-1", "succeeded", "succeeded"),
@@ -340,9 +345,8 @@ async fn a_payment_that_takes_its_time_settles_later() {
     }
 }
 
-#[tokio::test]
-async fn charges_are_listed_by_token_and_state_in_pages() {
-    let app = App::start();
+async fn charges_are_listed_by_token_and_state_in_pages(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(crate::support::VISA).await;
     let declined = app.token("4000000000000002").await;
     for number in 0..3 {

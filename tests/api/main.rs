@@ -12,9 +12,10 @@
 mod billing;
 mod cards;
 mod cli;
-mod crash;
+mod deliveries;
 mod doors;
 mod egress;
+mod engines;
 mod hostile;
 mod idempotency;
 mod journey;
@@ -23,7 +24,12 @@ mod memory;
 mod notices;
 mod openapi;
 mod operations;
+mod outages;
+mod pagewatch;
 mod problems;
+mod replication;
+mod reports;
 mod same_card;
 mod sealed;
+#[path = "../support/mod.rs"]
 mod support;

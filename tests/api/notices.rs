@@ -4,7 +4,16 @@ use aws_lc_rs::hmac;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{Answer, App, VISA, Who, eventually, request};
+
+on_both_engines! {
+    a_notice_is_believed_for_its_signature_alone,
+    a_forged_success_moves_no_charge,
+    a_dispute_is_told_and_marked_and_a_repetition_is_not_told_again,
+    a_renewed_card_and_a_refund_made_elsewhere_are_taken_over,
+    duplicated_shuffled_and_late_notices_change_nothing_twice,
+}
 
 impl App {
     fn now_s() -> i64 {
@@ -54,9 +63,8 @@ fn event(id: &str, kind: &str, object: &Value) -> Value {
         "data": { "object": object } })
 }
 
-#[tokio::test]
-async fn a_notice_is_believed_for_its_signature_alone() {
-    let app = App::start();
+async fn a_notice_is_believed_for_its_signature_alone(engine: Engine) {
+    let app = App::on(engine);
     let notice = event("evt_1", "customer.created", &json!({ "id": "cus_1" }));
     let body = notice.to_string();
     let now = App::now_s();
@@ -112,9 +120,8 @@ async fn a_notice_is_believed_for_its_signature_alone() {
         .problem(413, "body_too_large");
 }
 
-#[tokio::test]
-async fn a_forged_success_moves_no_charge() {
-    let app = App::start();
+async fn a_forged_success_moves_no_charge(engine: Engine) {
+    let app = App::on(engine);
     // Stripe's word is asked for, whatever a notice says; here even a signed one lies.
     let token = app.token(VISA).await;
     let order = json!({ "token": token, "amount": 900, "currency": "eur",
@@ -149,9 +156,8 @@ async fn a_forged_success_moves_no_charge() {
     .await;
 }
 
-#[tokio::test]
-async fn a_dispute_is_told_and_marked_and_a_repetition_is_not_told_again() {
-    let app = App::start();
+async fn a_dispute_is_told_and_marked_and_a_repetition_is_not_told_again(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(VISA).await;
     let charge = app.charge(&token, "charge-1").await.json();
     let id = charge["id"].as_str().unwrap();
@@ -182,9 +188,8 @@ async fn a_dispute_is_told_and_marked_and_a_repetition_is_not_told_again() {
     .await;
 }
 
-#[tokio::test]
-async fn a_renewed_card_and_a_refund_made_elsewhere_are_taken_over() {
-    let app = App::start();
+async fn a_renewed_card_and_a_refund_made_elsewhere_are_taken_over(engine: Engine) {
+    let app = App::on(engine);
     let token = app.token(VISA).await;
     let charge = app.charge(&token, "charge-1").await.json();
     let ledger = app.ledger().await;
@@ -235,9 +240,8 @@ async fn a_renewed_card_and_a_refund_made_elsewhere_are_taken_over() {
     assert_eq!(refunds["data"][0]["status"], "succeeded");
 }
 
-#[tokio::test]
-async fn duplicated_shuffled_and_late_notices_change_nothing_twice() {
-    let app = App::start();
+async fn duplicated_shuffled_and_late_notices_change_nothing_twice(engine: Engine) {
+    let app = App::on(engine);
     let manner = json!({ "webhooks": { "duplicates": 2, "reorder_window": 8, "delay_ms": 200,
         "seed": 7 }, "later_ms": 300, "payments": "succeeded" });
     app.sandbox(Method::POST, "settings", &manner).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, Row};
 
-use crate::support::{App, VISA, Who, card, request};
+use crate::support::{App, VISA, Who, ask, card, request};
 
 async fn open(path: &Path) -> sqlx::SqliteConnection {
     SqliteConnectOptions::new()
@@ -211,7 +211,9 @@ async fn every_act_and_every_refusal_is_an_audit_event_and_none_can_be_changed()
 #[tokio::test]
 async fn the_demo_shop_asks_for_a_session_and_charges_a_token() {
     let app = App::start();
-    let page = app.get(Who::Nobody, &app.at.shop).await;
+    // Its page lists the test cards, and is not the service's.
+    let page = request(Method::GET, &app.at.shop, &[], String::new());
+    let page = ask(&app, page).await;
     assert_eq!(page.status, 200);
     assert!(
         page.header("content-security-policy")
@@ -235,7 +237,7 @@ async fn the_demo_shop_asks_for_a_session_and_charges_a_token() {
         made.header("access-control-allow-origin"),
         Some(app.at.shop.as_str())
     );
-    let purchase = json!({"token": made.json()["id"]});
+    let purchase = json!({"token": made.json()["id"], "session": session["id"]});
     let charged = app
         .call(
             Who::Nobody,

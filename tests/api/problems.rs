@@ -7,7 +7,11 @@ use cloakroom::problem::Code;
 use hyper::Method;
 use serde_json::json;
 
+use crate::engines::{Engine, on_both_engines};
+use crate::support::postgres::Server;
 use crate::support::{App, VISA, Who, card, raw, request};
+
+on_both_engines! { each_code_of_the_contract_is_reached_over_the_wire }
 
 /// Codes that other tests provoke: where, and why not here.
 const ELSEWHERE: [&str; 1] = [
@@ -15,9 +19,8 @@ const ELSEWHERE: [&str; 1] = [
     "internal",
 ];
 
-#[tokio::test]
-async fn each_code_of_the_contract_is_reached_over_the_wire() {
-    let app = App::start();
+async fn each_code_of_the_contract_is_reached_over_the_wire(engine: Engine) {
+    let app = App::on(engine);
     let mut seen = BTreeSet::new();
     let mut note = |answer: &crate::support::Answer| {
         let code = answer.json()["code"].as_str().unwrap().to_owned();
@@ -156,20 +159,50 @@ fn answer_of(bytes: &[u8]) -> crate::support::Answer {
 
 /// A charge on a token whose sealed value somebody has changed.
 async fn sealed(app: &App, token: &str) -> crate::support::Answer {
-    crate::sealed::damage(&app.path("cloakroom.db"), token, "zeroblob(557)").await;
+    let zeros = match app.server {
+        None => "zeroblob(557)",
+        Some(_) => "decode(repeat('00', 557), 'hex')",
+    };
+    app.change_rows(&format!(
+        "UPDATE tokens SET sealed = {zeros} WHERE id = '{token}'"
+    ))
+    .await;
     app.charge(token, "damaged").await
 }
 
 /// A session when the database cannot be written.
 async fn store_gone(app: &App) -> crate::support::Answer {
-    let lock = crate::sealed::lock(&app.path("cloakroom.db")).await;
+    match &app.server {
+        None => {
+            let lock = crate::sealed::lock(&app.path("cloakroom.db")).await;
+            let answer = unwritten(app).await;
+            lock.release().await;
+            answer
+        }
+        Some(server) => {
+            read_only(server, "on");
+            let answer = unwritten(app).await;
+            read_only(server, "off");
+            answer
+        }
+    }
+}
+
+/// Whether the server takes writes, of which its clients are told by their next statement.
+fn read_only(server: &Server, setting: &str) {
+    server.sql(&format!(
+        "ALTER SYSTEM SET default_transaction_read_only = {setting}"
+    ));
+    server.sql("SELECT pg_reload_conf()");
+}
+
+async fn unwritten(app: &App) -> crate::support::Answer {
     let answer = app.order_session(&json!({"customer_ref": "c"})).await;
     assert!(answer.header("retry-after").is_some());
     let ready = app
         .get(Who::Nobody, &format!("{}/readyz", app.at.ops))
         .await;
     assert_eq!(ready.status, 503, "{}", ready.json());
-    lock.release().await;
     answer
 }
 

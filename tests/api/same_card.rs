@@ -4,7 +4,18 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
+use crate::engines::{Engine, on_both_engines};
 use crate::support::{Answer, App, VISA, Who, card, eventually, request};
+
+on_both_engines! {
+    one_customers_card_is_one_token_and_the_losers_are_forgotten,
+    many_posts_of_one_card_at_once_end_in_one_token,
+    a_card_that_comes_back_with_a_later_expiry_renews_its_token,
+    a_forgotten_card_that_comes_back_is_a_new_token,
+    what_the_browser_vaulted_elsewhere_is_attached_once,
+    the_very_card_of_a_token_is_not_forgotten_when_it_is_attached_again,
+    an_account_without_raw_cards_can_attach_and_check_says_so,
+}
 
 const MASTERCARD: &str = "5555555555554444";
 
@@ -46,9 +57,8 @@ impl App {
     }
 }
 
-#[tokio::test]
-async fn one_customers_card_is_one_token_and_the_losers_are_forgotten() {
-    let app = App::start();
+async fn one_customers_card_is_one_token_and_the_losers_are_forgotten(engine: Engine) {
+    let app = App::on(engine);
     let anna = json!({ "customer_ref": "anna" });
     let first = app.token_of(&anna, &card(VISA)).await;
     let second = app.token_of(&anna, &card(VISA)).await;
@@ -86,9 +96,8 @@ async fn one_customers_card_is_one_token_and_the_losers_are_forgotten() {
     assert_eq!(charged.json()["status"], "succeeded");
 }
 
-#[tokio::test]
-async fn many_posts_of_one_card_at_once_end_in_one_token() {
-    let app = App::start();
+async fn many_posts_of_one_card_at_once_end_in_one_token(engine: Engine) {
+    let app = App::on(engine);
     let order = json!({ "customer_ref": "anna" });
     let mut secrets = Vec::new();
     for _ in 0..16 {
@@ -104,9 +113,8 @@ async fn many_posts_of_one_card_at_once_end_in_one_token() {
     eventually("one card is left", async || app.attached().await == 1).await;
 }
 
-#[tokio::test]
-async fn a_card_that_comes_back_with_a_later_expiry_renews_its_token() {
-    let app = App::start();
+async fn a_card_that_comes_back_with_a_later_expiry_renews_its_token(engine: Engine) {
+    let app = App::on(engine);
     let order = json!({ "customer_ref": "anna" });
     let first = app.token_of(&order, &card(VISA)).await;
     let mut renewed = card(VISA);
@@ -140,9 +148,8 @@ async fn a_card_that_comes_back_with_a_later_expiry_renews_its_token() {
     .await;
 }
 
-#[tokio::test]
-async fn a_forgotten_card_that_comes_back_is_a_new_token() {
-    let app = App::start();
+async fn a_forgotten_card_that_comes_back_is_a_new_token(engine: Engine) {
+    let app = App::on(engine);
     let order = json!({ "customer_ref": "anna" });
     let first = app.token_of(&order, &card(VISA)).await;
     let url = format!(
@@ -165,9 +172,8 @@ async fn a_forgotten_card_that_comes_back_is_a_new_token() {
     );
 }
 
-#[tokio::test]
-async fn what_the_browser_vaulted_elsewhere_is_attached_once() {
-    let app = App::start();
+async fn what_the_browser_vaulted_elsewhere_is_attached_once(engine: Engine) {
+    let app = App::on(engine);
     let body = json!({ "payment_method": "pm_card_visa", "customer_ref": "anna" });
     let first = app.attach(&body, Some("attach-1")).await;
     assert_eq!(first.status, 201, "{}", first.json());
@@ -211,9 +217,29 @@ async fn what_the_browser_vaulted_elsewhere_is_attached_once() {
         .problem(403, "not_granted");
 }
 
-#[tokio::test]
-async fn an_account_without_raw_cards_can_attach_and_check_says_so() {
-    let app = App::start();
+async fn the_very_card_of_a_token_is_not_forgotten_when_it_is_attached_again(engine: Engine) {
+    let app = App::on(engine);
+    let body = json!({ "payment_method": "pm_card_visa", "customer_ref": "anna" });
+    let token = app.attach(&body, None).await.json();
+    // The processor's own name of it, as the browser would have been given it.
+    let method = app.ledger().await["payment_methods"][0]["id"].clone();
+    let very = json!({ "payment_method": method, "customer_ref": "anna" });
+    let again = app.attach(&very, None).await;
+    assert_eq!(again.json()["id"], token["id"]);
+    // Another card that is this one comes later, and is forgotten: so would the first have been.
+    assert_eq!(app.attach(&body, None).await.json()["id"], token["id"]);
+    eventually("what is to be forgotten is forgotten", async || {
+        let ledger = app.ledger().await;
+        let methods = ledger["payment_methods"].as_array().unwrap();
+        methods.iter().any(|method| method["detached"] == true)
+    })
+    .await;
+    let charged = app.charge(token["id"].as_str().unwrap(), "charge-1").await;
+    assert_eq!(charged.json()["status"], "succeeded", "{}", charged.json());
+}
+
+async fn an_account_without_raw_cards_can_attach_and_check_says_so(engine: Engine) {
+    let app = App::on(engine);
     app.sandbox(Method::POST, "settings", &json!({ "raw_cards": false }))
         .await;
     let secret = app.session().await;

@@ -19,15 +19,31 @@ async fn open(path: &Path) -> SqliteConnection {
 }
 
 /// Replaces a token's sealed value with the value of an SQL expression.
-pub(crate) async fn damage(path: &Path, token: &str, expression: &str) {
-    let mut database = open(path).await;
+async fn damage(path: &Path, token: &str, expression: &str) {
     let statement = format!("UPDATE tokens SET sealed = {expression} WHERE id = '{token}'");
-    let done = sqlx::query(AssertSqlSafe(statement))
+    change(path, &statement).await;
+}
+
+/// Changes one row.
+pub(crate) async fn change(path: &Path, statement: &str) {
+    let mut database = open(path).await;
+    let done = sqlx::query(AssertSqlSafe(statement.to_owned()))
         .execute(&mut database)
         .await
         .unwrap();
     assert_eq!(done.rows_affected(), 1);
     database.close().await.unwrap();
+}
+
+/// What a query for a number answers.
+pub(crate) async fn count(path: &Path, query: &str) -> i64 {
+    let mut database = open(path).await;
+    let row = sqlx::query(AssertSqlSafe(query.to_owned()))
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    row.get(0)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -142,12 +142,17 @@ fn reached(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_on_the_capture_plane() {
-    let app = App::start();
+    // A fuzzer reports more in a minute than is taken in an hour.
+    let budgets = ["OF_AN_ADDRESS_PER_HOUR", "PER_HOUR"];
+    let budgets = budgets.map(|budget| format!("CLOAKROOM__LIMITS__REPORTS_{budget}_MAX"));
+    let budgets = budgets.each_ref().map(|name| (name.as_str(), "1000000"));
+    let app = App::start_with(&[], &budgets);
     let url = app.at.capture.clone();
     let answered = exercise(&app, "capture", &url).await;
     reached(&answered, "POST", "/v1/tokens", &[201, 202, 401, 415, 422]);
     reached(&answered, "GET", "/problems/{code}", &[200, 404]);
     reached(&answered, "POST", "/webhooks/stripe", &[200, 401]);
+    reached(&answered, "POST", "/v1/reports", &[201, 415, 422]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,6 +174,7 @@ async fn schemathesis_finds_nothing_on_the_internal_plane() {
     reached(&answered, "POST", "/v1/refunds", &[201, 422]);
     reached(&answered, "GET", "/v1/refunds/{id}", &[200]);
     reached(&answered, "GET", "/v1/events", &[200]);
+    reached(&answered, "GET", "/v1/reports", &[200, 422]);
     reached(&answered, "GET", "/v1/tokens", &[200, 422]);
     reached(&answered, "GET", "/v1/tokens/{id}", &[200]);
     reached(&answered, "DELETE", "/v1/tokens/{id}", &[200, 410]);

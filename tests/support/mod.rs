@@ -4,7 +4,10 @@
 //! over the wire for what must never be there.
 
 pub(crate) mod leaks;
+#[expect(dead_code, reason = "each test binary uses its own part of it")]
+pub(crate) mod postgres;
 pub(crate) mod raw;
+pub(crate) mod receiver;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -25,8 +28,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use postgres::Server;
+
 pub(crate) const VISA: &str = "4242424242424242";
 pub(crate) const CVC: &str = "123";
+/// Of the service's log, when its test fails.
+const LOG_LINES_SHOWN: usize = 60;
 
 /// Who is calling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +107,8 @@ pub(crate) struct Addresses {
 pub(crate) struct App {
     pub(crate) at: Addresses,
     pub(crate) dir: Arc<TempDir>,
+    /// The PostgreSQL below, where there is one; it ends after the service.
+    pub(crate) server: Option<Server>,
     child: Child,
     said: Mutex<Vec<u8>>,
     sent: Mutex<BTreeSet<String>>,
@@ -175,6 +184,7 @@ impl App {
         Self {
             at,
             dir,
+            server: None,
             child,
             said: Mutex::default(),
             sent: Mutex::default(),
@@ -187,13 +197,6 @@ impl App {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
-    }
-
-    /// Kills the process as a power cut would: no handler runs.
-    pub(crate) fn kill_9(mut self) -> Arc<TempDir> {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        Arc::clone(&self.dir)
     }
 
     /// Asks the process to stop and waits for it.
@@ -318,7 +321,7 @@ impl App {
             .json()
     }
 
-    fn note_sent(&self, body: &Value) {
+    pub(crate) fn note_sent(&self, body: &Value) {
         if let Some(number) = body["card"]["number"].as_str() {
             let digits: String = number.chars().filter(char::is_ascii_digit).collect();
             if digits.len() >= 12 {
@@ -338,12 +341,20 @@ impl Drop for App {
         if self.child.try_wait().unwrap().is_none() {
             self.terminate();
         }
-        if !std::thread::panicking() {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.path("log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(LOG_LINES_SHOWN);
+            eprintln!("the end of its log:\n{}", lines[last..].join("\n"));
+        } else {
             leaks::assert_none(
                 self.dir.path(),
                 &self.said.lock().unwrap(),
                 &self.sent.lock().unwrap(),
             );
+            if let Some(server) = &self.server {
+                leaks::assert_none_in(server, self.dir.path(), &self.sent.lock().unwrap());
+            }
         }
     }
 }

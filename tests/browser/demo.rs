@@ -1,0 +1,124 @@
+//! The demo shop of `cloakroom dev`: what a newcomer sees first, paid in each way there is.
+
+use serde_json::json;
+
+use crate::driver::{BACKSPACE, Browser, Kind};
+use crate::support::App;
+
+const PAID: &str = "return document.getElementById('status').dataset.kind === 'good' && !document.getElementById('receipt').hidden";
+
+async fn type_card(app: &App, browser: &Browser, number: &str) {
+    app.note_sent(&json!({ "card": { "number": number } }));
+    browser
+        .until("return !document.getElementById('pay').disabled")
+        .await;
+    browser.enter("iframe").await;
+    browser.fill("#number", number).await;
+    browser.fill("#expiry", "1234").await;
+    browser.fill("#cvc", "123").await;
+    browser.leave().await;
+}
+
+#[actix_web::test]
+async fn the_demo_shop_sells_a_ticket_straight_with_3_d_secure_and_on_the_hosted_page() {
+    let app = App::start();
+    let browser = Browser::chromium(&app).await;
+    browser.resize(1080, 760).await;
+    // 1. Straight: a card, a click, a ticket.
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "5555555555554444").await;
+    browser.picture("shop").await;
+    browser.click("#pay").await;
+    browser.until(PAID).await;
+    browser.picture("shop-paid").await;
+    let charge = browser.text("#charge").await;
+    assert!(charge.starts_with("test_chg_"), "{charge}");
+    assert_eq!(browser.text("#summary").await, "mastercard ···· 4444");
+    // At night, on a phone, with a slip of the finger.
+    let night = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
+    browser.devtools("Emulation.setEmulatedMedia", night).await;
+    let phone = json!({ "width": 390, "height": 700, "deviceScaleFactor": 1, "mobile": true });
+    browser
+        .devtools("Emulation.setDeviceMetricsOverride", phone)
+        .await;
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4242424242424241").await;
+    browser.click("#pay").await;
+    browser
+        .until("return !document.getElementById('pay').disabled")
+        .await;
+    browser.enter("iframe").await;
+    let number = "return document.getElementById('number').getAttribute('aria-invalid')";
+    assert_eq!(browser.run(number).await, "true");
+    browser.leave().await;
+    browser
+        .run("document.querySelector('.pay').scrollIntoView()")
+        .await;
+    browser.picture("shop-night").await;
+    browser
+        .devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+        .await;
+    browser
+        .devtools("Emulation.setEmulatedMedia", json!({ "features": [] }))
+        .await;
+    // 2. The issuer wants to see the shopper, and lets go.
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4000002500003155").await;
+    browser.click("#pay").await;
+    browser.click("button[value=complete]").await;
+    browser.until(PAID).await;
+    // 3. On a page without any field of the shop's.
+    browser.go(&app.at.shop).await;
+    browser
+        .until("return document.getElementById('hosted').href.includes('/pay/')")
+        .await;
+    browser.click("#hosted").await;
+    browser
+        .until("return document.getElementById('save') && !document.getElementById('save').hidden")
+        .await;
+    app.note_sent(&json!({ "card": { "number": "378282246310005" } }));
+    browser.fill("#number", "378282246310005").await;
+    browser.fill("#expiry", "1234").await;
+    browser.fill("#cvc", "1234").await;
+    browser.picture("hosted").await;
+    browser.click("#save").await;
+    browser.until(PAID).await;
+    // 4. Loaded again, the order is paid once.
+    assert!(!browser.url().await.contains("cloakroom_"));
+    let charges = app.ledger().await["payment_intents"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(charges, 3);
+    assert_eq!(browser.log().await, Vec::<String>::new());
+}
+
+#[actix_web::test]
+async fn firefox_buys_a_ticket_after_mending_a_slip_and_visiting_the_issuer() {
+    let app = App::start();
+    let browser = Browser::start(Kind::Firefox, &app).await;
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4242424242424241").await;
+    browser.click("#pay").await;
+    browser.enter("iframe").await;
+    browser
+        .until("return document.getElementById('number').getAttribute('aria-invalid') === 'true'")
+        .await;
+    assert_eq!(
+        browser.run("return document.activeElement.id").await,
+        "number"
+    );
+    app.note_sent(&json!({ "card": { "number": "4000002500003155" } }));
+    browser.press(&BACKSPACE.repeat(20), false).await;
+    browser.press("4000002500003155", false).await;
+    assert_eq!(browser.text("#number-error").await, "");
+    browser.leave().await;
+    browser
+        .until("return !document.getElementById('pay').disabled")
+        .await;
+    browser.click("#pay").await;
+    browser.click("button[value=complete]").await;
+    browser.until(PAID).await;
+    let token = browser.text("#token").await;
+    assert!(token.starts_with("test_tok_"), "{token}");
+}
