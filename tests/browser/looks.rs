@@ -64,6 +64,10 @@ async fn look(browser: &Browser, state: &str) {
 async fn states(shop: &Shop, browser: &Browser, name: &str, options: &Value) {
     shop.declines_at_once().await;
     shop.visit(browser, options).await;
+    // For the pictures' sake.
+    browser
+        .run("document.getElementById('before').remove()")
+        .await;
     look(browser, &format!("{name}-empty")).await;
     type_card(shop, browser, "4242424242424241", "12/20", "12").await;
     browser.run("window.pay()").await;
