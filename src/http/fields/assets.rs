@@ -246,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn every_language_has_a_word_for_each_name() {
+        let count = |text: &str| {
+            let words = text.replace('\n', "");
+            assert!(!words.contains("||"), "{text}");
+            words.split('|').count()
+        };
+        let english = &ASSETS.find("locales.js").unwrap().text;
+        let between = |from: &str, to: &str| {
+            let (_, rest) = english.split_once(from).unwrap();
+            rest.split_once(to).unwrap().0.to_owned()
+        };
+        let names = count(&between("const NAMES =", ";").replace("\" +\n\"", ""));
+        assert_eq!(count(&between("const ENGLISH = `", "`")), names);
+        for asset in ASSETS
+            .iter()
+            .filter(|asset| asset.name.starts_with("locales/"))
+        {
+            assert_eq!(count(&asset.text), names, "{}", asset.name);
+        }
+    }
+
+    #[test]
     fn the_inventory_of_scripts_names_each_file_and_its_hash() {
         let path = "pci-docs/payment-page/scripts.md";
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
