@@ -207,7 +207,7 @@ fn push(text: &mut String, line: &str) {
     }
 }
 
-fn packed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+pub(super) fn packed(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes)?;
     encoder.finish()

@@ -43,6 +43,7 @@ pub struct Asked {
 /// `store_unavailable`.
 pub async fn frame(
     vault: web::Data<Capture>,
+    request: HttpRequest,
     asked: web::Query<Asked>,
 ) -> Result<HttpResponse, Problem> {
     let open = find(&vault, &asked.session)
@@ -50,8 +51,13 @@ pub async fn frame(
         .filter(|session| is_open(&vault, session));
     let origin = open.and_then(|session| session.origin);
     Ok(match origin {
-        Some(origin) => page(Embedding::By(&origin), 200, templates::frame(&origin)),
-        None => over(),
+        Some(origin) => page(
+            &request,
+            Embedding::By(&origin),
+            200,
+            templates::frame(&origin),
+        ),
+        None => over(&request),
     })
 }
 
@@ -61,6 +67,7 @@ pub async fn frame(
 /// `store_unavailable`.
 pub async fn pay(
     vault: web::Data<Capture>,
+    request: HttpRequest,
     session: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let open = find(&vault, &session)
@@ -72,10 +79,10 @@ pub async fn pay(
         ..
     }) = open
     else {
-        return Ok(over());
+        return Ok(over(&request));
     };
     let text = templates::pay(&origin, &id.to_string());
-    Ok(page(Embedding::Nobody, 200, text))
+    Ok(page(&request, Embedding::Nobody, 200, text))
 }
 
 /// Where the issuer's page sends the shopper back to, with what the processor appends.
@@ -96,6 +103,7 @@ pub struct Return {
 /// `store_unavailable`.
 pub async fn returned(
     vault: web::Data<Capture>,
+    request: HttpRequest,
     back: web::Query<Return>,
 ) -> Result<HttpResponse, Problem> {
     // A shopper may come back after the session is over; its shop is still the same.
@@ -112,7 +120,7 @@ pub async fn returned(
         .append_pair("cloakroom_session", &id)
         .append_pair("cloakroom_status", status);
     let text = templates::returning(to.as_str(), &origin, &id);
-    Ok(page(Embedding::Nobody, 200, text))
+    Ok(page(&request, Embedding::Nobody, 200, text))
 }
 
 fn status(told: &str) -> &'static str {
@@ -212,9 +220,7 @@ fn body(
     mut answer: actix_web::HttpResponseBuilder,
 ) -> HttpResponse {
     answer.content_type(asset.media_type());
-    let packs = request.headers().get(ACCEPT_ENCODING);
-    let packs = packs.and_then(|packs| packs.to_str().ok());
-    if packs.is_some_and(|packs| packs.split(',').any(|one| one.trim() == "gzip")) {
+    if takes_packed(request) {
         answer.insert_header((CONTENT_ENCODING, "gzip"));
         return answer.body(asset.packed.as_slice());
     }
@@ -235,15 +241,34 @@ fn is_open(vault: &Capture, session: &SessionRow) -> bool {
 }
 
 /// One answer for sessions that are unknown, over, or of no origin.
-fn over() -> HttpResponse {
-    page(Embedding::Nobody, 404, templates::over())
+fn over(request: &HttpRequest) -> HttpResponse {
+    page(request, Embedding::Nobody, 404, templates::over())
 }
 
-fn page(embedding: Embedding<'_>, status: u16, text: String) -> HttpResponse {
+/// A page; packed where the browser takes it so, because nothing secret stands in it.
+fn page(
+    request: &HttpRequest,
+    embedding: Embedding<'_>,
+    status: u16,
+    text: String,
+) -> HttpResponse {
     let status = actix_web::http::StatusCode::from_u16(status);
     let mut answer = HttpResponse::build(status.unwrap_or_default());
     policy::page(&mut answer, embedding);
-    answer.body(text)
+    match assets::packed(text.as_bytes()) {
+        Ok(packed) if takes_packed(request) => {
+            answer.insert_header((CONTENT_ENCODING, "gzip"));
+            answer.body(packed)
+        }
+        _ => answer.body(text),
+    }
+}
+
+/// Whether the caller unpacks what it gets.
+fn takes_packed(request: &HttpRequest) -> bool {
+    let takes = request.headers().get(ACCEPT_ENCODING);
+    let takes = takes.and_then(|takes| takes.to_str().ok());
+    takes.is_some_and(|takes| takes.split(',').any(|one| one.trim() == "gzip"))
 }
 
 #[cfg(test)]
