@@ -88,7 +88,9 @@ impl Node {
             .append(true)
             .open(&self.log)
             .unwrap();
-        Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        // Another build of the service may be killed instead, such as the release binary.
+        let built = env!("CARGO_BIN_EXE_cloakroom").to_owned();
+        Command::new(std::env::var("CLOAKROOM_CRASH_BINARY").unwrap_or(built))
             .args(["serve", "--config"])
             .arg(&self.config)
             // The processor's time limit bounds the lease that the next process waits for.
