@@ -218,6 +218,9 @@ names! {
         ProcessStarted = "process.started",
         /// A process stopped serving (10.2.1.6: logging was stopped).
         ProcessStopped = "process.stopped",
+        /// Certificates, authorities or revocation lists were replaced, or what was put there was
+        /// not taken (10.2.1.5: credentials and access rights were changed).
+        TlsReloaded = "tls.reloaded",
         /// A key came into service, with the canary that vouches for it (10.2.1.7).
         KeysCanaryMade = "keys.canary_made",
         /// The log itself was read (10.2.1.3: access to audit logs).

@@ -97,6 +97,13 @@ pub struct InternalPlane {
     pub private_key_file: RelativePathBuf,
     /// The certificate authorities that sign clients' certificates, PEM.
     pub client_ca_file: RelativePathBuf,
+    /// Revocation lists of these authorities (RFC 5280), PEM. Where there are any, each authority
+    /// needs one, and when one has ended nobody of that authority is let in.
+    #[serde(default)]
+    pub client_crl_files: Vec<RelativePathBuf>,
+    /// Clients that are let in no more, one to a line: a name in a certificate, or `sha256:` and
+    /// the hexadecimal SHA-256 of one certificate; `#` begins a comment.
+    pub revoked_clients_file: Option<RelativePathBuf>,
 }
 
 /// The plane of probes and metrics.

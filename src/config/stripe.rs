@@ -32,6 +32,11 @@ pub struct StripeSettings {
     pub webhook_secret_files: Vec<RelativePathBuf>,
     /// Certificate authorities to trust instead of the machine's, PEM.
     pub ca_file: Option<RelativePathBuf>,
+    /// Base64 of the SHA-256 of public keys (`SubjectPublicKeyInfo`, RFC 7469) of which one must be
+    /// in the chain that the processor sends. Name a second one that is not in use yet, or the day
+    /// on which the processor changes its key is the day on which no card is taken.
+    #[serde(default)]
+    pub spki_sha256_pins: Vec<String>,
     /// The connected account to act for (`Stripe-Account`).
     pub account: Option<String>,
     /// Milliseconds for one request with its answer.

@@ -29,6 +29,14 @@ fn grant<S: Scope>(request: &HttpRequest) -> Result<Granted<S>, Problem> {
     let peer = request
         .conn_data::<Peer>()
         .ok_or_else(|| Problem::new(Code::Unauthenticated))?;
+    let live = plane
+        .client_tls
+        .as_ref()
+        .ok_or_else(|| Problem::new(Code::Internal))?;
+    if !peer.is_still_let_in(live, plane.clock.now()) {
+        return Err(Problem::new(Code::Unauthenticated)
+            .detail("The certificate is not taken any more: it is revoked or has ended."));
+    }
     let client = plane.clients.find(peer.names()).ok_or_else(|| {
         Problem::new(Code::Unauthenticated).detail("The certificate names no configured client.")
     })?;

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
+use super::PlaneName;
+use super::tls::Live;
 use crate::clock::{Clock, Timestamp};
 use crate::memory::Hardening;
 use crate::store::Replication;
 use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal};
 
-/// Days before a certificate's end at which readiness starts to warn.
-const CERTIFICATE_WARNING_DAYS: u64 = 21;
-/// Milliseconds of a day.
-const DAY_MS: u64 = 86_400_000;
+/// Before a certificate's end readiness warns for 21 days.
+const CERTIFICATE_WARNING_MS: u64 = 21 * 24 * 60 * 60 * 1_000;
+/// Before a revocation list's end it warns for a day: most are made anew every week or day.
+const REVOCATION_LIST_WARNING_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// What readiness looks at.
 #[derive(Debug)]
@@ -25,8 +27,8 @@ pub struct Health {
     pub capture: Option<Arc<Capture>>,
     /// The internal plane, where this process runs it.
     pub internal: Option<Arc<Internal>>,
-    /// The listeners' certificates: plane and end of validity.
-    pub certificates: Vec<(&'static str, Timestamp)>,
+    /// What is in force on each plane's listener.
+    pub tls: Vec<(PlaneName, Arc<Live>)>,
     /// What protects the process's memory.
     pub hardening: Hardening,
     /// What `/metrics` shows.
@@ -98,6 +100,12 @@ pub async fn metrics(health: web::Data<Health>) -> HttpResponse {
             .metrics
             .store_replicas(replication.required, replication.attached);
     }
+    for (plane, live) in &health.tls {
+        let ends = live.ends();
+        health
+            .metrics
+            .tls_ends(*plane, ends.certificate, ends.revocation_lists);
+    }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(health.metrics.render())
@@ -111,11 +119,10 @@ impl Health {
             self.canary().await,
             clock(&self.common.clock),
         ];
-        lines.extend(
-            self.certificates
-                .iter()
-                .map(|(plane, end)| self.certificate(plane, *end)),
-        );
+        for (plane, live) in &self.tls {
+            lines.push(self.certificate(*plane, live));
+            lines.extend(self.revocation_lists(live));
+        }
         lines.push(replication(self.common.store.replication()));
         lines.push(self.memory());
         lines
@@ -159,22 +166,51 @@ impl Health {
         }
     }
 
-    fn certificate(&self, plane: &str, end: Timestamp) -> Line {
+    /// A certificate that ends soon, or a replacement that was not taken, wants somebody.
+    fn certificate(&self, plane: PlaneName, live: &Live) -> Line {
         let name = match plane {
-            "capture" => "certificate_capture",
-            "internal" => "certificate_internal",
-            _ => "certificate_ops",
+            PlaneName::Capture => "certificate_capture",
+            PlaneName::Internal => "certificate_internal",
+            PlaneName::Ops => "certificate_ops",
         };
-        let days = end.ms_since(self.common.now()).div_euclid(DAY_MS);
-        let state = match days {
+        let end = live.ends().certificate;
+        let state = self.until(end, CERTIFICATE_WARNING_MS);
+        let detail = format!("ends {}", end.rfc3339());
+        match live.refused() {
+            Some(reason) => Line {
+                name,
+                state: if state == State::Ok {
+                    State::Warning
+                } else {
+                    state
+                },
+                detail: Some(format!(
+                    "{detail}; its files have changed and are not taken: {reason}"
+                )),
+            },
+            None => Line {
+                name,
+                state,
+                detail: Some(detail),
+            },
+        }
+    }
+
+    /// A revocation list that has ended lets nobody in.
+    fn revocation_lists(&self, live: &Live) -> Option<Line> {
+        let end = live.ends().revocation_lists?;
+        Some(Line {
+            name: "client_revocation_lists",
+            state: self.until(end, REVOCATION_LIST_WARNING_MS),
+            detail: Some(format!("the first ends {}", end.rfc3339())),
+        })
+    }
+
+    fn until(&self, end: Timestamp, warning_ms: u64) -> State {
+        match end.ms_since(self.common.now()) {
             0 => State::Failed,
-            days if days < CERTIFICATE_WARNING_DAYS => State::Warning,
+            left if left < warning_ms => State::Warning,
             _ => State::Ok,
-        };
-        Line {
-            name,
-            state,
-            detail: Some(format!("ends {}", end.rfc3339())),
         }
     }
 

@@ -102,6 +102,8 @@ pub struct Plane {
     pub clock: Clock,
     /// The clients of the internal plane; none on the others.
     pub clients: Clients,
+    /// Whose certificates are taken at this moment, on the internal plane.
+    pub client_tls: Option<Arc<tls::Live>>,
     /// Where counts go.
     pub metrics: Metrics,
     /// Limits.

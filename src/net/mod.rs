@@ -9,12 +9,14 @@ mod https;
 #[cfg(test)]
 mod peer;
 mod runtime;
+mod stamp;
 pub mod trust;
 
 pub(crate) use https::{connector, pool};
 #[cfg(test)]
 pub(crate) use peer::{Peer, Received, Reply};
 pub(crate) use runtime::OneRuntime;
+pub(crate) use stamp::Stamp;
 
 /// An error and what is behind it, down to "certificate not trusted". None of the layers that make
 /// such errors has read a request's body.

@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, PublicKeyData as _};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -16,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
+
+use super::trust::SpkiPin;
 
 /// What the peer does with the next request.
 pub(crate) enum Reply {
@@ -93,6 +98,7 @@ struct State {
 pub(crate) struct Peer {
     address: SocketAddr,
     ca_file: tempfile::NamedTempFile,
+    pin: SpkiPin,
     state: Arc<State>,
     task: JoinHandle<()>,
 }
@@ -102,7 +108,7 @@ impl Peer {
     pub(crate) const NAME: &str = "receiver.example";
 
     pub(crate) async fn start(script: Vec<Reply>) -> Self {
-        let (tls, ca_file) = certificates();
+        let (tls, ca_file, pin) = certificates();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -113,6 +119,7 @@ impl Peer {
         Self {
             address,
             ca_file,
+            pin,
             state,
             task,
         }
@@ -125,6 +132,11 @@ impl Peer {
     /// The authority that signed this peer's certificate, and no other's.
     pub(crate) fn ca_file(&self) -> PathBuf {
         self.ca_file.path().to_owned()
+    }
+
+    /// The pin of its public key.
+    pub(crate) fn pin(&self) -> SpkiPin {
+        self.pin
     }
 
     pub(crate) fn received(&self) -> Vec<Received> {
@@ -143,7 +155,7 @@ impl Drop for Peer {
 }
 
 /// An authority of its own for each peer, so that one peer's clients do not trust another.
-fn certificates() -> (ServerConfig, tempfile::NamedTempFile) {
+fn certificates() -> (ServerConfig, tempfile::NamedTempFile, SpkiPin) {
     let mut ca = CertificateParams::new(Vec::new()).unwrap();
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca_key = KeyPair::generate().unwrap();
@@ -153,6 +165,8 @@ fn certificates() -> (ServerConfig, tempfile::NamedTempFile) {
         .unwrap()
         .signed_by(&key, &Issuer::new(ca, ca_key))
         .unwrap();
+    let hash = digest::digest(&digest::SHA256, &key.subject_public_key_info());
+    let pin = SpkiPin::parse(&STANDARD.encode(hash)).unwrap();
     let mut ca_file = tempfile::NamedTempFile::new().unwrap();
     ca_file.write_all(ca_pem.as_bytes()).unwrap();
 
@@ -164,7 +178,7 @@ fn certificates() -> (ServerConfig, tempfile::NamedTempFile) {
         .with_no_client_auth()
         .with_single_cert(vec![CertificateDer::from(certificate.der().to_vec())], key)
         .unwrap();
-    (tls, ca_file)
+    (tls, ca_file, pin)
 }
 
 async fn accept(listener: TcpListener, tls: ServerConfig, state: Arc<State>) {

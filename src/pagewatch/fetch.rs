@@ -82,7 +82,7 @@ impl Fetcher {
     /// # Errors
     /// The authorities' file cannot be read.
     pub fn new(settings: &Settings) -> Result<Self, net::trust::Refused> {
-        let tls = net::trust::client_tls(settings.ca_file.as_deref())?;
+        let tls = net::trust::client_tls(settings.ca_file.as_deref(), &[])?;
         let https = net::connector(HttpConnector::new(), tls, CONNECT_TIMEOUT_MS);
         let runtime = OneRuntime::present();
         Ok(Self(net::pool(&runtime, IDLE_CONNECTIONS_MAX).build(https)))

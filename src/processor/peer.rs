@@ -11,6 +11,7 @@ impl Peer {
             base_url: self.url(),
             secret_key: SecretKey::parse("sk_test_peer").unwrap(),
             ca_file: Some(self.ca_file()),
+            spki_pins: Vec::new(),
             request_timeout_ms: 5_000,
             connect_timeout_ms: 1_000,
             pool_idle_connections_max: 4,

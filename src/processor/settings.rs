@@ -7,6 +7,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::Limits;
+use crate::net::trust::SpkiPin;
 
 /// How a processor is reached.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Settings {
     pub secret_key: SecretKey,
     /// The only certificate authorities trusted, PEM; without it, the machine's.
     pub ca_file: Option<PathBuf>,
+    /// Public keys of which one must be in the processor's chain; with none, any key will do.
+    pub spki_pins: Vec<SpkiPin>,
     /// For one call with all its attempts, from start to the answer's last byte.
     pub request_timeout_ms: u32,
     /// For reaching one of the processor's addresses.

@@ -13,6 +13,7 @@ use super::{Refused, place};
 use crate::clock::Clock;
 use crate::config::{self, Config, KeyFiles, ProcessorSettings, StripeSettings};
 use crate::http::PlaneName;
+use crate::net::trust::SpkiPin;
 use crate::processor::webhook::WebhookSecret;
 use crate::processor::{self, Processor};
 use crate::seal::mac::MacKey;
@@ -255,6 +256,7 @@ pub fn processors(
             base_url: stripe.base_url.clone(),
             secret_key,
             ca_file: stripe.ca_file.as_ref().map(RelativePathBuf::relative),
+            spki_pins: pins(stripe).map_err(&refuse)?,
             request_timeout_ms: stripe.request_timeout_ms,
             connect_timeout_ms: stripe.connect_timeout_ms,
             pool_idle_connections_max: stripe.pool_idle_connections_max,
@@ -266,6 +268,12 @@ pub fn processors(
         processors.insert(account.clone(), processor);
     }
     Ok(processors)
+}
+
+fn pins(stripe: &StripeSettings) -> Result<Vec<SpkiPin>, String> {
+    let parse = |text: &String| SpkiPin::parse(text);
+    let pins: Result<Vec<_>, _> = stripe.spki_sha256_pins.iter().map(parse).collect();
+    pins.map_err(|refused| format!("spki_sha256_pins: {refused}"))
 }
 
 fn processor_limits(

@@ -5,6 +5,7 @@
 
 mod assembly;
 mod place;
+mod renewal;
 mod webhooks;
 
 use std::future::Future;
@@ -110,6 +111,7 @@ pub struct Listeners {
 pub struct Service {
     addresses: Addresses,
     servers: Vec<Server>,
+    tls: Vec<(PlaneName, Arc<tls::Live>)>,
     common: Common,
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
@@ -156,6 +158,7 @@ impl Service {
         let mut this = Self {
             addresses: Addresses::default(),
             servers: Vec::new(),
+            tls: Vec::new(),
             capture,
             internal,
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
@@ -177,50 +180,48 @@ impl Service {
         hardening: Hardening,
         listeners: Listeners,
     ) -> Result<(), Refused> {
-        let mut certificates = Vec::new();
         if let (Some(plane), Some(vault)) = (&config.capture, &self.capture) {
-            let certificate = plane.certificate_file.relative();
-            let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
-            certificates.push(("capture", tls::not_after(&certificate)?));
+            let live = tls::Live::read(renewal::capture(plane), self.common.clock.clone())?;
             let listener = bound(listeners.capture, plane.listen)?;
             self.addresses.capture = listener.local_addr().ok();
-            let settings = self.plane(config, PlaneName::Capture);
+            let settings = self.plane(config, PlaneName::Capture, None);
+            let tls = tls::server(&live)?;
+            self.tls.push((PlaneName::Capture, live));
             self.servers
                 .push(http::capture(listener, tls, settings, Arc::clone(vault))?);
         }
         if let (Some(plane), Some(vault)) = (&config.internal, &self.internal) {
-            let certificate = plane.certificate_file.relative();
-            let key = plane.private_key_file.relative();
-            let tls = tls::mutual(&certificate, &key, &plane.client_ca_file.relative())?;
-            certificates.push(("internal", tls::not_after(&certificate)?));
+            let live = tls::Live::read(renewal::internal(plane), self.common.clock.clone())?;
             let listener = bound(listeners.internal, plane.listen)?;
             self.addresses.internal = listener.local_addr().ok();
-            let settings = self.plane(config, PlaneName::Internal);
+            let settings = self.plane(config, PlaneName::Internal, Some(Arc::clone(&live)));
+            let tls = tls::server(&live)?;
+            self.tls.push((PlaneName::Internal, live));
             self.servers
                 .push(http::internal(listener, tls, settings, Arc::clone(vault))?);
         }
         if let Some(plane) = &config.ops {
-            let certificate = plane.certificate_file.relative();
-            let tls = tls::anonymous(&certificate, &plane.private_key_file.relative())?;
-            certificates.push(("ops", tls::not_after(&certificate)?));
+            let live = tls::Live::read(renewal::ops(plane), self.common.clock.clone())?;
+            let tls = tls::server(&live)?;
+            self.tls.push((PlaneName::Ops, live));
             let listener = bound(listeners.ops, plane.listen)?;
             self.addresses.ops = listener.local_addr().ok();
             let health = Arc::new(Health {
                 common: self.common.clone(),
                 capture: self.capture.clone(),
                 internal: self.internal.clone(),
-                certificates,
+                tls: self.tls.clone(),
                 hardening,
                 metrics: self.common.metrics.clone(),
             });
-            let settings = self.plane(config, PlaneName::Ops);
+            let settings = self.plane(config, PlaneName::Ops, None);
             self.servers
                 .push(http::ops(listener, tls, settings, health)?);
         }
         Ok(())
     }
 
-    fn plane(&self, config: &Config, name: PlaneName) -> Plane {
+    fn plane(&self, config: &Config, name: PlaneName, client_tls: Option<Arc<tls::Live>>) -> Plane {
         let clients = match name {
             PlaneName::Internal => Clients::new(config.clients.iter().map(|client| Client {
                 san: client.san.clone(),
@@ -234,6 +235,7 @@ impl Service {
             environment: self.common.environment,
             clock: self.common.clock.clone(),
             clients,
+            client_tls,
             metrics: self.common.metrics.clone(),
             limits: config.limits.clone(),
             common: (name != PlaneName::Ops).then(|| self.common.clone()),
@@ -252,6 +254,7 @@ impl Service {
             self.capture.clone(),
             self.internal.clone(),
         ));
+        let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
         let workers: Vec<_> = self
             .internal
             .iter()
@@ -291,6 +294,7 @@ impl Service {
             }
         }
         upkeep.abort();
+        renewal.abort();
         for worker in workers {
             worker.abort();
         }

@@ -17,6 +17,7 @@ use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::registrar::Registrar;
 use super::store::Store;
+use super::tls::Tls;
 use crate::clock::Clock;
 
 /// The buckets that OpenTelemetry's HTTP conventions advise for `http.server.request.duration`.
@@ -87,6 +88,7 @@ struct Families {
     processor: Processor,
     lifecycle: Lifecycle,
     store: Store,
+    tls: Tls,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
@@ -138,6 +140,7 @@ impl Metrics {
             processor: Processor::register(&add),
             lifecycle: Lifecycle::register(&add),
             store: Store::register(&add),
+            tls: Tls::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
                 "Data keys made by this process.",
@@ -212,6 +215,10 @@ impl Metrics {
     /// A charge has ended, or is known not to have yet.
     pub fn charged(&self, outcome: &'static str) {
         self.0.charges.with_label_values(&[outcome]).inc();
+    }
+
+    pub(super) fn tls(&self) -> &Tls {
+        &self.0.tls
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -12,6 +12,7 @@ mod processor;
 mod registrar;
 pub mod scrub;
 mod store;
+mod tls;
 pub mod trace;
 
 use std::io::Write;

@@ -119,7 +119,7 @@ impl Endpoint {
         if !(1..=SECRETS_MAX).contains(&settings.secrets.len()) {
             return Err(SetupRefused::Secrets);
         }
-        let tls = net::trust::client_tls(settings.ca_file.as_deref())?;
+        let tls = net::trust::client_tls(settings.ca_file.as_deref(), &[])?;
         let tcp = HttpConnector::new_with_resolver(Lookup {
             ask,
             allow_private_addresses: settings.allow_private_addresses,

@@ -33,3 +33,4 @@ mod same_card;
 mod sealed;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App as Routes, HttpRequest, HttpResponse, HttpServer, web};
+use cloakroom::clock::Clock;
 use cloakroom::http::tls;
 
 use crate::support::App;
@@ -35,7 +36,12 @@ impl Site {
             "https://localhost:{}",
             listener.local_addr().unwrap().port()
         );
-        let tls = tls::anonymous(&app.path("server.pem"), &app.path("server.key")).unwrap();
+        let live = tls::Files {
+            certificate: app.path("server.pem"),
+            private_key: app.path("server.key"),
+            clients: None,
+        };
+        let tls = tls::server(&tls::Live::read(live, Clock::system()).unwrap()).unwrap();
         let files = Files::default();
         let shared = Arc::clone(&files);
         let server = HttpServer::new(move || {

@@ -89,8 +89,8 @@ impl Node {
             .open(&self.log)
             .unwrap();
         // Another build of the service may be killed instead, such as the release binary.
-        let built = env!("CARGO_BIN_EXE_cloakroom").to_owned();
-        Command::new(std::env::var("CLOAKROOM_CRASH_BINARY").unwrap_or(built))
+        let built = env!("CARGO_BIN_EXE_cloakroom").into();
+        Command::new(std::env::var_os("CLOAKROOM_CRASH_BINARY").unwrap_or(built))
             .args(["serve", "--config"])
             .arg(&self.config)
             // The processor's time limit bounds the lease that the next process waits for.

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::super::{Failure, exit};
 use super::{Ports, certificates};
+use crate::clock::Clock;
 use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::{fields, tls};
 use crate::sandbox::TEST_CARDS;
@@ -58,7 +59,13 @@ pub(super) fn start(dir: &Path, ports: Ports, listener: TcpListener) -> Result<S
         billing: client(dir, "billing")?,
     });
     let certificate = dir.join(certificates::SERVER_PEM);
-    let tls = tls::anonymous(&certificate, &dir.join(certificates::SERVER_KEY))
+    let files = tls::Files {
+        certificate,
+        private_key: dir.join(certificates::SERVER_KEY),
+        clients: None,
+    };
+    let tls = tls::Live::read(files, Clock::system())
+        .and_then(|live| tls::server(&live))
         .map_err(|error| Failure::new(exit::CONFIG, error))?;
     let server = HttpServer::new(move || {
         App::new()
@@ -125,7 +132,7 @@ fn file(kind: &'static str, text: &'static str) -> HttpResponse {
 /// The browser asks its shop for a session.
 async fn session(shop: web::Data<Shop>) -> HttpResponse {
     let order = serde_json::json!({ "origin": shop.origin });
-    let key = RequestId::new(Environment::Test, crate::clock::Clock::system().now());
+    let key = RequestId::new(Environment::Test, Clock::system().now());
     let (status, mut made) = ask(
         &shop.checkout,
         shop.post("/v1/capture_sessions", &key.to_string(), &order),

@@ -20,7 +20,7 @@ pub(super) fn client(
     settings: &Settings,
     runtime: &OneRuntime,
 ) -> Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>, SetupRefused> {
-    let tls = net::trust::client_tls(settings.ca_file.as_deref())?;
+    let tls = net::trust::client_tls(settings.ca_file.as_deref(), &settings.spki_pins)?;
     let https = net::connector(HttpConnector::new(), tls, settings.connect_timeout_ms);
     Ok(net::pool(runtime, settings.pool_idle_connections_max).build(https))
 }

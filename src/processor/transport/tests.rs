@@ -247,3 +247,50 @@ fn a_key_that_cannot_stand_in_a_header_is_refused() {
     }
     assert!(form("a=b").once(&"k".repeat(255)).is_some());
 }
+
+#[tokio::test]
+async fn a_processor_without_a_pinned_key_gets_nothing() {
+    let peer = Peer::start(vec![Reply::json(200, OK)]).await;
+    let another = Peer::start(Vec::new()).await;
+    let mut settings = peer.settings();
+    settings.spki_pins = vec![another.pin()];
+    assert_eq!(broken(&settings).await, Broken::NotSent);
+    assert!(peer.received().is_empty());
+    // The next key's pin beside the present one's, as they should be configured.
+    settings.spki_pins = vec![another.pin(), peer.pin()];
+    assert_eq!(
+        send(&settings, &form("a=b")).await.ok().unwrap().status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn an_authority_is_replaced_without_a_restart() {
+    let peer = Peer::start(vec![Reply::Last(OK), Reply::Last(OK)]).await;
+    let another = Peer::start(Vec::new()).await;
+    let trusted = tempfile::NamedTempFile::new().unwrap();
+    let put = |from: &Peer| std::fs::copy(from.ca_file(), trusted.path()).unwrap();
+    put(&another);
+    let mut settings = peer.settings();
+    settings.ca_file = Some(trusted.path().to_owned());
+    let transport = transport(&settings);
+    let ask = async || {
+        let call = form("a=b");
+        transport.send(&call, transport.deadline()).await.is_ok()
+    };
+    assert!(!ask().await);
+    put(&peer);
+    assert!(ask().await);
+    // What cannot be read takes nobody's trust away.
+    std::fs::write(trusted.path(), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    assert!(ask().await);
+    put(&another);
+    assert!(!ask().await);
+}
+
+#[test]
+fn hybrid_post_quantum_keys_are_offered_first() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let first = provider.kx_groups.first().unwrap().name();
+    assert_eq!(first, rustls::NamedGroup::X25519MLKEM768);
+}
