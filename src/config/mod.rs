@@ -7,6 +7,7 @@
 
 mod limits;
 mod postgres;
+mod process;
 mod stripe;
 mod webhooks;
 
@@ -25,6 +26,7 @@ use crate::vault::grant::ScopeName;
 
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
+pub use process::ProcessSettings;
 pub use stripe::StripeSettings;
 pub use webhooks::WebhookSettings;
 
@@ -60,6 +62,9 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: LogSettings,
+    /// What the process gives up once it serves.
+    #[serde(default)]
+    pub process: ProcessSettings,
 }
 
 /// The internet-facing plane.

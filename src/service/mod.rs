@@ -5,6 +5,7 @@
 
 mod assembly;
 mod place;
+mod reach;
 mod renewal;
 mod webhooks;
 
@@ -19,6 +20,7 @@ use actix_web::dev::{Server, ServerHandle};
 use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::confinement::{self, Reach};
 use crate::http::{self, Plane, PlaneName, health::Health, tls};
 use crate::memory::Hardening;
 use crate::telemetry::Metrics;
@@ -26,6 +28,7 @@ use crate::vault::grant::{Client, Clients};
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
+pub use reach::reach;
 pub use webhooks::webhook_endpoints;
 
 /// Seconds between two looks at keys whose time is over.
@@ -80,6 +83,9 @@ pub enum Refused {
     /// The vault does not start.
     #[error("the vault does not start: {0}")]
     Vault(#[from] Refusal),
+    /// The process does not give up what it must.
+    #[error(transparent)]
+    Confinement(#[from] confinement::Refused),
     /// The servers ended by themselves.
     #[error("a listener ended: {0}")]
     Ended(#[from] io::Error),
@@ -123,6 +129,22 @@ impl std::fmt::Debug for Service {
         f.debug_struct("Service")
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
+    }
+}
+
+impl Listeners {
+    /// Binds every plane where its configuration says.
+    ///
+    /// # Errors
+    /// [`Refused::Listener`].
+    pub fn bind(config: &Config) -> Result<Self, Refused> {
+        let bind =
+            |address: Option<SocketAddr>| address.map(|address| bound(None, address)).transpose();
+        Ok(Self {
+            capture: bind(config.capture.as_ref().map(|plane| plane.listen))?,
+            internal: bind(config.internal.as_ref().map(|plane| plane.listen))?,
+            ops: bind(config.ops.as_ref().map(|plane| plane.listen))?,
+        })
     }
 }
 
@@ -321,6 +343,17 @@ impl Service {
     async fn witness(&self, action: Action) -> Result<(), Refused> {
         record(&self.common, action).await
     }
+}
+
+/// Gives up what a process of this configuration has no use for; once its sockets are bound, and
+/// before it starts a thread.
+///
+/// # Errors
+/// [`Refused::Confinement`] where the configuration insists on what the kernel does not have.
+pub fn confine(config: &Config, reach: &Reach, hardening: Hardening) -> Result<Hardening, Refused> {
+    let insistence = config.process.insistence(config.environment);
+    let measures = confinement::enter(reach, insistence)?;
+    Ok(hardening.confined(measures))
 }
 
 /// Starts and stops are events (PCI DSS 10.2.1.6).
