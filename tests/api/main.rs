@@ -9,7 +9,9 @@
     reason = "a test that goes wrong fails, and a table of cases is as long as it is"
 )]
 
+mod apart;
 mod billing;
+mod breakout;
 mod cards;
 mod cli;
 mod deliveries;
