@@ -155,7 +155,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Serve(arguments) => {
             let config = arguments.read()?;
             // Before the runtime has threads: what is given up here is given up by all of them.
-            let listeners = Listeners::bind(&config)?;
+            let listeners = Listeners::bind(&config);
             let reach = service::reach(&config)?;
             let hardening = service::confine(&config, &reach, hardening)?;
             block_on(serve::run(&config, hardening, listeners))

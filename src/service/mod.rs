@@ -102,15 +102,16 @@ pub struct Addresses {
     pub ops: Option<SocketAddr>,
 }
 
-/// Sockets that are bound already; a plane without one is bound where its configuration says.
+/// Sockets that are bound already, or why they are not, which is said once all else is found right;
+/// a plane without one is bound where its configuration says.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// The capture plane's.
-    pub capture: Option<TcpListener>,
+    pub capture: Option<io::Result<TcpListener>>,
     /// The internal plane's.
-    pub internal: Option<TcpListener>,
+    pub internal: Option<io::Result<TcpListener>>,
     /// The ops plane's.
-    pub ops: Option<TcpListener>,
+    pub ops: Option<io::Result<TcpListener>>,
 }
 
 /// A service that is ready to run: every listener is bound.
@@ -134,17 +135,14 @@ impl std::fmt::Debug for Service {
 
 impl Listeners {
     /// Binds every plane where its configuration says.
-    ///
-    /// # Errors
-    /// [`Refused::Listener`].
-    pub fn bind(config: &Config) -> Result<Self, Refused> {
-        let bind =
-            |address: Option<SocketAddr>| address.map(|address| bound(None, address)).transpose();
-        Ok(Self {
-            capture: bind(config.capture.as_ref().map(|plane| plane.listen))?,
-            internal: bind(config.internal.as_ref().map(|plane| plane.listen))?,
-            ops: bind(config.ops.as_ref().map(|plane| plane.listen))?,
-        })
+    #[must_use]
+    pub fn bind(config: &Config) -> Self {
+        let bind = |address: Option<SocketAddr>| address.map(TcpListener::bind);
+        Self {
+            capture: bind(config.capture.as_ref().map(|plane| plane.listen)),
+            internal: bind(config.internal.as_ref().map(|plane| plane.listen)),
+            ops: bind(config.ops.as_ref().map(|plane| plane.listen)),
+        }
     }
 }
 
@@ -390,9 +388,11 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
     }
 }
 
-fn bound(listener: Option<TcpListener>, address: SocketAddr) -> Result<TcpListener, Refused> {
-    match listener {
-        Some(listener) => Ok(listener),
-        None => TcpListener::bind(address).map_err(|source| Refused::Listener { address, source }),
-    }
+fn bound(
+    listener: Option<io::Result<TcpListener>>,
+    address: SocketAddr,
+) -> Result<TcpListener, Refused> {
+    listener
+        .unwrap_or_else(|| TcpListener::bind(address))
+        .map_err(|source| Refused::Listener { address, source })
 }

@@ -39,7 +39,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(3).ok_or("serve --config FILE")?;
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = Config::read(Path::new(&file))?;
-    let listeners = Listeners::bind(&config)?;
+    let listeners = Listeners::bind(&config);
     let hardening = service::confine(&config, &service::reach(&config)?, hardening)?;
     actix_web::rt::System::new().block_on(async {
         let clock = Clock::system();

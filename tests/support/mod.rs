@@ -5,10 +5,12 @@
 
 pub(crate) mod apart;
 pub(crate) mod leaks;
+pub(crate) mod loot;
 #[expect(dead_code, reason = "each test binary uses its own part of it")]
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod receiver;
+pub(crate) mod scanner;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

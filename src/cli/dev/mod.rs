@@ -224,9 +224,9 @@ fn bind(arguments: &Arguments) -> Result<(Ports, Sockets), Failure> {
         sandbox,
     };
     let planes = Listeners {
-        capture: Some(capture_listener),
-        internal: Some(internal_listener),
-        ops: Some(ops_listener),
+        capture: Some(Ok(capture_listener)),
+        internal: Some(Ok(internal_listener)),
+        ops: Some(Ok(ops_listener)),
     };
     let sockets = Sockets {
         planes,
