@@ -223,6 +223,17 @@ names! {
         TlsReloaded = "tls.reloaded",
         /// A key came into service, with the canary that vouches for it (10.2.1.7).
         KeysCanaryMade = "keys.canary_made",
+        /// Another key manifest was put in force: a KEK was prepared, came into service or left it
+        /// (10.2.1.5).
+        KeysManifestChanged = "keys.manifest_changed",
+        /// Work of rotation was asked for.
+        KeysWorkAsked = "keys.work_asked",
+        /// Data keys were wrapped to the KEK in service.
+        KeysRewrapped = "keys.rewrapped",
+        /// Work of rotation came to its end.
+        KeysWorkDone = "keys.work_done",
+        /// A sealed value was opened and sealed under a fresh data key (10.2.1.1).
+        TokenResealed = "token.resealed",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::memory::{self, Hardening, Measure};
 use crate::store::Replication;
 use crate::telemetry::Metrics;
+use crate::vault::rotation::Standing;
 use crate::vault::{Capture, Common, Internal};
 
 /// Before a certificate's end readiness warns for 21 days.
@@ -117,6 +118,7 @@ impl Health {
         let mut lines = vec![
             self.store().await,
             self.canary().await,
+            self.keys(),
             clock(&self.common.clock),
         ];
         for (plane, live) in &self.tls {
@@ -164,6 +166,32 @@ impl Health {
                 state: State::Failed,
                 detail: Some(refusal.to_string()),
             },
+        }
+    }
+
+    /// Whether the key manifest is followed, and how long the KEK in service may be.
+    fn keys(&self) -> Line {
+        let rotation = match (&self.capture, &self.internal) {
+            (Some(capture), _) => Some(&capture.rotation),
+            (None, internal) => internal.as_ref().map(|internal| &internal.rotation),
+        };
+        let standing = rotation.map(|rotation| rotation.standing(self.common.now()));
+        let until = |end: Timestamp| {
+            format!(
+                "the KEK in service is to be replaced before {}",
+                end.rfc3339()
+            )
+        };
+        let (state, detail) = match standing {
+            None | Some(Standing::Alone) => (State::NotApplicable, None),
+            Some(Standing::Until(end)) => (State::Ok, Some(until(end))),
+            Some(Standing::Soon(end)) => (State::Warning, Some(until(end))),
+            Some(Standing::Wrong(reason)) => (State::Failed, Some(reason)),
+        };
+        Line {
+            name: "key_manifest",
+            state,
+            detail,
         }
     }
 

@@ -15,6 +15,7 @@
 //!   and [`UnwrapKey`]. The providers: [`file`](mod@file), [`pkcs11`] (a hardware module; its
 //!   capture half is that of `file`) and [`aws_kms`]. Another is a new file and one arm in each
 //!   enum.
+//! - [`manifest`] says which key-encryption keys there are and what each may still do, signed.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
@@ -27,6 +28,7 @@ mod data_key;
 mod envelope;
 pub mod file;
 pub mod mac;
+pub mod manifest;
 mod opener;
 pub mod pkcs11;
 pub mod provider;

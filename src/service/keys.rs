@@ -1,15 +1,19 @@
 //! Who holds the key-encryption key, out of the configuration: the sealing half for both planes,
 //! the opening half for the internal plane.
 
-use figment::value::magic::RelativePathBuf;
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::Refused;
 use super::assembly::{required, secret_text};
+use super::key_maker::{Configured, kms_settings};
 use crate::clock::Clock;
 use crate::config::{AwsKmsSettings, Config, Pkcs11Settings};
+use crate::seal::signing::VerifyingKey;
 use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey, aws_kms, file, pkcs11};
 use crate::vault::Common;
+use crate::vault::rotation::Rotation;
 
 /// Both planes wrap data keys to a KEK that this half does not open.
 pub(super) fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused> {
@@ -31,7 +35,11 @@ pub(super) fn opener(config: &Config, common: &Common) -> Result<Opener, Refused
         (None, Some(settings)) => UnwrapKey::Pkcs11(Box::new(hsm_kek(settings, config)?)),
         (None, None) => UnwrapKey::File(private_kek(config)?),
     };
-    Ok(Opener::new(unwrap, common.clock.clone()))
+    let opener = Opener::new(config.environment, common.clock.clone());
+    opener
+        .hold(unwrap)
+        .map_err(|_| Refused::Keys("the KEK is of the other environment".to_owned()))?;
+    Ok(opener)
 }
 
 /// Credentials say nothing of what they may do, so a capture process asks: one that can read data
@@ -58,23 +66,23 @@ pub(super) async fn check_capture(config: &Config, clock: &Clock) -> Result<(), 
 }
 
 fn kms(settings: &AwsKmsSettings, config: &Config, clock: &Clock) -> Result<aws_kms::Kms, Refused> {
-    let refuse = |reason: String| Refused::Keys(format!("[keys.aws_kms] {reason}"));
-    let endpoint = match &settings.endpoint_url {
-        Some(url) => url.clone(),
-        None => format!("https://kms.{}.amazonaws.com/", settings.region)
-            .parse()
-            .map_err(|_| refuse("region: not the name of a region".to_owned()))?,
-    };
-    let settings = aws_kms::Settings {
-        key_arn: settings.key_arn.clone(),
-        region: settings.region.clone(),
-        endpoint,
-        ca_file: settings.ca_file.as_ref().map(RelativePathBuf::relative),
-        credentials_file: settings.credentials_file.relative(),
-        request_timeout_ms: settings.request_timeout_ms,
-    };
+    let settings = kms_settings(settings).map_err(Refused::Keys)?;
     aws_kms::Kms::new(&settings, config.environment, clock.clone())
-        .map_err(|refused| refuse(refused.to_string()))
+        .map_err(|refused| Refused::Keys(format!("[keys.aws_kms] {refused}")))
+}
+
+/// What a process needs to follow the key manifest.
+pub(super) fn rotation(config: &Config, common: &Common) -> Result<Arc<Rotation>, Refused> {
+    let keys = &config.keys;
+    let verifying = keys.manifest_public_key_file.as_ref().map(|file| {
+        VerifyingKey::read(&file.relative()).map_err(|refused| Refused::Keys(refused.to_string()))
+    });
+    let maker = Configured::new(config, &common.clock).map_err(Refused::Keys)?;
+    Ok(Arc::new(Rotation::new(
+        verifying.transpose()?,
+        Box::new(maker),
+        keys.kek_age_days_max,
+    )))
 }
 
 fn public_kek(config: &Config) -> Result<file::PublicKek, Refused> {

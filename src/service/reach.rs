@@ -203,12 +203,17 @@ impl Needs {
             fingerprint_key_file,
             session_issue_key_file,
             receipt_key_file,
+            manifest_key_file: _,
+            manifest_public_key_file,
+            kek_age_days_max: _,
             data_key_age_s_max: _,
             data_key_seals_max: _,
         } = keys;
         self.files([session_verify_key_file, fingerprint_key_file]);
         self.files(kek_public_file);
-        self.files(kek_private_file);
+        // A further KEK is put beside the first one while the service runs.
+        self.renewed(kek_private_file);
+        self.files(manifest_public_key_file);
         self.files(kek_passphrase_file);
         self.files(session_issue_key_file);
         self.files(receipt_key_file);

@@ -30,7 +30,7 @@ impl Capture {
         let store = &self.common.store;
         let kek = self.sealer.kek();
         let known = store.canary_keks().await?;
-        if known.contains(kek) {
+        if known.contains(&kek) {
             return Ok(());
         }
         if !known.is_empty() {
@@ -64,7 +64,7 @@ impl Internal {
         }
         let ours = canaries
             .iter()
-            .find(|canary| canary.kek == *self.opener.kek());
+            .find(|canary| self.opener.holds(&canary.kek));
         let ours = ours.ok_or_else(foreign)?;
         Ok(self.opener.check_canary(ours).await?)
     }

@@ -24,6 +24,7 @@ pub mod reconcile;
 pub mod refund;
 mod refusal;
 pub mod report;
+pub mod rotation;
 pub mod session;
 mod settle;
 pub mod steps;
@@ -101,6 +102,8 @@ pub struct Capture {
     pub common: Common,
     /// Seals processor references.
     pub sealer: Sealer,
+    /// Which key-encryption keys there are.
+    pub rotation: Arc<rotation::Rotation>,
     /// Restricted keys: vault a card, nothing else.
     pub processors: Processors,
     /// Checks session secrets.
@@ -128,6 +131,8 @@ pub struct Internal {
     pub opener: Opener,
     /// Seals those of cards that a browser vaulted at the processor itself.
     pub sealer: Sealer,
+    /// Which key-encryption keys there are.
+    pub rotation: Arc<rotation::Rotation>,
     /// Marks vaulted cards, so that they are known again.
     pub fingerprint_key: MacKey,
     /// Who is told of what happened.

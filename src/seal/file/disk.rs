@@ -102,7 +102,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
 }
 
 /// Reads a public file, which nobody but its owner may change.
-pub(super) fn read_public(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
+///
+/// # Errors
+/// [`KeyFileRefused`] names the file and what is wrong.
+pub fn read_public(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
     read(path, WRITABLE_BY_OTHERS, Why::WritableByOthers)
 }
 

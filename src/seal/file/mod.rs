@@ -28,7 +28,7 @@ use crate::token::{DataKeyId, Environment};
 
 pub(super) use hpke::{INFO as HPKE_INFO, POINT_BYTES};
 
-pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, write_private};
+pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, read_public, write_private};
 pub use document::{PrivateKekFile, PublicKekFile};
 pub use passphrase::{LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_BYTES_MIN, Stretch};
 
@@ -93,8 +93,16 @@ impl PublicKek {
     /// # Errors
     /// [`KeyFileRefused`] names the file, what is wrong, and the mend.
     pub fn read(path: &Path, environment: Environment) -> Result<Self, KeyFileRefused> {
-        let text = disk::read_public(path)?;
+        let text = read_public(path)?;
         Self::parse(&text, environment).map_err(|why| KeyFileRefused::new(path, why))
+    }
+
+    /// Reads the text of a public document, wherever it stood.
+    ///
+    /// # Errors
+    /// [`Why`].
+    pub fn from_document(text: &[u8], environment: Environment) -> Result<Self, Why> {
+        Self::parse(text, environment)
     }
 
     fn parse(text: &[u8], environment: Environment) -> Result<Self, Why> {
