@@ -15,12 +15,14 @@
 //!   and [`UnwrapKey`]. [`file`](mod@file) is the first provider; another is a new file and one arm
 //!   in each enum.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
+//! - [`custody`]: a private key that takes several custodians to open.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
 //! Read `envelope.rs` next for the format, byte by byte.
 
 pub mod canary;
+pub mod custody;
 mod data_key;
 mod envelope;
 pub mod file;
