@@ -1,6 +1,7 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
 mod check;
+mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
 mod keys;

@@ -28,6 +28,9 @@ pub use postgres::PostgresSettings;
 pub use stripe::StripeSettings;
 pub use webhooks::WebhookSettings;
 
+/// Shares are not kept for longer than a day, whatever is configured.
+const UNSEAL_WINDOW_S_CEILING: u32 = 86_400;
+
 /// The whole configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,10 +140,15 @@ pub enum StoreSettings {
 pub struct KeyFiles {
     /// The public half of the KEK, which wraps data keys: both planes.
     pub kek_public_file: RelativePathBuf,
-    /// The private half of the KEK, under a passphrase: the internal plane only.
+    /// The private half of the KEK, under a passphrase or under its custodians' shares: the internal
+    /// plane only.
     pub kek_private_file: Option<RelativePathBuf>,
-    /// The passphrase of `kek_private_file`: the internal plane only.
+    /// The passphrase of `kek_private_file`: the internal plane only, and none where custodians open
+    /// it.
     pub kek_passphrase_file: Option<RelativePathBuf>,
+    /// Seconds for which shares of custodians are kept while others are waited for.
+    #[serde(default = "defaults::unseal_window_s_max")]
+    pub unseal_window_s_max: u32,
     /// HMAC key under which session secrets are kept and checked: both planes.
     pub session_verify_key_file: RelativePathBuf,
     /// HMAC key that marks vaulted cards, so that the same card is the same token: both planes.
@@ -234,6 +242,10 @@ mod defaults {
         3_600
     }
 
+    pub(super) const fn unseal_window_s_max() -> u32 {
+        900
+    }
+
     pub(super) const fn data_key_seals_max() -> u32 {
         100_000
     }
@@ -297,6 +309,9 @@ impl Config {
             return refuse(
                 "a process without [internal] must not be given the internal plane's keys",
             );
+        }
+        if !(1..=UNSEAL_WINDOW_S_CEILING).contains(&self.keys.unseal_window_s_max) {
+            return refuse("keys.unseal_window_s_max is from 1 to 86400");
         }
         if self.internal.is_none() && self.accounts.values().any(AccountSettings::can_charge) {
             return refuse("a process without [internal] must not be given a key that can charge");

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::memory::Hardening;
 use crate::store::Replication;
 use crate::telemetry::Metrics;
+use crate::vault::unseal::SealStatus;
 use crate::vault::{Capture, Common, Internal};
 
 /// Before a certificate's end readiness warns for 21 days.
@@ -152,6 +153,13 @@ impl Health {
                 detail: None,
             };
         };
+        if let Some(waiting) = waiting_for_custodians(&internal.status().await) {
+            return Line {
+                name,
+                state: State::Failed,
+                detail: Some(waiting),
+            };
+        }
         match internal.open_canary().await {
             Ok(()) => Line {
                 name,
@@ -228,6 +236,15 @@ impl Health {
             detail,
         }
     }
+}
+
+/// What a sealed process waits for. It opens no token, so it is not ready; what needs none goes on.
+fn waiting_for_custodians(status: &SealStatus) -> Option<String> {
+    let custody = status.custody.as_ref().filter(|_| status.sealed)?;
+    Some(format!(
+        "sealed: {} of {} shares have been given",
+        custody.given, custody.threshold
+    ))
 }
 
 /// With fewer synchronous replicas than were promised no write is taken, so no card and no charge.

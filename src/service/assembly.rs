@@ -16,12 +16,14 @@ use crate::http::PlaneName;
 use crate::net::trust::SpkiPin;
 use crate::processor::webhook::WebhookSecret;
 use crate::processor::{self, Processor};
+use crate::seal::custody::SharedKek;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
 use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::{Account, Environment};
+use crate::vault::unseal::Custody;
 use crate::vault::{self, Capture, Common, Internal, Processors};
 
 /// Times that one piece of work may ask the processor, each within the timeout.
@@ -160,11 +162,11 @@ pub(super) fn internal(
         keys.session_issue_key_file.as_ref(),
         "keys.session_issue_key_file",
     )?;
+    let opener = Opener::new(config.environment, common.clock.clone());
+    let custody = opening_key(keys, config, &opener)?;
     Ok(Internal {
-        opener: Opener::new(
-            UnwrapKey::File(private_kek(keys, config)?),
-            common.clock.clone(),
-        ),
+        opener,
+        custody,
         sealer: sealer(config, common)?,
         fingerprint_key: mac_key(&keys.fingerprint_key_file.relative())?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
@@ -182,15 +184,35 @@ pub(super) fn internal(
     })
 }
 
-fn private_kek(keys: &KeyFiles, config: &Config) -> Result<seal::file::PrivateKek, Refused> {
+/// Holds the private key that a passphrase opens; one that custodians open is waited for.
+fn opening_key(
+    keys: &KeyFiles,
+    config: &Config,
+    opener: &Opener,
+) -> Result<Option<Custody>, Refused> {
     let refuse = |refused: seal::file::KeyFileRefused| Refused::Keys(refused.to_string());
     let path = required(keys.kek_private_file.as_ref(), "keys.kek_private_file")?;
+    if SharedKek::is_at(&path) {
+        if keys.kek_passphrase_file.is_some() {
+            return Err(Refused::Keys(
+                "keys.kek_passphrase_file opens nothing: kek_private_file takes its custodians"
+                    .to_owned(),
+            ));
+        }
+        let shared = SharedKek::read(&path, config.environment).map_err(refuse)?;
+        return Ok(Some(Custody::new(shared, keys.unseal_window_s_max)));
+    }
     let passphrase = required(
         keys.kek_passphrase_file.as_ref(),
         "keys.kek_passphrase_file",
     )?;
     let passphrase = seal::file::read_passphrase(&passphrase).map_err(refuse)?;
-    seal::file::PrivateKek::read(&path, &passphrase, config.environment).map_err(refuse)
+    let private =
+        seal::file::PrivateKek::read(&path, &passphrase, config.environment).map_err(refuse)?;
+    opener
+        .hold(UnwrapKey::File(private))
+        .map_err(|refused| Refused::Keys(refused.to_string()))?;
+    Ok(None)
 }
 
 /// A processor's key, from a file that only its owner can read.

@@ -152,7 +152,11 @@ impl Service {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
-            internal.open_canary().await?;
+            // Sealed, it can only be seen whether the custodians' key is the store's.
+            match &internal.custody {
+                Some(custody) => internal.expect_canary_of(custody.kek()).await?,
+                None => internal.open_canary().await?,
+            }
         }
 
         let mut this = Self {
@@ -343,6 +347,7 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
         }
         if let Some(internal) = &internal {
             internal.opener.forget_expired();
+            internal.forget_shares().await;
             internal.sealer.retire_expired();
         }
         if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {

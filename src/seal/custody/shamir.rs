@@ -33,8 +33,9 @@ impl Share {
         self.0.first().copied().unwrap_or_default()
     }
 
-    /// Its bytes, to be encrypted or combined.
-    pub(super) fn expose(&self) -> &[u8] {
+    /// Its bytes, to be encrypted, combined or given.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
