@@ -154,21 +154,13 @@ pub fn generate(
         return Err(GenerateFailed::PassphraseTooShort);
     }
     let crypto = GenerateFailed::Crypto;
-    let (public, private) = hpke::generate().ok_or(crypto)?;
-    let pem = SigningKey::generate().map_err(|_| crypto)?;
-    let signing = SigningKey::parse(pem.as_bytes()).ok_or(crypto)?;
-    let custodian = Custodian {
-        name,
-        key: key_of(&public.0, &signing.public_key_bytes()),
-        hpke_public_key: STANDARD.encode(&public.0),
-        signing_public_key: STANDARD.encode(signing.public_key_bytes()),
-        made_at: now.rfc3339(),
-    };
+    let (key, pem) = CustodianKey::make(name, now).ok_or(crypto)?;
+    let custodian = key.custodian.clone();
     let kdf = Kdf::new(Stretch::RECOMMENDED);
     let cipher = kdf.cipher(passphrase, FLOOR).map_err(|_| crypto)?;
     let capacity = KEY_BYTES.saturating_add(pem.len());
     let mut keys = Zeroizing::new(Vec::with_capacity(capacity));
-    keys.extend_from_slice(private.secret_bytes());
+    keys.extend_from_slice(key.hpke.secret_bytes());
     keys.extend_from_slice(pem.as_bytes());
     let aad = PrivateFile::authenticated(&custodian, &kdf);
     let private = PrivateFile {
@@ -179,7 +171,7 @@ pub fn generate(
     };
     Ok(CustodianFiles {
         key: custodian.key.clone(),
-        public: Signed::new(custodian, &signing).to_json(),
+        public: Signed::new(custodian, &key.signing).to_json(),
         private: to_json(&private),
     })
 }
@@ -214,6 +206,26 @@ impl CustodianKey {
             hpke: HpkePrivateKey::from(hpke.to_vec()),
             signing,
         })
+    }
+
+    /// New keys, and the text of the one that signs.
+    pub(super) fn make(name: CustodianName, now: Timestamp) -> Option<(Self, Zeroizing<String>)> {
+        let (public, hpke) = hpke::generate()?;
+        let pem = SigningKey::generate().ok()?;
+        let signing = SigningKey::parse(pem.as_bytes())?;
+        let custodian = Custodian {
+            name,
+            key: key_of(&public.0, &signing.public_key_bytes()),
+            hpke_public_key: STANDARD.encode(&public.0),
+            signing_public_key: STANDARD.encode(signing.public_key_bytes()),
+            made_at: now.rfc3339(),
+        };
+        let key = Self {
+            custodian,
+            hpke,
+            signing,
+        };
+        Some((key, pem))
     }
 
     /// What the world may know of them.
