@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
 
 use super::{Failure, custody, exit, print};
-use crate::seal::file;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
+use crate::seal::{file, pkcs11};
 use crate::token::Environment;
 
 /// Names of the files that `keys init` makes.
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Makes a KEK pair and the session, fingerprint and receipt keys.
-    Init(Init),
+    Init(Box<Init>),
     /// Makes a custodian's own keys; run by the custodian.
     Custodian(custody::custodian::Arguments),
     /// Signs that a custodian holds their share; run by the custodian.
@@ -37,9 +38,9 @@ enum Verb {
     /// The papers of a ceremony.
     Ceremony(custody::ceremony::Arguments),
     /// Gives a custodian's share to a sealed process; run by the custodian.
-    Unseal(custody::unseal::Arguments),
+    Unseal(Box<custody::unseal::Arguments>),
     /// Shares a key anew when its custodians change.
-    Split(custody::split::Arguments),
+    Split(Box<custody::split::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -50,19 +51,35 @@ struct Init {
     /// The environment that the keys are for.
     #[arg(long, value_enum)]
     environment: EnvironmentName,
+    /// Who holds the KEK.
+    #[arg(long, value_enum, default_value_t = Provider::File)]
+    provider: Provider,
     /// The file with the passphrase that is to protect the private KEK, readable by its owner only.
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "shares",
-        conflicts_with = "shares"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "shares")]
     passphrase_file: Option<PathBuf>,
+    /// The hardware module's PKCS #11 library.
+    #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
+    pkcs11_module: Option<PathBuf>,
+    /// The label of the module's token.
+    #[arg(long, value_name = "LABEL", required_if_eq("provider", "pkcs11"))]
+    pkcs11_token: Option<String>,
+    /// The file with the token's user PIN, readable by its owner only.
+    #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
+    pkcs11_pin_file: Option<PathBuf>,
     #[command(flatten)]
     custodians: custody::ceremony::Custodians,
 }
 
-/// An environment, as an argument.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Provider {
+    /// Files: a public one, and a private one under a passphrase.
+    File,
+    /// A hardware module: the private key is made in it and never leaves it.
+    Pkcs11,
+    /// AWS Key Management Service: the key is made there; only the other keys are made here.
+    AwsKms,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum EnvironmentName {
     /// Test cards.
@@ -82,40 +99,79 @@ impl From<EnvironmentName> for Environment {
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.verb {
-        Verb::Init(arguments) => init(arguments),
+        Verb::Init(arguments) => init(*arguments),
         Verb::Custodian(arguments) => custody::custodian::run(arguments),
         Verb::Acknowledge(arguments) => custody::acknowledge::run(arguments),
         Verb::Ceremony(arguments) => custody::ceremony::run(arguments),
-        Verb::Unseal(arguments) => super::block_on(custody::unseal::run(arguments)),
-        Verb::Split(arguments) => custody::split::run(arguments),
+        Verb::Unseal(arguments) => super::block_on(custody::unseal::run(*arguments)),
+        Verb::Split(arguments) => custody::split::run(*arguments),
     }
 }
 
 fn init(init: Init) -> Result<(), Failure> {
     let environment = init.environment.into();
-    match &init.passphrase_file {
-        Some(path) => {
-            let passphrase =
-                file::read_passphrase(path).map_err(|error| Failure::new(exit::CONFIG, error))?;
-            make(&init.dir, environment, &passphrase)?;
-        }
-        None => {
+    match init.provider {
+        Provider::File if init.custodians.shares.is_some() => {
             custody::ceremony::init(&init.dir, environment, init.custodians, || {
                 make_others(&init.dir)
             })?;
         }
+        Provider::Pkcs11 | Provider::AwsKms if init.custodians.shares.is_some() => {
+            return Err(Failure::new(
+                exit::USAGE,
+                "--shares is of the provider file; others guard their key themselves",
+            ));
+        }
+        Provider::File => {
+            let path = given(init.passphrase_file, "--passphrase-file")?;
+            let passphrase =
+                file::read_passphrase(&path).map_err(|error| Failure::new(exit::CONFIG, error))?;
+            make(&init.dir, environment, &passphrase)?;
+        }
+        Provider::Pkcs11 => {
+            let pin = file::read_private(&given(init.pkcs11_pin_file, "--pkcs11-pin-file")?)
+                .map_err(|error| Failure::new(exit::CONFIG, error))?;
+            let pin = Zeroizing::new(String::from_utf8_lossy(&pin).trim().to_owned());
+            let settings = pkcs11::Settings {
+                module: given(init.pkcs11_module, "--pkcs11-module")?,
+                token_label: given(init.pkcs11_token, "--pkcs11-token")?,
+                pin: pkcs11::Pin::new(pin),
+            };
+            let public = pkcs11::generate(environment, settings)
+                .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
+            write(&init.dir, names::KEK_PUBLIC, &public.to_json())?;
+            make_others(&init.dir)?;
+        }
+        Provider::AwsKms => {
+            make_others(&init.dir)?;
+        }
     }
-    print(format_args!(
-        "made in {dir}: {public}, {verify} and {fingerprint} for both planes; {private}, {issue} and {receipt} \
-         for the internal plane only",
-        dir = init.dir.display(),
-        public = names::KEK_PUBLIC,
-        verify = names::SESSION_VERIFY,
-        fingerprint = names::FINGERPRINT,
-        private = names::KEK_PRIVATE,
-        issue = names::SESSION_ISSUE,
-        receipt = names::RECEIPT,
-    ))
+    print(told(&init.dir, init.provider))
+}
+
+/// What was made, and for whom.
+fn told(dir: &Path, provider: Provider) -> String {
+    let (public, private) = match provider {
+        Provider::File => (Some(names::KEK_PUBLIC), Some(names::KEK_PRIVATE)),
+        Provider::Pkcs11 => (Some(names::KEK_PUBLIC), None),
+        Provider::AwsKms => (None, None),
+    };
+    let list = |files: &[Option<&str>]| {
+        let files: Vec<&str> = files.iter().copied().flatten().collect();
+        files.join(", ")
+    };
+    let both = list(&[
+        public,
+        Some(names::SESSION_VERIFY),
+        Some(names::FINGERPRINT),
+    ]);
+    let internal = list(&[private, Some(names::SESSION_ISSUE), Some(names::RECEIPT)]);
+    let dir = dir.display();
+    format!("made in {dir}: for both planes {both}; for the internal plane only {internal}")
+}
+
+fn given<T>(argument: Option<T>, name: &'static str) -> Result<T, Failure> {
+    argument.ok_or_else(|| Failure::new(exit::USAGE, format_args!("{name} is missing")))
 }
 
 /// Makes every key file that is missing in `dir`; never overwrites one.
@@ -128,7 +184,7 @@ pub(super) fn make(dir: &Path, environment: Environment, passphrase: &[u8]) -> R
     Ok(())
 }
 
-/// Makes the keys that are no KEK; answers the one that signs.
+/// Makes the keys that are not the KEK; answers the one that signs.
 fn make_others(dir: &Path) -> Result<SigningKey, Failure> {
     write(dir, names::SESSION_ISSUE, MacKey::generate().as_bytes())?;
     write(dir, names::SESSION_VERIFY, MacKey::generate().as_bytes())?;

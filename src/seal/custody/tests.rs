@@ -343,10 +343,7 @@ fn a_custodians_files_are_bound_to_their_passphrase_and_to_each_other() {
     let wrong = CustodianKey::parse(&alice.private, b"wrong horse battery staple");
     assert_eq!(wrong.unwrap_err(), Why::NotOpened);
     let short = generate("erin".parse().unwrap(), b"elevenbytes", NOW);
-    assert_eq!(
-        short.unwrap_err(),
-        file::GenerateFailed::PassphraseTooShort
-    );
+    assert_eq!(short.unwrap_err(), file::GenerateFailed::PassphraseTooShort);
 
     let dir = tempfile::tempdir().unwrap();
     let read = |name: &str, document: &Value| {

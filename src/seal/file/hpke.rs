@@ -16,7 +16,8 @@ pub(in crate::seal) const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = POINT_BYTES + KEY_BYTES + TAG_BYTES;
 const _: () = assert!(WRAPPED_BYTES == 113);
 
-const INFO: &[u8] = b"cloakroom/data-key/v1";
+/// What the wrapping is for (RFC 9180, 5.1: `info`).
+pub(in crate::seal) const INFO: &[u8] = b"cloakroom/data-key/v1";
 
 pub(in crate::seal) fn generate() -> Option<(HpkePublicKey, HpkePrivateKey)> {
     let pair = SUITE.generate_key_pair().ok()?;
