@@ -234,6 +234,12 @@ names! {
         KeysWorkDone = "keys.work_done",
         /// A sealed value was opened and sealed under a fresh data key (10.2.1.1).
         TokenResealed = "token.resealed",
+        /// A custodian gave a share of a sealed key, or tried to (10.2.1.2: an administrative act).
+        KeysShareGiven = "keys.share_given",
+        /// Shares that had been given were forgotten, since too few came in time.
+        KeysSharesForgotten = "keys.shares_forgotten",
+        /// Custodians opened a sealed key together (10.2.1.2), or their shares did not open it.
+        KeysUnsealed = "keys.unsealed",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -94,8 +94,7 @@ struct Keys {
 
 impl Keys {
     async fn open(of: &Of) -> Result<Self, Failure> {
-        let config =
-            Config::read(&of.config).map_err(|error| Failure::new(exit::CONFIG, error))?;
+        let config = Config::read(&of.config).map_err(|error| Failure::new(exit::CONFIG, error))?;
         let clock = Clock::system();
         let settings = store_settings(&config, &Metrics::new(&clock))?;
         let store = Store::open(&settings, config.environment, &clock)
@@ -147,7 +146,8 @@ impl Keys {
             });
         }
         let holder = self.configured.holder().map_err(config_failure)?;
-        let kek = self.configured.name(&holder).map_err(config_failure)?;
+        let wrap = self.configured.wrap_of(&holder).map_err(config_failure)?;
+        let kek = wrap.kek().clone();
         let first = Manifest::first(environment, &kek, holder, self.clock.now());
         self.put(&first, key, &kek).await?;
         Ok(first)
@@ -288,7 +288,11 @@ pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
              --activate {kek}`"
         )
         .to_string();
-        return print(if order.of.json { json!({ "prepared": kek.as_str() }).to_string() } else { next });
+        return print(if order.of.json {
+            json!({ "prepared": kek.as_str() }).to_string()
+        } else {
+            next
+        });
     }
     wait_for_holders(&keys, &manifest, &kek, order.wait_s).await?;
     let activated = manifest
@@ -374,7 +378,11 @@ async fn wait_for_holders(
     let looks = u64::from(wait_s).saturating_mul(1_000) / LOOK_MS;
     let mut missing: Vec<String> = Vec::new();
     for _ in 0..=looks {
-        let held = keys.store.held(keys.clock.now()).await.map_err(unavailable)?;
+        let held = keys
+            .store
+            .held(keys.clock.now())
+            .await
+            .map_err(unavailable)?;
         let nodes = held
             .iter()
             .filter(|(_, kek)| Some(kek) == active.as_ref())

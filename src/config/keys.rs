@@ -7,16 +7,24 @@ use url::Url;
 
 use super::{Refused, https};
 
+/// Shares are not kept for longer than a day, whatever is configured.
+const UNSEAL_WINDOW_S_CEILING: u32 = 86_400;
+
 /// Key files. A process is given only those of its planes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFiles {
     /// The public half of the KEK, which wraps data keys: both planes. Not with `[keys.aws_kms]`.
     pub kek_public_file: Option<RelativePathBuf>,
-    /// The private half of the KEK, under a passphrase: the internal plane only.
+    /// The private half of the KEK, under a passphrase or under its custodians' shares: the internal
+    /// plane only.
     pub kek_private_file: Option<RelativePathBuf>,
-    /// The passphrase of `kek_private_file`: the internal plane only.
+    /// The passphrase of `kek_private_file`: the internal plane only, and none where custodians open
+    /// it.
     pub kek_passphrase_file: Option<RelativePathBuf>,
+    /// Seconds for which custodians' shares are kept while others are waited for.
+    #[serde(default = "defaults::unseal_window_s_max")]
+    pub unseal_window_s_max: u32,
     /// The private half is in a hardware module: the internal plane only.
     pub pkcs11: Option<Pkcs11Settings>,
     /// The KEK is a key of AWS Key Management Service: both planes, each with its credentials.
@@ -99,6 +107,9 @@ impl KeyFiles {
         if !(1..=KEK_AGE_DAYS_CEILING).contains(&self.kek_age_days_max) {
             return refuse("keys.kek_age_days_max is from 1 to 730");
         }
+        if !(1..=UNSEAL_WINDOW_S_CEILING).contains(&self.unseal_window_s_max) {
+            return refuse("keys.unseal_window_s_max is from 1 to 86400");
+        }
         if self.aws_kms.is_some() {
             if has_private_file || self.pkcs11.is_some() || self.kek_public_file.is_some() {
                 return refuse("with [keys.aws_kms] there are no kek_… files and no [keys.pkcs11]");
@@ -135,6 +146,10 @@ mod defaults {
 
     pub(super) const fn data_key_seals_max() -> u32 {
         100_000
+    }
+
+    pub(super) const fn unseal_window_s_max() -> u32 {
+        900
     }
 
     pub(super) const fn kms_request_timeout_ms() -> u32 {

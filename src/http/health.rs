@@ -12,6 +12,7 @@ use crate::memory::{self, Hardening, Measure};
 use crate::store::Replication;
 use crate::telemetry::Metrics;
 use crate::vault::rotation::Standing;
+use crate::vault::unseal::SealStatus;
 use crate::vault::{Capture, Common, Internal};
 
 /// Before a certificate's end readiness warns for 21 days.
@@ -155,6 +156,13 @@ impl Health {
                 detail: None,
             };
         };
+        if let Some(waiting) = waiting_for_custodians(&internal.status().await) {
+            return Line {
+                name,
+                state: State::Failed,
+                detail: Some(waiting),
+            };
+        }
         match internal.open_canary().await {
             Ok(()) => Line {
                 name,
@@ -257,6 +265,15 @@ fn protection(name: &'static str, measures: &[Measure]) -> Line {
         state,
         detail: (!missing.is_empty()).then(|| missing.join("; ")),
     }
+}
+
+/// What a sealed process waits for. It opens no token, so it is not ready; what needs none goes on.
+fn waiting_for_custodians(status: &SealStatus) -> Option<String> {
+    let custody = status.custody.as_ref().filter(|_| status.sealed)?;
+    Some(format!(
+        "sealed: {} of {} shares have been given",
+        custody.given, custody.threshold
+    ))
 }
 
 /// With fewer synchronous replicas than were promised no write is taken, so no card and no charge.

@@ -17,6 +17,7 @@
 //!   enum.
 //! - [`manifest`] says which key-encryption keys there are and what each may still do, signed.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
+//! - [`custody`]: a private key that takes several custodians to open.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
@@ -24,6 +25,7 @@
 
 pub mod aws_kms;
 pub mod canary;
+pub mod custody;
 mod data_key;
 mod envelope;
 pub mod file;

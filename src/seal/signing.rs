@@ -61,7 +61,7 @@ impl SigningKey {
         )))
     }
 
-    fn parse(pem: &[u8]) -> Option<Self> {
+    pub(super) fn parse(pem: &[u8]) -> Option<Self> {
         let der = Zeroizing::new(PrivatePkcs8KeyDer::from_pem_slice(pem).ok()?);
         let pair = Ed25519KeyPair::from_pkcs8(der.secret_pkcs8_der()).ok()?;
         let hash = digest::digest(&digest::SHA256, pair.public_key().as_ref());
@@ -81,6 +81,12 @@ impl SigningKey {
         let mut bytes = [0; PUBLIC_KEY_BYTES];
         bytes.copy_from_slice(self.pair.public_key().as_ref());
         bytes
+    }
+
+    /// Checks what this key signs.
+    #[must_use]
+    pub fn verifying(&self) -> VerifyingKey {
+        VerifyingKey(self.public_key_bytes())
     }
 
     /// Signs `message`.

@@ -150,8 +150,10 @@ pub(super) fn internal(
         files.session_issue_key_file.as_ref(),
         "keys.session_issue_key_file",
     )?;
+    let (opener, custody) = keys::opener(config, common)?;
     Ok(Internal {
-        opener: keys::opener(config, common)?,
+        opener,
+        custody,
         sealer: keys::sealer(config, common)?,
         rotation: keys::rotation(config, common)?,
         fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,

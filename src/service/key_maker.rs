@@ -103,6 +103,19 @@ impl Configured {
         })
     }
 
+    /// The half of a key that wraps.
+    ///
+    /// # Errors
+    /// Why it cannot be made, in words.
+    pub fn wrap_of(&self, holder: &Holder) -> Result<WrapKey, String> {
+        Ok(match holder {
+            Holder::File { public } | Holder::Pkcs11 { public } => {
+                WrapKey::File(self.public(public)?)
+            }
+            Holder::AwsKms { key_arn } => WrapKey::AwsKms(Box::new(self.kms(key_arn)?)),
+        })
+    }
+
     /// Where the private file of a further key stands: beside the configured one.
     fn private_path(&self, kek: &str) -> Result<PathBuf, String> {
         let beside = self.private_file.as_ref();
@@ -144,12 +157,7 @@ impl Configured {
 
 impl KeyMaker for Configured {
     fn wrap(&self, entry: &Entry) -> Result<WrapKey, String> {
-        Ok(match &entry.holder {
-            Holder::File { public } | Holder::Pkcs11 { public } => {
-                WrapKey::File(self.public(public)?)
-            }
-            Holder::AwsKms { key_arn } => WrapKey::AwsKms(Box::new(self.kms(key_arn)?)),
-        })
+        self.wrap_of(&entry.holder)
     }
 
     fn unwrap(&self, entry: &Entry) -> Result<UnwrapKey, String> {

@@ -183,7 +183,11 @@ impl Service {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
-            internal.open_canary().await?;
+            // Sealed, it can only be seen whether the custodians' key is the store's.
+            match &internal.custody {
+                Some(custody) => internal.expect_canary_of(custody.kek()).await?,
+                None => internal.open_canary().await?,
+            }
         }
 
         let mut this = Self {
@@ -389,6 +393,7 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
         }
         if let Some(internal) = &internal {
             internal.opener.forget_expired();
+            internal.forget_shares().await;
             internal.sealer.retire_expired();
             let _told = internal.follow_manifest().await;
         }

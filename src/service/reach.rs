@@ -206,6 +206,7 @@ impl Needs {
             manifest_key_file: _,
             manifest_public_key_file,
             kek_age_days_max: _,
+            unseal_window_s_max: _,
             data_key_age_s_max: _,
             data_key_seals_max: _,
         } = keys;

@@ -67,6 +67,10 @@ scopes! {
     EventsRead = "events:read",
     /// Read what anybody has reported.
     ReportsRead = "reports:read",
+    /// Give a custodian's share.
+    KeysUnseal = "keys:unseal",
+    /// Read whether the keys are sealed.
+    KeysStatus = "keys:status",
 }
 
 /// A client of the internal plane, as the configuration names it.

@@ -5,6 +5,7 @@
 //! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
 //! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
 //! [`notice`] (what the processor tells), [`tell`] (what we tell) and `deliver` (to whom).
+//! [`unseal`] is how custodians open the key of a process that started sealed.
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
 //! with the act, or the act does not happen.
@@ -30,6 +31,7 @@ mod settle;
 pub mod steps;
 pub mod tell;
 pub mod tokenize;
+pub mod unseal;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -129,6 +131,8 @@ pub struct Internal {
     pub common: Common,
     /// Opens processor references.
     pub opener: Opener,
+    /// What opens when its custodians have given their shares; none where a passphrase opened it.
+    pub custody: Option<unseal::Custody>,
     /// Seals those of cards that a browser vaulted at the processor itself.
     pub sealer: Sealer,
     /// Which key-encryption keys there are.

@@ -70,7 +70,7 @@ pub enum Why {
 }
 
 impl KeyFileRefused {
-    pub(in crate::seal) fn new(path: &Path, why: Why) -> Self {
+    pub(crate) fn new(path: &Path, why: Why) -> Self {
         Self {
             path: path.to_owned(),
             why,
