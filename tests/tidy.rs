@@ -276,6 +276,7 @@ const CLIENTS: &[&str] = &[
     "src/net/",
     "src/processor/transport/",
     "src/processor/governor/",
+    "src/seal/aws_kms/",
     "src/webhooks/",
     "src/sandbox/post.rs",
     "src/cli/dev/shop.rs",
@@ -290,6 +291,7 @@ fn a_crate_that_only_one_module_may_use_is_used_by_no_other() {
         ("html5gum", &["src/pagewatch/"]),
         ("aws_lc_rs::aead", &["src/seal/"]),
         ("argon2", &["src/seal/"]),
+        ("cryptoki", &["src/seal/pkcs11/"]),
         ("stripe_core", &["src/processor/"]),
         ("stripe_payment", &["src/processor/"]),
         // One way to open a connection, and two who say where it goes. The sandbox and the demo

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+use zeroize::Zeroizing;
 
 use super::{Failure, exit, print};
-use crate::seal::file;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
+use crate::seal::{file, pkcs11};
 use crate::token::Environment;
 
 /// Names of the files that `keys init` makes.
@@ -40,9 +41,31 @@ struct Init {
     /// The environment that the keys are for.
     #[arg(long, value_enum)]
     environment: EnvironmentName,
+    /// Who holds the KEK.
+    #[arg(long, value_enum, default_value_t = Provider::File)]
+    provider: Provider,
     /// The file with the passphrase that is to protect the private KEK, readable by its owner only.
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: PathBuf,
+    #[arg(long, value_name = "FILE", required_if_eq("provider", "file"))]
+    passphrase_file: Option<PathBuf>,
+    /// The hardware module's PKCS #11 library.
+    #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
+    pkcs11_module: Option<PathBuf>,
+    /// The label of the module's token.
+    #[arg(long, value_name = "LABEL", required_if_eq("provider", "pkcs11"))]
+    pkcs11_token: Option<String>,
+    /// The file with the token's user PIN, readable by its owner only.
+    #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
+    pkcs11_pin_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Provider {
+    /// Files: a public one, and a private one under a passphrase.
+    File,
+    /// A hardware module: the private key is made in it and never leaves it.
+    Pkcs11,
+    /// AWS Key Management Service: the key is made there; only the other keys are made here.
+    AwsKms,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,20 +82,55 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         EnvironmentName::Test => Environment::Test,
         EnvironmentName::Live => Environment::Live,
     };
-    let passphrase = file::read_passphrase(&init.passphrase_file)
-        .map_err(|error| Failure::new(exit::CONFIG, error))?;
-    make(&init.dir, environment, &passphrase)?;
-    print(format_args!(
-        "made in {dir}: {public}, {verify} and {fingerprint} for both planes; {private}, {issue} and {receipt} \
-         for the internal plane only",
-        dir = init.dir.display(),
-        public = names::KEK_PUBLIC,
-        verify = names::SESSION_VERIFY,
-        fingerprint = names::FINGERPRINT,
-        private = names::KEK_PRIVATE,
-        issue = names::SESSION_ISSUE,
-        receipt = names::RECEIPT,
-    ))
+    match init.provider {
+        Provider::File => {
+            let path = given(init.passphrase_file, "--passphrase-file")?;
+            let passphrase =
+                file::read_passphrase(&path).map_err(|error| Failure::new(exit::CONFIG, error))?;
+            make(&init.dir, environment, &passphrase)?;
+        }
+        Provider::Pkcs11 => {
+            let pin = file::read_private(&given(init.pkcs11_pin_file, "--pkcs11-pin-file")?)
+                .map_err(|error| Failure::new(exit::CONFIG, error))?;
+            let pin = Zeroizing::new(String::from_utf8_lossy(&pin).trim().to_owned());
+            let settings = pkcs11::Settings {
+                module: given(init.pkcs11_module, "--pkcs11-module")?,
+                token_label: given(init.pkcs11_token, "--pkcs11-token")?,
+                pin: pkcs11::Pin::new(pin),
+            };
+            let public = pkcs11::generate(environment, settings)
+                .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
+            write(&init.dir, names::KEK_PUBLIC, &public.to_json())?;
+            make_others(&init.dir)?;
+        }
+        Provider::AwsKms => make_others(&init.dir)?,
+    }
+    print(told(&init.dir, init.provider))
+}
+
+/// What was made, and for whom.
+fn told(dir: &Path, provider: Provider) -> String {
+    let (public, private) = match provider {
+        Provider::File => (Some(names::KEK_PUBLIC), Some(names::KEK_PRIVATE)),
+        Provider::Pkcs11 => (Some(names::KEK_PUBLIC), None),
+        Provider::AwsKms => (None, None),
+    };
+    let list = |files: &[Option<&str>]| {
+        let files: Vec<&str> = files.iter().copied().flatten().collect();
+        files.join(", ")
+    };
+    let both = list(&[
+        public,
+        Some(names::SESSION_VERIFY),
+        Some(names::FINGERPRINT),
+    ]);
+    let internal = list(&[private, Some(names::SESSION_ISSUE), Some(names::RECEIPT)]);
+    let dir = dir.display();
+    format!("made in {dir}: for both planes {both}; for the internal plane only {internal}")
+}
+
+fn given<T>(argument: Option<T>, name: &'static str) -> Result<T, Failure> {
+    argument.ok_or_else(|| Failure::new(exit::USAGE, format_args!("{name} is missing")))
 }
 
 /// Makes every key file that is missing in `dir`; never overwrites one.
@@ -81,6 +139,11 @@ pub(super) fn make(dir: &Path, environment: Environment, passphrase: &[u8]) -> R
         .map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::KEK_PUBLIC, &public.to_json())?;
     write(dir, names::KEK_PRIVATE, &private.to_json())?;
+    make_others(dir)
+}
+
+/// Makes the keys that are not the KEK.
+fn make_others(dir: &Path) -> Result<(), Failure> {
     write(dir, names::SESSION_ISSUE, MacKey::generate().as_bytes())?;
     write(dir, names::SESSION_VERIFY, MacKey::generate().as_bytes())?;
     write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;

@@ -5,6 +5,7 @@
 //! itself, only the name of the file that holds it. There is no key that turns off TLS,
 //! authentication or audit.
 
+mod keys;
 mod limits;
 mod postgres;
 mod process;
@@ -24,6 +25,7 @@ use url::Url;
 use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
+pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
 pub use process::ProcessSettings;
@@ -136,32 +138,6 @@ pub enum StoreSettings {
     Postgres(Box<PostgresSettings>),
 }
 
-/// Key files. A process is given only those of its planes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KeyFiles {
-    /// The public half of the KEK, which wraps data keys: both planes.
-    pub kek_public_file: RelativePathBuf,
-    /// The private half of the KEK, under a passphrase: the internal plane only.
-    pub kek_private_file: Option<RelativePathBuf>,
-    /// The passphrase of `kek_private_file`: the internal plane only.
-    pub kek_passphrase_file: Option<RelativePathBuf>,
-    /// HMAC key under which session secrets are kept and checked: both planes.
-    pub session_verify_key_file: RelativePathBuf,
-    /// HMAC key that marks vaulted cards, so that the same card is the same token: both planes.
-    pub fingerprint_key_file: RelativePathBuf,
-    /// HMAC key from which session secrets are made: the internal plane only.
-    pub session_issue_key_file: Option<RelativePathBuf>,
-    /// Ed25519 key that signs deletion receipts: the internal plane only.
-    pub receipt_key_file: Option<RelativePathBuf>,
-    /// Seconds after which the capture plane replaces its data key.
-    #[serde(default = "defaults::data_key_age_s_max")]
-    pub data_key_age_s_max: u32,
-    /// Seals after which the capture plane replaces its data key.
-    #[serde(default = "defaults::data_key_seals_max")]
-    pub data_key_seals_max: u32,
-}
-
 /// One account.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -234,16 +210,6 @@ fn contacts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D:
     }
 }
 
-mod defaults {
-    pub(super) const fn data_key_age_s_max() -> u32 {
-        3_600
-    }
-
-    pub(super) const fn data_key_seals_max() -> u32 {
-        100_000
-    }
-}
-
 /// Why a configuration is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -267,11 +233,20 @@ impl Config {
         if !path.is_file() {
             return Err(Refused::Missing(path.to_owned()));
         }
-        let config: Self = Figment::new()
-            .merge(Toml::file_exact(path))
-            .merge(Env::prefixed("CLOAKROOM__").split("__"))
-            .extract()
-            .map_err(Box::new)?;
+        let file = Figment::new().merge(Toml::file_exact(path));
+        Self::of(&file.merge(Env::prefixed("CLOAKROOM__").split("__")))
+    }
+
+    /// Reads the text of a file, without the environment; its paths are relative to nothing.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(text: &str) -> Result<Self, Refused> {
+        Self::of(&Figment::new().merge(Toml::string(text)))
+    }
+
+    fn of(figment: &Figment) -> Result<Self, Refused> {
+        let config: Self = figment.extract().map_err(Box::new)?;
         config.check()?;
         Ok(config)
     }
@@ -309,21 +284,13 @@ impl Config {
         if self.internal.is_none() && !self.webhooks.is_empty() {
             return refuse("a process without [internal] must not be given webhooks' secrets");
         }
+        self.keys.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;
             stripe.check()?;
         }
         self.limits.check()
-    }
-}
-
-impl KeyFiles {
-    const fn holds_opening_keys(&self) -> bool {
-        self.kek_private_file.is_some()
-            || self.kek_passphrase_file.is_some()
-            || self.session_issue_key_file.is_some()
-            || self.receipt_key_file.is_some()
     }
 }
 

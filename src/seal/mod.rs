@@ -12,20 +12,23 @@
 //!   steals the capture host opens nothing that was sealed before.
 //! - [`Opener`] is the internal plane's half: it unwraps data keys and opens values.
 //! - [`provider`] is the seam to what holds the key-encryption key (KEK), in two halves: [`WrapKey`]
-//!   and [`UnwrapKey`]. [`file`](mod@file) is the first provider; another is a new file and one arm
-//!   in each enum.
+//!   and [`UnwrapKey`]. The providers: [`file`](mod@file), [`pkcs11`] (a hardware module; its
+//!   capture half is that of `file`) and [`aws_kms`]. Another is a new file and one arm in each
+//!   enum.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
 //! Read `envelope.rs` next for the format, byte by byte.
 
+pub mod aws_kms;
 pub mod canary;
 mod data_key;
 mod envelope;
 pub mod file;
 pub mod mac;
 mod opener;
+pub mod pkcs11;
 pub mod provider;
 mod sealer;
 pub mod signing;

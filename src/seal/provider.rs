@@ -10,14 +10,16 @@
 
 use super::data_key::{KeyBytes, WrappedDataKey};
 use super::envelope::length_prefixed;
-use super::{KekId, Refused, SealFailed, file};
+use super::{KekId, Refused, SealFailed, aws_kms, file, pkcs11};
 use crate::token::{DataKeyId, Environment};
 
 /// The half that makes wrapped data keys.
 #[derive(Debug)]
 pub enum WrapKey {
-    /// A public key in a file.
+    /// A public key in a file; its private half is in a file or in a hardware module.
     File(file::PublicKek),
+    /// A key of AWS Key Management Service.
+    AwsKms(Box<aws_kms::Kms>),
 }
 
 /// The half that reads them back.
@@ -25,6 +27,10 @@ pub enum WrapKey {
 pub enum UnwrapKey {
     /// A private key in a file, under a passphrase.
     File(file::PrivateKek),
+    /// A private key in a hardware module.
+    Pkcs11(Box<pkcs11::HsmKek>),
+    /// A key of AWS Key Management Service.
+    AwsKms(Box<aws_kms::Kms>),
 }
 
 /// A data key at birth: in clear for its maker, wrapped for the store.
@@ -40,6 +46,7 @@ impl WrapKey {
     pub const fn kek(&self) -> &KekId {
         match self {
             Self::File(public) => public.kek(),
+            Self::AwsKms(kms) => kms.kek(),
         }
     }
 
@@ -48,14 +55,11 @@ impl WrapKey {
     pub const fn environment(&self) -> Environment {
         match self {
             Self::File(public) => public.environment(),
+            Self::AwsKms(kms) => kms.environment(),
         }
     }
 
     /// Makes the data key that will be called `id`.
-    #[expect(
-        clippy::unused_async,
-        reason = "the file's answer is at hand, but a key service's or a hardware module's is not"
-    )]
     pub(super) async fn make(&self, id: DataKeyId) -> Result<FreshKey, SealFailed> {
         match self {
             Self::File(public) => {
@@ -63,6 +67,7 @@ impl WrapKey {
                 let wrapped = public.wrap(id, &bytes).ok_or(SealFailed::KeyUnavailable)?;
                 Ok(FreshKey { bytes, wrapped })
             }
+            Self::AwsKms(kms) => kms.make(id).await,
         }
     }
 }
@@ -73,6 +78,8 @@ impl UnwrapKey {
     pub const fn kek(&self) -> &KekId {
         match self {
             Self::File(private) => private.kek(),
+            Self::Pkcs11(hsm) => hsm.kek(),
+            Self::AwsKms(kms) => kms.kek(),
         }
     }
 
@@ -81,17 +88,17 @@ impl UnwrapKey {
     pub const fn environment(&self) -> Environment {
         match self {
             Self::File(private) => private.environment(),
+            Self::Pkcs11(hsm) => hsm.environment(),
+            Self::AwsKms(kms) => kms.environment(),
         }
     }
 
     /// Reads a data key back.
-    #[expect(
-        clippy::unused_async,
-        reason = "the file's answer is at hand, but a key service's or a hardware module's is not"
-    )]
     pub(super) async fn unwrap(&self, key: &WrappedDataKey) -> Result<KeyBytes, Refused> {
         match self {
             Self::File(private) => private.unwrap(key.id, &key.wrapped).ok_or(Refused),
+            Self::Pkcs11(hsm) => hsm.unwrap(key.id, &key.wrapped).await.ok_or(Refused),
+            Self::AwsKms(kms) => kms.unwrap(key.id, &key.wrapped).await,
         }
     }
 }

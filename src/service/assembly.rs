@@ -9,16 +9,16 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::{Refused, place};
+use super::{Refused, keys, place};
 use crate::clock::Clock;
-use crate::config::{self, Config, KeyFiles, ProcessorSettings, StripeSettings};
+use crate::config::{self, Config, ProcessorSettings, StripeSettings};
 use crate::http::PlaneName;
 use crate::net::trust::SpkiPin;
 use crate::processor::webhook::WebhookSecret;
 use crate::processor::{self, Processor};
+use crate::seal;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
-use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::{Account, Environment};
@@ -105,7 +105,7 @@ pub(super) fn capture(
     common: &Common,
 ) -> Result<Capture, Refused> {
     Ok(Capture {
-        sealer: sealer(config, common)?,
+        sealer: keys::sealer(config, common)?,
         processors: processors(config, PlaneName::Capture, Some(&common.metrics))?,
         fingerprint_key: mac_key(&config.keys.fingerprint_key_file.relative())?,
         webhook_secrets: webhook_secrets(config)?,
@@ -116,17 +116,6 @@ pub(super) fn capture(
         tasks: TaskTracker::new(),
         common: common.clone(),
     })
-}
-
-/// Both planes wrap data keys to a KEK that the public half does not open.
-fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused> {
-    let keys = &config.keys;
-    let kek = seal::file::PublicKek::read(&keys.kek_public_file.relative(), config.environment)
-        .map_err(|refused| Refused::Keys(refused.to_string()))?;
-    let limits = seal::DataKeyLimits::new(keys.data_key_age_s_max, keys.data_key_seals_max)
-        .map_err(|refused| Refused::Keys(refused.to_string()))?;
-    let clock = common.clock.clone();
-    Ok(Sealer::new(WrapKey::File(kek), limits, clock))
 }
 
 /// What each account's processor signs with.
@@ -154,22 +143,19 @@ pub(super) fn internal(
     plane: &config::InternalPlane,
     common: &Common,
 ) -> Result<Internal, Refused> {
-    let keys = &config.keys;
-    let receipt_key = required(keys.receipt_key_file.as_ref(), "keys.receipt_key_file")?;
+    let files = &config.keys;
+    let receipt_key = required(files.receipt_key_file.as_ref(), "keys.receipt_key_file")?;
     let issue_key = required(
-        keys.session_issue_key_file.as_ref(),
+        files.session_issue_key_file.as_ref(),
         "keys.session_issue_key_file",
     )?;
     Ok(Internal {
-        opener: Opener::new(
-            UnwrapKey::File(private_kek(keys, config)?),
-            common.clock.clone(),
-        ),
-        sealer: sealer(config, common)?,
-        fingerprint_key: mac_key(&keys.fingerprint_key_file.relative())?,
+        opener: keys::opener(config, common)?,
+        sealer: keys::sealer(config, common)?,
+        fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
-        session_verify_key: mac_key(&keys.session_verify_key_file.relative())?,
+        session_verify_key: mac_key(&files.session_verify_key_file.relative())?,
         session_issue_key: mac_key(&issue_key)?,
         receipt_key: SigningKey::read(&receipt_key)
             .map_err(|refused| Refused::Keys(refused.to_string()))?,
@@ -180,17 +166,6 @@ pub(super) fn internal(
         )),
         common: common.clone(),
     })
-}
-
-fn private_kek(keys: &KeyFiles, config: &Config) -> Result<seal::file::PrivateKek, Refused> {
-    let refuse = |refused: seal::file::KeyFileRefused| Refused::Keys(refused.to_string());
-    let path = required(keys.kek_private_file.as_ref(), "keys.kek_private_file")?;
-    let passphrase = required(
-        keys.kek_passphrase_file.as_ref(),
-        "keys.kek_passphrase_file",
-    )?;
-    let passphrase = seal::file::read_passphrase(&passphrase).map_err(refuse)?;
-    seal::file::PrivateKek::read(&path, &passphrase, config.environment).map_err(refuse)
 }
 
 /// A processor's key, from a file that only its owner can read.
@@ -211,7 +186,10 @@ fn mac_key(path: &Path) -> Result<MacKey, Refused> {
     MacKey::read(path).map_err(|refused| Refused::Keys(refused.to_string()))
 }
 
-fn required(path: Option<&RelativePathBuf>, what: &'static str) -> Result<PathBuf, Refused> {
+pub(super) fn required(
+    path: Option<&RelativePathBuf>,
+    what: &'static str,
+) -> Result<PathBuf, Refused> {
     path.map(RelativePathBuf::relative).ok_or(Refused::Missing {
         plane: "internal",
         what,

@@ -4,6 +4,7 @@
 //! configuration that does not hold is refused before anything listens.
 
 mod assembly;
+mod keys;
 mod place;
 mod reach;
 mod renewal;
@@ -167,6 +168,7 @@ impl Service {
             Some(plane) => Some(Arc::new(assembly::internal(config, plane, &common)?)),
             None => None,
         };
+        keys::check_capture(config, &common.clock).await?;
         // A wrong key is found now, and not at the first charge.
         if let Some(capture) = &capture {
             capture.ensure_canary().await?;

@@ -10,8 +10,8 @@ use figment::value::magic::RelativePathBuf;
 use url::Url;
 
 use crate::config::{
-    AccountSettings, CapturePlane, Config, InternalPlane, KeyFiles, OpsPlane, ProcessorSettings,
-    StoreSettings, StripeSettings,
+    AccountSettings, AwsKmsSettings, CapturePlane, Config, InternalPlane, KeyFiles, OpsPlane,
+    Pkcs11Settings, ProcessorSettings, StoreSettings, StripeSettings,
 };
 use crate::confinement::Reach;
 use crate::store::Host;
@@ -197,6 +197,8 @@ impl Needs {
             kek_public_file,
             kek_private_file,
             kek_passphrase_file,
+            pkcs11,
+            aws_kms,
             session_verify_key_file,
             fingerprint_key_file,
             session_issue_key_file,
@@ -204,15 +206,34 @@ impl Needs {
             data_key_age_s_max: _,
             data_key_seals_max: _,
         } = keys;
-        self.files([
-            kek_public_file,
-            session_verify_key_file,
-            fingerprint_key_file,
-        ]);
+        self.files([session_verify_key_file, fingerprint_key_file]);
+        self.files(kek_public_file);
         self.files(kek_private_file);
         self.files(kek_passphrase_file);
         self.files(session_issue_key_file);
         self.files(receipt_key_file);
+        if let Some(Pkcs11Settings {
+            module_file,
+            token_label: _,
+            pin_file,
+        }) = pkcs11
+        {
+            self.files([module_file, pin_file]);
+        }
+        if let Some(AwsKmsSettings {
+            key_arn: _,
+            region: _,
+            endpoint_url,
+            ca_file,
+            credentials_file,
+            request_timeout_ms: _,
+        }) = aws_kms
+        {
+            let port = endpoint_url.as_ref().and_then(Url::port);
+            self.ports.insert(port.unwrap_or(HTTPS_PORT));
+            self.renewed(ca_file);
+            self.renewed([credentials_file]);
+        }
     }
 
     fn stripe(&mut self, stripe: &StripeSettings) {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::card::{Card, RawCard};
+use crate::clock::Timestamp;
 use crate::http::answers::replayable;
 use crate::http::body::{Described, Wiped, media_type, parse};
 use crate::http::checks::Checks;
@@ -172,7 +173,7 @@ pub async fn create(
             .extensions_mut()
             .remove::<Wiped>()
             .ok_or_else(|| Problem::new(Code::Internal))?;
-        let (card, billing, return_path) = read(&body, &vault)?;
+        let (card, billing, return_path) = read(body.expose(), vault.common.now())?;
         drop(body);
         let return_url = match &return_path {
             Some(path) => Some(back(&vault, &admitted, path)?),
@@ -219,8 +220,11 @@ type CardOrFaults = Result<Card, Vec<crate::card::Fault>>;
 type Read = (CardOrFaults, BillingDetails, Option<String>);
 
 /// Parses the body in one step without an await, so that no borrow of a card outlives it.
-fn read(body: &Wiped, vault: &Capture) -> Result<Read, Problem> {
-    let parsed: Body<'_> = parse(body.expose())?;
+///
+/// # Errors
+/// [`Problem`] for what is not of the described form; it says where, and nothing that was sent.
+pub fn read(body: &[u8], now: Timestamp) -> Result<Read, Problem> {
+    let parsed: Body<'_> = parse(body)?;
     let billing = parsed
         .billing_details
         .map_or_else(|| Ok(BillingDetails::default()), checked)?;
@@ -232,7 +236,7 @@ fn read(body: &Wiped, vault: &Capture) -> Result<Read, Problem> {
         cvc: parsed.card.cvc,
     };
     let return_path = parsed.return_path.map(Cow::into_owned);
-    Ok((Card::parse(&raw, vault.common.now()), billing, return_path))
+    Ok((Card::parse(&raw, now), billing, return_path))
 }
 
 /// Where the issuer's page returns the shopper: to a page of ours, which leads on to that path.

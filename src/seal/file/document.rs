@@ -43,7 +43,7 @@ pub struct PrivateKekFile {
 }
 
 impl PublicKekFile {
-    pub(super) fn new(environment: Environment, public_key: &[u8]) -> Self {
+    pub(in crate::seal) fn new(environment: Environment, public_key: &[u8]) -> Self {
         Self {
             format: PUBLIC_FORMAT.to_owned(),
             environment,

@@ -11,12 +11,13 @@ use zeroize::Zeroizing;
 use crate::seal::data_key::{KEY_BYTES, KeyBytes};
 
 /// An uncompressed point of P-256.
-pub(super) const POINT_BYTES: usize = 65;
+pub(in crate::seal) const POINT_BYTES: usize = 65;
 const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = POINT_BYTES + KEY_BYTES + TAG_BYTES;
 const _: () = assert!(WRAPPED_BYTES == 113);
 
-const INFO: &[u8] = b"cloakroom/data-key/v1";
+/// What the wrapping is for (RFC 9180, 5.1: `info`).
+pub(in crate::seal) const INFO: &[u8] = b"cloakroom/data-key/v1";
 
 pub(super) fn generate() -> Option<(HpkePublicKey, HpkePrivateKey)> {
     let pair = SUITE.generate_key_pair().ok()?;

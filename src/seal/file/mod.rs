@@ -26,6 +26,8 @@ use super::data_key::KeyBytes;
 use super::provider::binding;
 use crate::token::{DataKeyId, Environment};
 
+pub(super) use hpke::{INFO as HPKE_INFO, POINT_BYTES};
+
 pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, write_private};
 pub use document::{PrivateKekFile, PublicKekFile};
 pub use passphrase::{LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_BYTES_MIN, Stretch};
@@ -117,6 +119,11 @@ impl PublicKek {
 
     pub(super) const fn environment(&self) -> Environment {
         self.environment
+    }
+
+    /// The public key, as an uncompressed point.
+    pub(super) fn point(&self) -> &[u8] {
+        &self.public_key.0
     }
 
     pub(super) fn wrap(&self, id: DataKeyId, key: &KeyBytes) -> Option<Vec<u8>> {

@@ -1,0 +1,108 @@
+//! Who holds the key-encryption key, out of the configuration: the sealing half for both planes,
+//! the opening half for the internal plane.
+
+use figment::value::magic::RelativePathBuf;
+use zeroize::Zeroizing;
+
+use super::Refused;
+use super::assembly::{required, secret_text};
+use crate::clock::Clock;
+use crate::config::{AwsKmsSettings, Config, Pkcs11Settings};
+use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey, aws_kms, file, pkcs11};
+use crate::vault::Common;
+
+/// Both planes wrap data keys to a KEK that this half does not open.
+pub(super) fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused> {
+    let keys = &config.keys;
+    let wrap = match &keys.aws_kms {
+        Some(settings) => WrapKey::AwsKms(Box::new(kms(settings, config, &common.clock)?)),
+        None => WrapKey::File(public_kek(config)?),
+    };
+    let limits = seal::DataKeyLimits::new(keys.data_key_age_s_max, keys.data_key_seals_max)
+        .map_err(|refused| Refused::Keys(refused.to_string()))?;
+    Ok(Sealer::new(wrap, limits, common.clock.clone()))
+}
+
+/// The internal plane reads data keys back.
+pub(super) fn opener(config: &Config, common: &Common) -> Result<Opener, Refused> {
+    let keys = &config.keys;
+    let unwrap = match (&keys.aws_kms, &keys.pkcs11) {
+        (Some(settings), _) => UnwrapKey::AwsKms(Box::new(kms(settings, config, &common.clock)?)),
+        (None, Some(settings)) => UnwrapKey::Pkcs11(Box::new(hsm_kek(settings, config)?)),
+        (None, None) => UnwrapKey::File(private_kek(config)?),
+    };
+    Ok(Opener::new(unwrap, common.clock.clone()))
+}
+
+/// Credentials say nothing of what they may do, so a capture process asks: one that can read data
+/// keys back does not start, nor one that can make none.
+pub(super) async fn check_capture(config: &Config, clock: &Clock) -> Result<(), Refused> {
+    let (Some(settings), None) = (&config.keys.aws_kms, &config.internal) else {
+        return Ok(());
+    };
+    let kms = kms(settings, config, clock)?;
+    let may = kms.permissions().await.map_err(Refused::Keys)?;
+    if may.can_unwrap {
+        return Err(Refused::Keys(
+            "the credentials of this capture process may call Decrypt: take kms:Decrypt away"
+                .to_owned(),
+        ));
+    }
+    if !may.can_wrap {
+        return Err(Refused::Keys(
+            "the credentials of this capture process may not call GenerateDataKey: allow it"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn kms(settings: &AwsKmsSettings, config: &Config, clock: &Clock) -> Result<aws_kms::Kms, Refused> {
+    let refuse = |reason: String| Refused::Keys(format!("[keys.aws_kms] {reason}"));
+    let endpoint = match &settings.endpoint_url {
+        Some(url) => url.clone(),
+        None => format!("https://kms.{}.amazonaws.com/", settings.region)
+            .parse()
+            .map_err(|_| refuse("region: not the name of a region".to_owned()))?,
+    };
+    let settings = aws_kms::Settings {
+        key_arn: settings.key_arn.clone(),
+        region: settings.region.clone(),
+        endpoint,
+        ca_file: settings.ca_file.as_ref().map(RelativePathBuf::relative),
+        credentials_file: settings.credentials_file.relative(),
+        request_timeout_ms: settings.request_timeout_ms,
+    };
+    aws_kms::Kms::new(&settings, config.environment, clock.clone())
+        .map_err(|refused| refuse(refused.to_string()))
+}
+
+fn public_kek(config: &Config) -> Result<file::PublicKek, Refused> {
+    let path = required(config.keys.kek_public_file.as_ref(), "keys.kek_public_file")?;
+    file::PublicKek::read(&path, config.environment)
+        .map_err(|refused| Refused::Keys(refused.to_string()))
+}
+
+fn private_kek(config: &Config) -> Result<file::PrivateKek, Refused> {
+    let keys = &config.keys;
+    let refuse = |refused: file::KeyFileRefused| Refused::Keys(refused.to_string());
+    let path = required(keys.kek_private_file.as_ref(), "keys.kek_private_file")?;
+    let passphrase = required(
+        keys.kek_passphrase_file.as_ref(),
+        "keys.kek_passphrase_file",
+    )?;
+    let passphrase = file::read_passphrase(&passphrase).map_err(refuse)?;
+    file::PrivateKek::read(&path, &passphrase, config.environment).map_err(refuse)
+}
+
+fn hsm_kek(settings: &Pkcs11Settings, config: &Config) -> Result<pkcs11::HsmKek, Refused> {
+    let public = public_kek(config)?;
+    let pin = secret_text(&settings.pin_file.relative()).map_err(Refused::Keys)?;
+    let settings = pkcs11::Settings {
+        module: settings.module_file.relative(),
+        token_label: settings.token_label.clone(),
+        pin: pkcs11::Pin::new(Zeroizing::new(pin.trim().to_owned())),
+    };
+    pkcs11::HsmKek::open(settings, &public)
+        .map_err(|refused| Refused::Keys(format!("[keys.pkcs11] {refused}")))
+}
