@@ -31,6 +31,7 @@ mod operations;
 mod outages;
 mod pagewatch;
 mod problems;
+mod profiles;
 mod replication;
 mod reports;
 mod same_card;
