@@ -12,6 +12,7 @@
 mod billing;
 mod cards;
 mod cli;
+mod custody;
 mod deliveries;
 mod doors;
 mod egress;

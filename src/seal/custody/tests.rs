@@ -212,7 +212,7 @@ fn a_share_opens_for_its_custodian_only_and_not_when_altered_in_any_field() {
             Value::String(text) if text == "test" => Value::from("live"),
             Value::String(text) if name == "sealed_share" => Value::from(flipped(text)),
             Value::String(text) => Value::from(text.replacen(['0', 'e', 'a', '1'], "2", 1)),
-            other => panic!("{name} is {other}"),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => panic!("{name}"),
         };
         assert_ne!(altered, whole, "{name}");
         let opened = ShareFile::parse(&serde_json::to_vec(&altered).unwrap())
@@ -230,7 +230,13 @@ fn a_share_opens_for_its_custodian_only_and_not_when_altered_in_any_field() {
 
 fn flipped(base64: &str) -> String {
     let first = if base64.starts_with('A') { "B" } else { "A" };
-    format!("{first}{}", &base64[1..])
+    base64
+        .chars()
+        .skip(1)
+        .fold(first.to_owned(), |mut text, letter| {
+            text.push(letter);
+            text
+        })
 }
 
 #[test]
