@@ -111,7 +111,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.verb {
         Verb::Init(arguments) => init(*arguments),
         Verb::Custodian(arguments) => custody::custodian::run(arguments),
-        Verb::Acknowledge(arguments) => custody::acknowledge::run(arguments),
+        Verb::Acknowledge(arguments) => custody::acknowledge::run(&arguments),
         Verb::Ceremony(arguments) => custody::ceremony::run(arguments),
         Verb::Unseal(arguments) => super::block_on(custody::unseal::run(*arguments)),
         Verb::Status(arguments) => super::block_on(rotation::status(arguments)),

@@ -14,6 +14,7 @@ use super::answers::replayable;
 use super::body::{Described, Json};
 use super::checks::Checks;
 use super::grants::idempotency_key;
+use crate::clock::Timestamp;
 use crate::problem::Problem;
 use crate::vault::Internal;
 use crate::vault::grant::{Granted, KeysStatus, KeysUnseal};
@@ -99,7 +100,7 @@ impl SealStatusDocument {
             shares_forgotten_at: custody
                 .as_ref()
                 .and_then(|custody| custody.forgotten_at)
-                .map(|at| at.rfc3339()),
+                .map(Timestamp::rfc3339),
             ceremony: custody.as_ref().map(|custody| custody.ceremony.clone()),
             kek: custody.map(|custody| custody.kek),
             share_taken,

@@ -14,6 +14,7 @@ mod billing;
 mod breakout;
 mod cards;
 mod cli;
+mod custody;
 mod deliveries;
 mod doors;
 mod drills;
@@ -34,6 +35,7 @@ mod problems;
 mod profiles;
 mod replication;
 mod reports;
+mod rotation;
 mod same_card;
 mod sealed;
 #[path = "../support/mod.rs"]

@@ -29,7 +29,7 @@ pub(in crate::cli) struct Arguments {
     passphrase_file: Option<PathBuf>,
 }
 
-pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(in crate::cli) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What is signed is read first.
     print(STATEMENT)?;
     let key = custodian_key(&arguments.key, arguments.passphrase_file.as_deref())?;

@@ -1,5 +1,5 @@
 //! `cloakroom keys split`: the custodians of a key change. As many of the present ones as it takes
-//! open it, one after the other, in one command on one machine, and it is shared anew.
+//! open it, one after the other, in one command on one machine, and it is waiting anew.
 
 use std::path::PathBuf;
 
@@ -51,10 +51,10 @@ pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
             "each --share needs its --custodian-key, and its --passphrase-file where there are any",
         ));
     }
-    let shared = SharedKek::read(&arguments.dir.join("kek-private.json"), environment)?;
+    let waiting = SharedKek::read(&arguments.dir.join("kek-private.json"), environment)?;
     let signing_key = SigningKey::read(&arguments.signing_key)?;
     let ledger = Ledger::read(&arguments.dir.join("custodians.json"))?;
-    let (before, _) = Transcript::read(&transcript_in(&arguments.dir, shared.kek().as_str()))?;
+    let (before, _) = Transcript::read(&transcript_in(&arguments.dir, waiting.kek().as_str()))?;
     let ours = Some(signing_key.public_key_bytes());
     if ledger.signer() != ours || before.signer() != ours {
         return Err(Failure::new(
@@ -75,7 +75,7 @@ pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
         let opened = file
             .open(&key)
             .map_err(|why| Failure::new(exit::DATA, format_args!("{}: {why}", share.display())))?;
-        if !shared.knows(&opened) || shares.iter().any(|other| other.index() == opened.index()) {
+        if !waiting.knows(&opened) || shares.iter().any(|other| other.index() == opened.index()) {
             return Err(Failure::new(
                 exit::DATA,
                 format_args!("{}: of another ceremony, or given twice", share.display()),
@@ -84,7 +84,7 @@ pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
         print(format_args!("{}: opened", key.custodian().name))?;
         shares.push(opened);
     }
-    let ceremony = custody::split(&shared, &shares, environment, order)?;
+    let ceremony = custody::split(&waiting, &shares, environment, order)?;
     drop(shares);
     write_all(&arguments.out, &ceremony.files)?;
     told(&arguments.out, &ceremony)?;

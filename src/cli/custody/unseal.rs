@@ -73,7 +73,8 @@ pub(in crate::cli) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let answer: Value = serde_json::from_slice(&answer)
         .map_err(|_| Failure::new(exit::UNAVAILABLE, "the answer is not the service's"))?;
     if status != 200 {
-        let why = answer["detail"].as_str().or(answer["title"].as_str());
+        let member = |name: &str| answer.get(name).and_then(Value::as_str);
+        let why = member("detail").or_else(|| member("title"));
         return Err(Failure::new(
             exit::DATA,
             format_args!("refused ({status}): {}", why.unwrap_or("no reason given")),
@@ -102,8 +103,9 @@ fn body(file: &ShareFile, share: Share) -> Zeroizing<Vec<u8>> {
 }
 
 fn sentence(answer: &Value) -> String {
-    if answer["sealed"] == false {
-        return if answer["share_taken"] == true {
+    let member = |name: &str| answer.get(name).unwrap_or(&Value::Null);
+    if *member("sealed") == false {
+        return if *member("share_taken") == true {
             "unsealed".to_owned()
         } else {
             "it is unsealed already; the share was not needed".to_owned()
@@ -111,8 +113,8 @@ fn sentence(answer: &Value) -> String {
     }
     format!(
         "taken: {} of {} shares; they are forgotten at {}",
-        answer["shares_given"],
-        answer["threshold"],
-        answer["shares_forgotten_at"].as_str().unwrap_or("-")
+        member("shares_given"),
+        member("threshold"),
+        member("shares_forgotten_at").as_str().unwrap_or("-")
     )
 }

@@ -41,6 +41,18 @@ pub struct Order<'a> {
     pub now: Timestamp,
 }
 
+impl Order<'_> {
+    /// How many shares there are to be, once they may be given to these people.
+    fn admitted(&self) -> Result<u8, CeremonyFailed> {
+        let shares = u8::try_from(self.custodians.len()).map_err(|_| CeremonyFailed::Bounds)?;
+        if shares > SHARES_MAX || !(THRESHOLD_MIN..=shares).contains(&self.threshold) {
+            return Err(CeremonyFailed::Bounds);
+        }
+        self.ledger.admits(&self.custodians)?;
+        Ok(shares)
+    }
+}
+
 /// Why no ceremony was held. Nothing was written then.
 #[derive(Debug, thiserror::Error)]
 pub enum CeremonyFailed {
@@ -160,20 +172,20 @@ pub fn init(environment: Environment, order: Order<'_>) -> Result<Ceremony, Cere
 /// # Errors
 /// [`CeremonyFailed`].
 pub fn split(
-    shared: &SharedKek,
+    waiting: &SharedKek,
     shares: &[Share],
     environment: Environment,
     order: Order<'_>,
 ) -> Result<Ceremony, CeremonyFailed> {
-    let opened: PrivateKek = shared.open(shares).map_err(CeremonyFailed::NotOpened)?;
+    let opened: PrivateKek = waiting.open(shares).map_err(CeremonyFailed::NotOpened)?;
     let names = shares.iter().map(Share::index);
     let previous = Previous {
-        ceremony: shared.ceremony().clone(),
+        ceremony: waiting.ceremony().clone(),
         opened_by: names
-            .filter_map(|n| shared.custodian_of(n).cloned())
+            .filter_map(|n| waiting.custodian_of(n).cloned())
             .collect(),
     };
-    let public = shared.public();
+    let public = waiting.public();
     hold(environment, public, opened.expose(), Some(previous), order)
 }
 
@@ -185,11 +197,7 @@ fn hold(
     mut order: Order<'_>,
 ) -> Result<Ceremony, CeremonyFailed> {
     // 1. Who may hold it.
-    let shares = u8::try_from(order.custodians.len()).map_err(|_| CeremonyFailed::Bounds)?;
-    if shares > SHARES_MAX || !(THRESHOLD_MIN..=shares).contains(&order.threshold) {
-        return Err(CeremonyFailed::Bounds);
-    }
-    order.ledger.admits(&order.custodians)?;
+    let shares = order.admitted()?;
     let (kek, public_key) = public
         .checked(environment)
         .map_err(CeremonyFailed::NotOpened)?;

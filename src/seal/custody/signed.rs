@@ -20,7 +20,8 @@ pub trait Document: Serialize + DeserializeOwned {
 pub struct Signed<D> {
     format: String,
     document: D,
-    signed_by: String,
+    #[serde(rename = "signed_by")]
+    signer: String,
     signature: String,
 }
 
@@ -41,7 +42,7 @@ impl<D: Document> Signed<D> {
         Self {
             format: D::FORMAT.to_owned(),
             document,
-            signed_by: STANDARD.encode(key.public_key_bytes()),
+            signer: STANDARD.encode(key.public_key_bytes()),
             signature: STANDARD.encode(signature),
         }
     }
@@ -79,7 +80,7 @@ impl<D: Document> Signed<D> {
     /// The public key that signed it.
     #[must_use]
     pub fn signer(&self) -> Option<[u8; PUBLIC_KEY_BYTES]> {
-        STANDARD.decode(&self.signed_by).ok()?.try_into().ok()
+        STANDARD.decode(&self.signer).ok()?.try_into().ok()
     }
 
     /// The bytes of the file.

@@ -44,11 +44,11 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(name: impl Into<String>, verdict: Verdict, observation: impl ToString) -> Self {
+    fn new(name: impl Into<String>, verdict: Verdict, observation: impl std::fmt::Display) -> Self {
         Self {
             name: name.into(),
             verdict,
-            observation: observation.to_string(),
+            observation: format!("{observation}"),
         }
     }
 }
@@ -60,12 +60,12 @@ impl Finding {
 pub fn verify(papers: &Papers) -> Result<Vec<Finding>, Refused> {
     let (signed, bytes) = Transcript::read(&papers.transcript)?;
     let transcript = signed.document();
-    let signer = hex(&signed.signer().unwrap_or_default());
+    let key = hex(&signed.signer().unwrap_or_default());
     let mut findings = vec![Finding::new(
         "transcript",
         Verdict::Holds,
         format_args!(
-            "{} of {}, {} of {} shares open it, signed by the key {signer}",
+            "{} of {}, {} of {} shares open it, signed by the key {key}",
             transcript.ceremony, transcript.kek, transcript.threshold, transcript.shares
         ),
     )];
