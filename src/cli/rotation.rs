@@ -182,66 +182,75 @@ pub(super) async fn status(of: Of) -> Result<(), Failure> {
     if of.json {
         return print(told);
     }
-    for key in told["keks"].as_array().into_iter().flatten() {
+    for key in listed(&told, "keks") {
         print(format_args!(
             "{}  {:<12} {:>6} data keys {:>8} tokens  {}",
-            key["kek"].as_str().unwrap_or_default(),
-            key["state"].as_str().unwrap_or("no manifest"),
-            key["data_keys"],
-            key["tokens"],
-            key["in_service_until"]
-                .as_str()
+            text(key, "kek").unwrap_or_default(),
+            text(key, "state").unwrap_or("no manifest"),
+            number(key, "data_keys"),
+            number(key, "tokens"),
+            text(key, "in_service_until")
                 .map_or_else(String::new, |end| format!("to be replaced before {end}")),
         ))?;
     }
-    for job in told["jobs"].as_array().into_iter().flatten() {
+    for job in listed(&told, "jobs") {
         print(format_args!(
             "{}: {} of {} rows, {}",
-            job["id"].as_str().unwrap_or_default(),
-            job["done"],
-            job["total"],
-            job["finished_at"]
-                .as_str()
+            text(job, "id").unwrap_or_default(),
+            number(job, "done"),
+            number(job, "total"),
+            text(job, "finished_at")
                 .map_or_else(|| "running".to_owned(), |end| format!("done {end}")),
         ))?;
     }
     Ok(())
 }
 
+fn listed<'a>(told: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    told.get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn text<'a>(of: &'a Value, name: &str) -> Option<&'a str> {
+    of.get(name).and_then(Value::as_str)
+}
+
+fn number(of: &Value, name: &str) -> i64 {
+    of.get(name).and_then(Value::as_i64).unwrap_or_default()
+}
+
 async fn told(keys: &Keys) -> Result<Value, Failure> {
-    let under = keys.store.under_keks().await.map_err(unavailable)?;
+    let standing = keys.store.under_keks().await.map_err(unavailable)?;
     let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
     let manifest = match keys.store.manifest().await.map_err(unavailable)? {
         Some(_) => Some(keys.manifest(&keys.signing_key()?).await?),
         None => None,
     };
-    let of = |kek: &str| under.iter().find(|under| under.kek.as_str() == kek);
     let counted = |kek: &str| {
-        let under = of(kek);
-        (
-            under.map_or(0, |under| under.data_keys),
-            under.map_or(0, |under| under.tokens),
-        )
+        let found = standing.iter().find(|under| under.kek.as_str() == kek);
+        found.map_or((0, 0), |under| (under.data_keys, under.tokens))
     };
     let days = u64::from(keys.config.keys.kek_age_days_max);
-    let entry = |entry: &Entry| {
-        let (data_keys, tokens) = counted(&entry.kek);
-        let until = entry
+    let described = |described: &Entry| {
+        let (data_keys, tokens) = counted(&described.kek);
+        let until = described
             .activated_at_ms
-            .filter(|_| entry.state == KekState::Active)
+            .filter(|_| described.state == KekState::Active)
             .map(|since| Timestamp::from_unix_ms(since).plus_ms(days.saturating_mul(86_400_000)));
         json!({
-            "kek": entry.kek,
-            "state": entry.state.name(),
-            "created_at": Timestamp::from_unix_ms(entry.created_at_ms).rfc3339(),
+            "kek": described.kek,
+            "state": described.state.name(),
+            "created_at": Timestamp::from_unix_ms(described.created_at_ms).rfc3339(),
             "in_service_until": until.map(Timestamp::rfc3339),
             "data_keys": data_keys,
             "tokens": tokens,
         })
     };
     let keks: Vec<Value> = match &manifest {
-        Some(manifest) => manifest.keks().iter().map(entry).collect(),
-        None => under
+        Some(manifest) => manifest.keks().iter().map(described).collect(),
+        None => standing
             .iter()
             .map(|under| {
                 json!({

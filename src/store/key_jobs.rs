@@ -246,23 +246,21 @@ impl Store {
     ) -> Result<(), Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                let mut moved = 0;
+                let mut moved: i64 = 0;
                 for (old, new) in pairs {
-                    moved += i64::from(
-                        query(
-                            "UPDATE data_keys
+                    let written = query(
+                        "UPDATE data_keys
                             SET kek = $1, wrapped = $2
                           WHERE id = $3 AND kek = $4 AND wrapped = $5",
-                        )
-                        .bind(new.kek.as_str())
-                        .bind(new.wrapped)
-                        .bind(old.id.to_string())
-                        .bind(old.kek.as_str())
-                        .bind(old.wrapped)
-                        .execute(&mut *tx)
-                        .await?
-                            == 1,
-                    );
+                    )
+                    .bind(new.kek.as_str())
+                    .bind(new.wrapped)
+                    .bind(old.id.to_string())
+                    .bind(old.kek.as_str())
+                    .bind(old.wrapped)
+                    .execute(&mut *tx)
+                    .await?;
+                    moved = moved.saturating_add(i64::from(written == 1));
                 }
                 advance(tx, &progress, moved).await?;
                 record(tx, event);
@@ -311,17 +309,17 @@ impl Store {
     /// As every operation: [`Failure`].
     pub async fn resealed(
         &self,
-        moves: Vec<(ToReseal, SealedValue)>,
+        values: Vec<(ToReseal, SealedValue)>,
         progress: Progress,
         events: Vec<Event>,
     ) -> Result<(), Failure> {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                let mut moved = 0;
-                for (old, new) in moves {
+                let mut moved: i64 = 0;
+                for (old, new) in values {
                     put_data_key(tx, environment, &new.data_key).await?;
-                    moved += i64::from(reseal(tx, &old, &new).await?);
+                    moved = moved.saturating_add(i64::from(reseal(tx, &old, &new).await?));
                 }
                 advance(tx, &progress, moved).await?;
                 for event in events {

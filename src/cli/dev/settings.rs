@@ -75,12 +75,8 @@ pub(super) fn write(
     processor: &str,
     store: &str,
 ) -> Result<PathBuf, Failure> {
-    let Ports {
-        capture,
-        internal,
-        ops,
-        ..
-    } = ports;
+    #[rustfmt::skip]
+    let Ports { capture, internal, ops, .. } = ports;
     let text = format!(
         r#"# Written by `cloakroom dev` at each start. For development only.
 # Every key is documented in src/config/mod.rs; paths are relative to this file.
