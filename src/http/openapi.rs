@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{charges, events, notices, pages, refunds, reports, sessions, tokens};
+use super::{charges, events, notices, pages, refunds, reports, sessions, status, tokens};
 use crate::view::Decline;
 
 /// A problem (RFC 9457), as every error is answered.
@@ -83,6 +83,7 @@ struct CaptureApi;
         refunds::read,
         events::list,
         reports::list,
+        status::read,
         pages::receipt_keys,
         pages::problem,
     ),

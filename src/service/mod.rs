@@ -182,45 +182,61 @@ impl Service {
         hardening: Hardening,
         listeners: Listeners,
     ) -> Result<(), Refused> {
-        if let (Some(plane), Some(vault)) = (&config.capture, &self.capture) {
-            let live = tls::Live::read(renewal::capture(plane), self.common.clock.clone())?;
+        let capture = self.live(PlaneName::Capture, config.capture.as_ref().map(renewal::capture))?;
+        let internal = self.live(
+            PlaneName::Internal,
+            config.internal.as_ref().map(renewal::internal),
+        )?;
+        let ops = self.live(PlaneName::Ops, config.ops.as_ref().map(renewal::ops))?;
+        let health = Arc::new(Health {
+            common: self.common.clone(),
+            capture: self.capture.clone(),
+            internal: self.internal.clone(),
+            tls: self.tls.clone(),
+            hardening,
+            metrics: self.common.metrics.clone(),
+        });
+        if let (Some(plane), Some(live), Some(vault)) = (&config.capture, capture, &self.capture) {
             let listener = bound(listeners.capture, plane.listen)?;
             self.addresses.capture = listener.local_addr().ok();
             let settings = self.plane(config, PlaneName::Capture, None);
             let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Capture, live));
             self.servers
                 .push(http::capture(listener, tls, settings, Arc::clone(vault))?);
         }
-        if let (Some(plane), Some(vault)) = (&config.internal, &self.internal) {
-            let live = tls::Live::read(renewal::internal(plane), self.common.clock.clone())?;
+        if let (Some(plane), Some(live), Some(vault)) = (&config.internal, internal, &self.internal)
+        {
             let listener = bound(listeners.internal, plane.listen)?;
             self.addresses.internal = listener.local_addr().ok();
             let settings = self.plane(config, PlaneName::Internal, Some(Arc::clone(&live)));
             let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Internal, live));
+            let (vault, health) = (Arc::clone(vault), Arc::clone(&health));
             self.servers
-                .push(http::internal(listener, tls, settings, Arc::clone(vault))?);
+                .push(http::internal(listener, tls, settings, vault, health)?);
         }
-        if let Some(plane) = &config.ops {
-            let live = tls::Live::read(renewal::ops(plane), self.common.clock.clone())?;
+        if let (Some(plane), Some(live)) = (&config.ops, ops) {
             let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Ops, live));
             let listener = bound(listeners.ops, plane.listen)?;
             self.addresses.ops = listener.local_addr().ok();
-            let health = Arc::new(Health {
-                common: self.common.clone(),
-                capture: self.capture.clone(),
-                internal: self.internal.clone(),
-                tls: self.tls.clone(),
-                hardening,
-                metrics: self.common.metrics.clone(),
-            });
             let settings = self.plane(config, PlaneName::Ops, None);
             self.servers
                 .push(http::ops(listener, tls, settings, health)?);
         }
         Ok(())
+    }
+
+    /// Reads the TLS files of a plane that the configuration has.
+    fn live(
+        &mut self,
+        plane: PlaneName,
+        files: Option<tls::Files>,
+    ) -> Result<Option<Arc<tls::Live>>, Refused> {
+        let Some(files) = files else {
+            return Ok(None);
+        };
+        let live = tls::Live::read(files, self.common.clock.clone())?;
+        self.tls.push((plane, Arc::clone(&live)));
+        Ok(Some(live))
     }
 
     fn plane(&self, config: &Config, name: PlaneName, client_tls: Option<Arc<tls::Live>>) -> Plane {

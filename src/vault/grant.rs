@@ -67,6 +67,8 @@ scopes! {
     EventsRead = "events:read",
     /// Read what anybody has reported.
     ReportsRead = "reports:read",
+    /// Look at the status page.
+    StatusRead = "status:read",
 }
 
 /// A client of the internal plane, as the configuration names it.

@@ -26,6 +26,7 @@ mod refusal;
 pub mod report;
 pub mod session;
 mod settle;
+pub mod status;
 pub mod steps;
 pub mod tell;
 pub mod tokenize;
