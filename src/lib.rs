@@ -21,7 +21,7 @@
 //!
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
-//! process hardening), [`net`] (outgoing HTTPS), [`telemetry`], [`pagewatch`] (has a
+//! process hardening), [`confinement`] (what the process gives up before it serves), [`net`] (outgoing HTTPS), [`telemetry`], [`pagewatch`] (has a
 //! payment page changed?), and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
@@ -30,6 +30,7 @@ pub mod card;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod confinement;
 pub mod http;
 pub mod memory;
 pub mod net;

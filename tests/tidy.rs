@@ -227,6 +227,21 @@ fn dependencies_run_one_way() {
             ],
         ),
         (
+            "src/confinement",
+            &[
+                "vault",
+                "http",
+                "store",
+                "seal",
+                "processor",
+                "audit",
+                "card",
+                "config",
+                "service",
+                "cli",
+            ],
+        ),
+        (
             "src/memory",
             &[
                 "vault",
@@ -288,6 +303,9 @@ fn a_crate_that_only_one_module_may_use_is_used_by_no_other() {
         ("tower_service", &["src/webhooks/lookup.rs"]),
         ("rustix", &["src/memory/"]),
         ("zeroizing_alloc", &["src/memory/"]),
+        ("landlock", &["src/confinement/"]),
+        ("seccompiler", &["src/confinement/"]),
+        ("libc", &["src/confinement/"]),
         ("rcgen", &["src/cli/dev/"]),
         ("figment", &["src/config/", "src/service/"]),
         (

@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::{Failure, exit, print};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::confinement::{self, Insistence};
 use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::health::State;
 use crate::http::{PlaneName, fields};
-use crate::memory::Hardening;
+use crate::memory::{self, Hardening, Measure};
 use crate::processor::{self, Processor};
 use crate::service::{self, Listeners, Service};
 use crate::store;
@@ -47,6 +48,18 @@ impl Finding {
             state: State::Ok,
             observation,
             mend: None,
+        }
+    }
+
+    fn warning(
+        name: impl Into<String>,
+        observation: impl std::fmt::Display,
+        mend: &'static str,
+    ) -> Self {
+        Self {
+            state: State::Warning,
+            mend: Some(mend),
+            ..Self::ok(name, observation)
         }
     }
 
@@ -117,6 +130,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
     };
     let mut findings = vec![Finding::ok("configuration", arguments.config.display())];
     findings.extend(memory(&hardening));
+    findings.extend(confinement(&config));
     findings.push(schema(&config).await);
     for plane in [PlaneName::Capture, PlaneName::Internal] {
         let runs = match plane {
@@ -173,16 +187,36 @@ fn loader(public_url: &url::Url) -> Finding {
 }
 
 fn memory(hardening: &Hardening) -> Vec<Finding> {
-    let missing = hardening.missing();
-    if missing.is_empty() {
-        return vec![Finding::ok("memory", "not dumpable, no core files, locked")];
+    protection(
+        "memory",
+        hardening.measures(),
+        "run with CAP_IPC_LOCK or RLIMIT_MEMLOCK=infinity, on Linux",
+    )
+}
+
+/// What a serving process would give up here; this one goes on and gives up nothing.
+fn confinement(config: &Config) -> Vec<Finding> {
+    let mend =
+        "run on Linux 6.7 or later with Landlock, in a container that allows its system calls";
+    if config.process.insistence(config.environment) == Insistence::Off {
+        let seen =
+            "[process] confinement is off: whoever takes the process over has all its rights";
+        return vec![Finding::warning("confinement", seen, mend)];
     }
-    let warning = |observation: String| Finding {
-        name: "memory".to_owned(),
-        state: State::Warning,
-        observation,
-        mend: Some("run with CAP_IPC_LOCK or RLIMIT_MEMLOCK=infinity, on Linux"),
-    };
+    match service::reach(config) {
+        Ok(reach) => protection("confinement", &confinement::rehearse(&reach), mend),
+        Err(refused) => vec![Finding::failed("confinement", refused, mend)],
+    }
+}
+
+/// One line when all measures are in force, or one for each that is not.
+fn protection(name: &str, measures: &[Measure], mend: &'static str) -> Vec<Finding> {
+    let missing = memory::missing(measures);
+    if missing.is_empty() {
+        let names: Vec<_> = measures.iter().map(|measure| measure.name).collect();
+        return vec![Finding::ok(name, names.join(", "))];
+    }
+    let warning = |observation: String| Finding::warning(name, observation, mend);
     missing.into_iter().map(warning).collect()
 }
 

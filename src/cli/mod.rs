@@ -17,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
+use crate::service::{self, Listeners};
 
 /// Exit codes of BSD's sysexits.h.
 mod exit {
@@ -94,15 +95,16 @@ impl From<config::Refused> for Failure {
     }
 }
 
-impl From<crate::service::Refused> for Failure {
-    fn from(refused: crate::service::Refused) -> Self {
-        use crate::service::Refused;
+impl From<service::Refused> for Failure {
+    fn from(refused: service::Refused) -> Self {
+        use service::Refused;
         let code = match &refused {
             Refused::Keys(_)
             | Refused::Tls(_)
             | Refused::Missing { .. }
             | Refused::Processor { .. }
-            | Refused::Webhook { .. } => exit::CONFIG,
+            | Refused::Webhook { .. }
+            | Refused::Confinement(_) => exit::CONFIG,
             Refused::Store(_) | Refused::Listener { .. } | Refused::Vault(_) => exit::UNAVAILABLE,
             Refused::Ended(_) => exit::SOFTWARE,
         };
@@ -144,12 +146,19 @@ pub fn main() -> ExitCode {
 fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
     match verb {
         #[cfg(feature = "sandbox")]
-        Verb::Dev(arguments) => block_on(dev::run(arguments, hardening)),
+        Verb::Dev(arguments) => {
+            let prepared = dev::Prepared::new(arguments, hardening)?;
+            block_on(dev::run(prepared))
+        }
         #[cfg(feature = "sandbox")]
         Verb::Sandbox(arguments) => block_on(dev::run_sandbox(arguments)),
         Verb::Serve(arguments) => {
             let config = arguments.read()?;
-            block_on(serve::run(&config, hardening))
+            // Before the runtime has threads: what is given up here is given up by all of them.
+            let listeners = Listeners::bind(&config);
+            let reach = service::reach(&config)?;
+            let hardening = service::confine(&config, &reach, hardening)?;
+            block_on(serve::run(&config, hardening, listeners))
         }
         Verb::Migrate(arguments) => {
             let config = arguments.read()?;

@@ -5,17 +5,21 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Failure, exit};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::memory::Hardening;
+use crate::memory::{self, Hardening};
 use crate::service::{Listeners, Service};
 use crate::telemetry::{self, Metrics, Output};
 
 /// Serves until SIGTERM or SIGINT.
-pub(super) async fn run(config: &Config, hardening: Hardening) -> Result<(), Failure> {
+pub(super) async fn run(
+    config: &Config,
+    hardening: Hardening,
+    listeners: Listeners,
+) -> Result<(), Failure> {
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
     log(config, Output::Stdout, &clock, &metrics)?;
     report(&hardening);
-    let service = Service::build(config, clock, metrics, hardening, Listeners::default()).await?;
+    let service = Service::build(config, clock, metrics, hardening, listeners).await?;
     // Listened for before the log says where: whoever has read it may ask at once.
     let asked_to_stop = asked_to_stop()?;
     let addresses = service.addresses();
@@ -46,10 +50,16 @@ pub(super) fn log(
 
 /// Says loudly which protection of memory is not in force.
 pub(super) fn report(hardening: &Hardening) {
-    for missing in hardening.missing() {
+    for missing in memory::missing(hardening.measures()) {
         tracing::warn!(
             missing,
             "a protection of the process's memory is not in force"
+        );
+    }
+    for missing in memory::missing(hardening.confinement()) {
+        tracing::warn!(
+            missing,
+            "the process has not given up what it does not need"
         );
     }
 }

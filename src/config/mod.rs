@@ -8,6 +8,7 @@
 mod keys;
 mod limits;
 mod postgres;
+mod process;
 mod stripe;
 mod webhooks;
 
@@ -27,6 +28,7 @@ use crate::vault::grant::ScopeName;
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
+pub use process::ProcessSettings;
 pub use stripe::StripeSettings;
 pub use webhooks::WebhookSettings;
 
@@ -62,6 +64,9 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: LogSettings,
+    /// What the process gives up once it serves.
+    #[serde(default)]
+    pub process: ProcessSettings,
 }
 
 /// The internet-facing plane.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::PlaneName;
 use super::tls::Live;
 use crate::clock::{Clock, Timestamp};
-use crate::memory::Hardening;
+use crate::memory::{self, Hardening, Measure};
 use crate::store::{OpenWork, Replication};
 use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal};
@@ -145,7 +145,8 @@ impl Health {
             lines.extend(self.revocation_lists(live));
         }
         lines.push(replication(self.common.store.replication()));
-        lines.push(self.memory());
+        lines.push(protection("memory_hardening", self.hardening.measures()));
+        lines.push(protection("confinement", self.hardening.confinement()));
         lines
     }
 
@@ -234,20 +235,20 @@ impl Health {
             _ => State::Ok,
         }
     }
+}
 
-    fn memory(&self) -> Line {
-        let missing = self.hardening.missing();
-        let state = if missing.is_empty() {
-            State::Ok
-        } else {
-            State::Warning
-        };
-        let detail = (!missing.is_empty()).then(|| missing.join("; "));
-        Line {
-            name: "memory_hardening",
-            state,
-            detail,
-        }
+/// What of a protection is not in force.
+fn protection(name: &'static str, measures: &[Measure]) -> Line {
+    let missing = memory::missing(measures);
+    let state = if missing.is_empty() {
+        State::Ok
+    } else {
+        State::Warning
+    };
+    Line {
+        name,
+        state,
+        detail: (!missing.is_empty()).then(|| missing.join("; ")),
     }
 }
 

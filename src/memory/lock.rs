@@ -48,7 +48,8 @@ fn is_unlimited() -> bool {
 /// Whether the kernel will not apply the limit to this process: the capability, held in the
 /// initial user namespace (the one of a rootless container does not count).
 fn is_privileged() -> bool {
-    let effective = super::status("CapEff").and_then(|set| u64::from_str_radix(&set, 16).ok());
+    let effective =
+        super::status_field("CapEff").and_then(|set| u64::from_str_radix(&set, 16).ok());
     let is_capable = effective.is_some_and(|set| set >> CAP_IPC_LOCK & 1 == 1);
     is_capable
         && fs::read_to_string("/proc/self/uid_map")

@@ -25,7 +25,8 @@ pub const WIPING_ALLOCATOR: WipingAllocator = zeroizing_alloc::ZeroAlloc(std::al
 /// What of the hardening holds in this process.
 #[derive(Clone, Debug)]
 pub struct Hardening {
-    measures: [Measure; 3],
+    measures: Vec<Measure>,
+    confinement: Vec<Measure>,
 }
 
 /// One measure.
@@ -53,15 +54,19 @@ impl Hardening {
         &self.measures
     }
 
-    /// What does not hold, each with its reason; for people.
+    /// The same, and what the process gave up before it began to serve.
     #[must_use]
-    pub fn missing(&self) -> Vec<String> {
-        let missing = |measure: &&Measure| measure.state != State::InForce;
-        self.measures
-            .iter()
-            .filter(missing)
-            .map(ToString::to_string)
-            .collect()
+    pub fn confined(self, confinement: Vec<Measure>) -> Self {
+        Self {
+            confinement,
+            ..self
+        }
+    }
+
+    /// What the process gave up; nothing where it does not serve.
+    #[must_use]
+    pub fn confinement(&self) -> &[Measure] {
+        &self.confinement
     }
 
     /// Whether every measure holds. Whether that is required is the caller's decision.
@@ -71,6 +76,16 @@ impl Hardening {
             .iter()
             .all(|measure| measure.state == State::InForce)
     }
+}
+
+/// What does not hold, each with its reason; for people.
+#[must_use]
+pub fn missing(measures: &[Measure]) -> Vec<String> {
+    measures
+        .iter()
+        .filter(|measure| measure.state != State::InForce)
+        .map(ToString::to_string)
+        .collect()
 }
 
 impl fmt::Display for Measure {
@@ -91,12 +106,13 @@ pub fn harden() -> Hardening {
         state: result.map_or_else(State::Unavailable, |()| State::InForce),
     };
     Hardening {
-        measures: [
+        measures: vec![
             measure("no core dumps", forbid_core_dumps()),
             measure("memory locked", lock::lock_memory()),
             // Last: afterwards a process without privileges can read less about itself.
             measure("not dumpable", forbid_dumping()),
         ],
+        confinement: Vec::new(),
     }
 }
 
@@ -134,11 +150,12 @@ pub fn resident_bytes() -> Option<u64> {
 
 /// A field of `/proc/self/status` that is counted in KiB: `VmRSS:     1234 kB`.
 fn status_kib(name: &str) -> Option<u64> {
-    status(name)?.strip_suffix(" kB")?.parse().ok()
+    status_field(name)?.strip_suffix(" kB")?.parse().ok()
 }
 
-fn status(name: &str) -> Option<String> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+/// A field of `/proc/self/status`; of the thread that asks, where threads differ.
+pub(crate) fn status_field(name: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
     status.lines().find_map(|line| {
         let (field, value) = line.split_once(':')?;
         (field == name).then(|| value.trim().to_owned())

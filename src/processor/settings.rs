@@ -8,6 +8,8 @@ use zeroize::Zeroizing;
 
 use super::Limits;
 use crate::net::trust::SpkiPin;
+use crate::telemetry::Plane;
+use crate::token::Environment;
 
 /// How a processor is reached.
 #[derive(Debug)]
@@ -82,6 +84,35 @@ impl SecretKey {
         }
     }
 
+    /// Why this key does not belong to that plane in that environment, if it does not. Stripe's keys
+    /// say in their first letters what they are; what says nothing is taken.
+    #[must_use]
+    pub fn misplaced(&self, plane: Plane, environment: Environment) -> Option<&'static str> {
+        let of = |mode: &str| ["sk_", "rk_"].iter().any(|kind| self.begins(kind, mode));
+        match environment {
+            Environment::Live if of("test_") => Some("a key of the test mode does not serve live"),
+            Environment::Test if of("live_") => {
+                Some("a key of the live mode moves real money, and this is the test environment")
+            }
+            Environment::Live if plane == Plane::Capture && self.is_unrestricted() => Some(
+                "the capture plane takes a restricted key (rk_), never one that may do everything \
+                 (sk_)",
+            ),
+            Environment::Live | Environment::Test => None,
+        }
+    }
+
+    /// Whether it may do everything, as far as it says.
+    #[must_use]
+    pub fn is_unrestricted(&self) -> bool {
+        self.0.starts_with("sk_")
+    }
+
+    fn begins(&self, kind: &str, mode: &str) -> bool {
+        let rest = self.0.strip_prefix(kind);
+        rest.is_some_and(|rest| rest.starts_with(mode))
+    }
+
     /// The key itself, for the one header that carries it.
     pub(super) fn expose(&self) -> &str {
         &self.0
@@ -108,6 +139,30 @@ mod tests {
             SecretKey::parse(&"k".repeat(255)).unwrap().expose().len(),
             255
         );
+    }
+
+    #[test]
+    fn a_key_of_the_wrong_kind_or_mode_is_misplaced() {
+        use Environment::{Live, Test};
+        use Plane::{Capture, Internal};
+        for (text, plane, environment, fits) in [
+            ("rk_live_1", Capture, Live, true),
+            ("sk_live_1", Capture, Live, false),
+            ("sk_org_live_1", Capture, Live, false),
+            ("rk_test_1", Capture, Live, false),
+            ("sk_live_1", Internal, Live, true),
+            ("rk_live_1", Internal, Live, true),
+            ("sk_test_1", Internal, Live, false),
+            ("sk_test_1", Internal, Test, true),
+            ("sk_test_1", Capture, Test, true),
+            ("rk_live_1", Capture, Test, false),
+            ("sk_live_1", Internal, Test, false),
+            ("of another processor", Capture, Live, true),
+        ] {
+            let key = SecretKey(Zeroizing::new(text.to_owned()));
+            let misplaced = key.misplaced(plane, environment);
+            assert_eq!(misplaced.is_none(), fits, "{text} {plane:?}");
+        }
     }
 
     #[test]

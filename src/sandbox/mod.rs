@@ -53,7 +53,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
@@ -119,6 +119,8 @@ const STOP_TIMEOUT_S: u64 = 2;
 pub struct Settings {
     /// Where to listen; port 0 lets the system choose.
     pub listen: SocketAddr,
+    /// A socket that is bound already, instead.
+    pub listener: Option<TcpListener>,
     /// The server's certificate, then its issuers.
     pub certificate_chain: Vec<CertificateDer<'static>>,
     /// The key of the first certificate.
@@ -243,8 +245,11 @@ pub fn start(settings: Settings) -> Result<Sandbox, Failure> {
     .client_request_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
     .tls_handshake_timeout(Duration::from_millis(TLS_HANDSHAKE_TIMEOUT_MS))
     .shutdown_timeout(STOP_TIMEOUT_S)
-    .disable_signals()
-    .bind_rustls_0_23(settings.listen, tls)?;
+    .disable_signals();
+    let listening = match settings.listener {
+        Some(listener) => listening.listen_rustls_0_23(listener, tls)?,
+        None => listening.bind_rustls_0_23(settings.listen, tls)?,
+    };
     let address = listening
         .addrs()
         .first()

@@ -230,6 +230,9 @@ pub fn processors(
             reason,
         };
         let secret_key = secret_key(&key.relative()).map_err(&refuse)?;
+        if let Some(why) = secret_key.misplaced(plane, config.environment) {
+            return Err(refuse(format!("{what}: {why}")));
+        }
         let processor = Processor::stripe(&processor::Settings {
             base_url: stripe.base_url.clone(),
             secret_key,

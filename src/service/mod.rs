@@ -6,6 +6,7 @@
 mod assembly;
 mod keys;
 mod place;
+mod reach;
 mod renewal;
 mod webhooks;
 
@@ -20,6 +21,7 @@ use actix_web::dev::{Server, ServerHandle};
 use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::confinement::{self, Reach};
 use crate::http::{self, Plane, PlaneName, health::Health, tls};
 use crate::memory::Hardening;
 use crate::telemetry::Metrics;
@@ -27,6 +29,7 @@ use crate::vault::grant::{Client, Clients};
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
+pub use reach::reach;
 pub use webhooks::webhook_endpoints;
 
 /// Seconds between two looks at keys whose time is over.
@@ -81,6 +84,9 @@ pub enum Refused {
     /// The vault does not start.
     #[error("the vault does not start: {0}")]
     Vault(#[from] Refusal),
+    /// The process does not give up what it must.
+    #[error(transparent)]
+    Confinement(#[from] confinement::Refused),
     /// The servers ended by themselves.
     #[error("a listener ended: {0}")]
     Ended(#[from] io::Error),
@@ -97,15 +103,16 @@ pub struct Addresses {
     pub ops: Option<SocketAddr>,
 }
 
-/// Sockets that are bound already; a plane without one is bound where its configuration says.
+/// Sockets that are bound already, or why they are not, which is said once all else is found right;
+/// a plane without one is bound where its configuration says.
 #[derive(Debug, Default)]
 pub struct Listeners {
     /// The capture plane's.
-    pub capture: Option<TcpListener>,
+    pub capture: Option<io::Result<TcpListener>>,
     /// The internal plane's.
-    pub internal: Option<TcpListener>,
+    pub internal: Option<io::Result<TcpListener>>,
     /// The ops plane's.
-    pub ops: Option<TcpListener>,
+    pub ops: Option<io::Result<TcpListener>>,
 }
 
 /// A service that is ready to run: every listener is bound.
@@ -124,6 +131,19 @@ impl std::fmt::Debug for Service {
         f.debug_struct("Service")
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
+    }
+}
+
+impl Listeners {
+    /// Binds every plane where its configuration says.
+    #[must_use]
+    pub fn bind(config: &Config) -> Self {
+        let bind = |address: Option<SocketAddr>| address.map(TcpListener::bind);
+        Self {
+            capture: bind(config.capture.as_ref().map(|plane| plane.listen)),
+            internal: bind(config.internal.as_ref().map(|plane| plane.listen)),
+            ops: bind(config.ops.as_ref().map(|plane| plane.listen)),
+        }
     }
 }
 
@@ -182,7 +202,10 @@ impl Service {
         hardening: Hardening,
         listeners: Listeners,
     ) -> Result<(), Refused> {
-        let capture = self.live(PlaneName::Capture, config.capture.as_ref().map(renewal::capture))?;
+        let capture = self.live(
+            PlaneName::Capture,
+            config.capture.as_ref().map(renewal::capture),
+        )?;
         let internal = self.live(
             PlaneName::Internal,
             config.internal.as_ref().map(renewal::internal),
@@ -341,6 +364,17 @@ impl Service {
     }
 }
 
+/// Gives up what a process of this configuration has no use for; once its sockets are bound, and
+/// before it starts a thread.
+///
+/// # Errors
+/// [`Refused::Confinement`] where the configuration insists on what the kernel does not have.
+pub fn confine(config: &Config, reach: &Reach, hardening: Hardening) -> Result<Hardening, Refused> {
+    let insistence = config.process.insistence(config.environment);
+    let measures = confinement::enter(reach, insistence)?;
+    Ok(hardening.confined(measures))
+}
+
 /// Starts and stops are events (PCI DSS 10.2.1.6).
 async fn record(common: &Common, action: Action) -> Result<(), Refused> {
     let event = common.event(&vault::process(), action, Outcome::Success, None);
@@ -375,9 +409,11 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
     }
 }
 
-fn bound(listener: Option<TcpListener>, address: SocketAddr) -> Result<TcpListener, Refused> {
-    match listener {
-        Some(listener) => Ok(listener),
-        None => TcpListener::bind(address).map_err(|source| Refused::Listener { address, source }),
-    }
+fn bound(
+    listener: Option<io::Result<TcpListener>>,
+    address: SocketAddr,
+) -> Result<TcpListener, Refused> {
+    listener
+        .unwrap_or_else(|| TcpListener::bind(address))
+        .map_err(|source| Refused::Listener { address, source })
 }

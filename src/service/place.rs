@@ -7,6 +7,7 @@ use super::Refused;
 use super::assembly::secret_text;
 use crate::config::{Config, StoreSettings};
 use crate::store;
+use crate::token::Environment;
 
 /// The engine, and how it is reached.
 ///
@@ -29,6 +30,7 @@ pub(super) fn of(config: &Config) -> Result<store::Place, Refused> {
                     .map_err(|refused| refuse(refused.to_string()))?,
                 database: postgres.database.clone(),
                 user: postgres.user.clone(),
+                duty: duty(config),
                 password: password
                     .map_err(refuse)?
                     .map(|text| Zeroizing::new(text.trim().to_owned())),
@@ -42,4 +44,14 @@ pub(super) fn of(config: &Config) -> Result<store::Place, Refused> {
             }))
         }
     })
+}
+
+/// What the login is for. In the test environment a process of both planes may be the owner's, as
+/// `cloakroom dev` is; a process of one plane never.
+const fn duty(config: &Config) -> store::Duty {
+    match (&config.capture, &config.internal, config.environment) {
+        (Some(_), None, _) => store::Duty::Capture,
+        (Some(_), Some(_), Environment::Test) => store::Duty::Unlimited,
+        (_, _, Environment::Test | Environment::Live) => store::Duty::Internal,
+    }
 }

@@ -143,15 +143,16 @@ async fn keks(connection: &mut Connection) -> Result<Vec<KekFigures>, Failure> {
     )
     .all(connection)
     .await?;
-    let figures = |(kek, since, data_keys, oldest, newest): (String, Option<i64>, i64, i64, i64)| {
-        KekFigures {
-            kek,
-            in_service_since: since.map(Timestamp::from_unix_ms),
-            data_keys: count(data_keys),
-            oldest: Timestamp::from_unix_ms(oldest),
-            newest: Timestamp::from_unix_ms(newest),
-        }
-    };
+    let figures =
+        |(kek, since, data_keys, oldest, newest): (String, Option<i64>, i64, i64, i64)| {
+            KekFigures {
+                kek,
+                in_service_since: since.map(Timestamp::from_unix_ms),
+                data_keys: count(data_keys),
+                oldest: Timestamp::from_unix_ms(oldest),
+                newest: Timestamp::from_unix_ms(newest),
+            }
+        };
     Ok(rows.into_iter().map(figures).collect())
 }
 

@@ -42,6 +42,16 @@ pub enum Failure {
         version: i64,
     },
 
+    /// The database's login may do more than the process's plane needs.
+    #[error(
+        "the database user may do more than this process needs: {reason}; give it a login that is a \
+         member of its plane's role and nothing else"
+    )]
+    LoginTooBroad {
+        /// What it may do.
+        reason: Arc<str>,
+    },
+
     /// A migration of this build is not the one that was run.
     #[error("migration {version} is not the one that made this database: run the right build")]
     SchemaChanged {

@@ -81,7 +81,7 @@ pub use forget::Forget;
 pub use notices::{Notice, Noticed, Tellers, Tells};
 pub use orphans::{OrphanRow, Renewal};
 pub use outbox::{Due, News, Subscriber, Told};
-pub use postgres::{Host, Postgres, Replication};
+pub use postgres::{Duty, Host, Postgres, Replication};
 pub use refunds::{LeasedRefunds, NewRefund, RefundBegun, RefundOutcome, RefundRow, ToldRefund};
 pub use reports::{ReportBudget, ReportRow};
 pub use same_card::{Attached, NewToken, Owner, TokenKept};

@@ -75,7 +75,11 @@ impl Reading {
         Some(bound.map_or(f64::INFINITY, |(bits, _)| f64::from_bits(bits)))
     }
 
-    fn series(&self, name: &str, labels: Labels<'_>) -> impl Iterator<Item = (MetricType, &Metric)> {
+    fn series(
+        &self,
+        name: &str,
+        labels: Labels<'_>,
+    ) -> impl Iterator<Item = (MetricType, &Metric)> {
         let family = self.0.iter().filter(move |family| family.name() == name);
         family
             .flat_map(|family| {
@@ -138,11 +142,17 @@ mod tests {
         assert!((reading.sum(requests, &internal) - 4.0).abs() < f64::EPSILON);
         assert!(reading.sum(requests, &[("plane", "capture")]).abs() < f64::EPSILON);
         let by_status = reading.by(requests, "http_response_status_code", &internal);
-        let counts: Vec<_> = by_status.iter().map(|(of, n)| format!("{of} {n}")).collect();
+        let counts: Vec<_> = by_status
+            .iter()
+            .map(|(of, n)| format!("{of} {n}"))
+            .collect();
         assert_eq!(counts, ["201 2", "402 1", "503 1"]);
         assert_eq!(reading.within(requests, &internal, 0.5), Some(0.05));
         assert_eq!(reading.within(requests, &internal, 0.75), Some(0.75));
-        assert_eq!(reading.within(requests, &internal, 1.0), Some(f64::INFINITY));
+        assert_eq!(
+            reading.within(requests, &internal, 1.0),
+            Some(f64::INFINITY)
+        );
         assert_eq!(reading.within(requests, &[("plane", "ops")], 0.5), None);
         assert!((reading.sum("cloakroom_charges_total", &[]) - 1.0).abs() < f64::EPSILON);
         assert!(reading.sum("no_such_metric", &[]).abs() < f64::EPSILON);

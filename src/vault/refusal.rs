@@ -110,7 +110,8 @@ impl From<store::Failure> for Refusal {
             | store::Failure::Illegal(_)
             | store::Failure::SchemaTooOld { .. }
             | store::Failure::SchemaUnknown { .. }
-            | store::Failure::SchemaChanged { .. } => Self::StoreUnavailable,
+            | store::Failure::SchemaChanged { .. }
+            | store::Failure::LoginTooBroad { .. } => Self::StoreUnavailable,
         }
     }
 }

@@ -9,13 +9,17 @@
     reason = "a test that goes wrong fails, and a table of cases is as long as it is"
 )]
 
+mod apart;
 mod billing;
+mod breakout;
 mod cards;
 mod cli;
 mod deliveries;
 mod doors;
+mod drills;
 mod egress;
 mod engines;
+mod forward;
 mod hostile;
 mod idempotency;
 mod journey;

@@ -1,32 +1,37 @@
-//! The memory of the running server, read from outside and searched for every card it was sent.
+//! The memory of the running processes, read from outside and searched for every card they were
+//! sent, in every form that tests/support/scanner.rs knows.
 //!
-//! Searched for, in every writable mapping: each nine-digit run of each PAN in ASCII (a whole PAN
-//! is eight of them), each PAN as a 64-bit little-endian number and as unpacked digits, and every
-//! CVC next to its name in JSON or in a form. Not searched: kernel buffers (ciphertext) and swap
-//! (memory is locked where the system allows).
+//! `CLOAKROOM_MEMORY_CARDS` says how many cards are sent in each situation; 2,000 without it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
 use futures_util::{StreamExt, stream};
 use hyper::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
+use crate::support::scanner::{Form, Found, Scanner, hexadecimal};
 use crate::support::{App, Who, raw, request};
 
-/// Cards that are sent.
-const CARDS: usize = 1_000;
-/// Digits that are enough to be a find.
-const FRAGMENT_DIGITS: usize = 9;
+/// Cards that are sent, unless the environment says otherwise.
+const CARDS: usize = 2_000;
+/// Of them, in twenty: those that become tokens.
+const GOOD_IN_TWENTY: usize = 12;
+
+fn how_many() -> usize {
+    let wanted = std::env::var("CLOAKROOM_MEMORY_CARDS").ok();
+    wanted.map_or(CARDS, |text| text.parse().expect("a number"))
+}
 
 /// Synthetic card numbers: Visa's first digit, digits of a seeded generator, a Luhn check digit.
-fn cards(seed: u64) -> Vec<String> {
+fn cards(seed: u64, number: usize) -> Vec<String> {
     let mut state = seed;
     let mut digit = move || {
         state = state
@@ -34,7 +39,7 @@ fn cards(seed: u64) -> Vec<String> {
             .wrapping_add(1_442_695_040_888_963_407);
         u8::try_from((state >> 33) % 10).unwrap()
     };
-    (0..CARDS)
+    (0..number)
         .map(|_| {
             let mut digits: Vec<u8> = std::iter::once(4).chain((0..14).map(|_| digit())).collect();
             let sum: u32 = digits
@@ -55,111 +60,6 @@ fn cards(seed: u64) -> Vec<String> {
         .collect()
 }
 
-#[derive(Debug, Default)]
-struct Found {
-    pans: BTreeSet<String>,
-    fragments: usize,
-    numbers: usize,
-    unpacked: usize,
-    cvcs: usize,
-}
-
-impl Found {
-    fn total(&self) -> usize {
-        self.fragments + self.numbers + self.unpacked + self.cvcs
-    }
-}
-
-/// Searches the writable memory of a process.
-fn scan(pid: u32, cards: &[String]) -> Found {
-    let mut fragments: HashMap<&[u8], &str> = HashMap::new();
-    for card in cards {
-        for window in card.as_bytes().windows(FRAGMENT_DIGITS) {
-            fragments.insert(window, card);
-        }
-    }
-    let numbers: HashSet<u64> = cards.iter().map(|card| card.parse().unwrap()).collect();
-    let mut found = Found::default();
-    let memory =
-        File::open(format!("/proc/{pid}/mem")).expect("root reads another process's memory");
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    for line in maps.lines().filter(|line| {
-        line.split(' ')
-            .nth(1)
-            .is_some_and(|mode| mode.starts_with("rw"))
-    }) {
-        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let from = u64::from_str_radix(from, 16).unwrap();
-        let to = u64::from_str_radix(to, 16).unwrap();
-        let mut bytes = vec![0; 1 << 20];
-        let mut at = from;
-        while at < to {
-            let want = usize::try_from(to - at).unwrap().min(bytes.len());
-            // A guard page or a page that was given back reads as an error, and holds nothing.
-            let Ok(read @ 1..) = memory.read_at(&mut bytes[..want], at) else {
-                at += 4096;
-                continue;
-            };
-            search(&bytes[..read], &fragments, &numbers, &mut found);
-            // Overlap, so that nothing hides on a seam.
-            let end = at + u64::try_from(read).unwrap();
-            at = if end == to || read <= 64 {
-                end
-            } else {
-                end - 64
-            };
-        }
-    }
-    found
-}
-
-fn search(
-    bytes: &[u8],
-    fragments: &HashMap<&[u8], &str>,
-    numbers: &HashSet<u64>,
-    found: &mut Found,
-) {
-    let mut run = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        run = if byte.is_ascii_digit() { run + 1 } else { 0 };
-        if run >= FRAGMENT_DIGITS
-            && let Some(card) = fragments.get(&bytes[at + 1 - FRAGMENT_DIGITS..=at])
-        {
-            found.fragments += 1;
-            found.pans.insert((*card).to_owned());
-        }
-        // A 16-digit number that starts with 4 has these two high bytes.
-        if byte == 0 && at >= 7 && (0x0e..=0x11).contains(&bytes[at - 1]) {
-            let number = u64::from_le_bytes(bytes[at - 7..=at].try_into().unwrap());
-            found.numbers += usize::from(numbers.contains(&number));
-        }
-        if byte == 4 && bytes.len() - at >= 16 && bytes[at..at + 16].iter().all(|digit| *digit < 10)
-        {
-            let number = bytes[at..at + 16]
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + u64::from(*digit));
-            found.unpacked += usize::from(numbers.contains(&number));
-        }
-    }
-    for name in [&b"\"cvc\":\""[..], b"cvc]=", b"cvc%5D="] {
-        for (at, _) in bytes
-            .windows(name.len())
-            .enumerate()
-            .filter(|(_, window)| *window == name)
-        {
-            let digits = bytes[at + name.len()..]
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
-            if matches!(digits, 3 | 4) {
-                found.cvcs += 1;
-                let context = &bytes[at.saturating_sub(60)..bytes.len().min(at + 120)];
-                println!("CVC at: {:?}", String::from_utf8_lossy(context));
-            }
-        }
-    }
-}
-
 /// A service and a sandbox in processes of their own.
 struct Scene {
     app: App,
@@ -170,11 +70,11 @@ impl Scene {
     fn start(binary: PathBuf) -> Self {
         use std::io::BufRead;
         let dir = Arc::new(TempDir::new().unwrap());
-        let mut sandbox = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        let mut sandbox = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
             .args(["sandbox", "--port", "0", "--dir"])
             .arg(dir.path())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut url = String::new();
@@ -197,73 +97,102 @@ fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_cloakroom"))
 }
 
-/// Sends every card: most as a good client would, some as a hostile or a clumsy one.
+/// What becomes of a card.
+enum Sent {
+    Token(Option<raw::Connection>),
+    NoToken(Option<raw::Connection>),
+}
+
+/// Sends every card: most as a good client would, some as a hostile or a clumsy one, and some
+/// while the processor fails.
 async fn send(app: &App, cards: &[String]) -> (usize, Vec<raw::Connection>) {
-    let results: Vec<(bool, Option<raw::Connection>)> = stream::iter(cards.iter().enumerate())
-        .map(|(number, card)| async move {
-            let cvc = format!("{:03}", number % 1000);
-            let body =
-                json!({"card": {"number": card, "exp_month": 12, "exp_year": 2034, "cvc": cvc}});
-            let secret = app.session().await;
-            match number % 20 {
-                // Clumsy: wrong check digit, broken JSON, unknown path, far too long.
-                16 => (
-                    false,
-                    hold(
-                        app,
-                        &secret,
-                        "/v1/tokens",
-                        &body.to_string().replace("12,", "13,"),
-                    )
-                    .await,
-                ),
-                17 => (
-                    false,
-                    hold(app, &secret, "/v1/tokens", &body.to_string()[..60]).await,
-                ),
-                18 => (
-                    false,
-                    hold(app, &secret, "/v1/nowhere", &body.to_string()).await,
-                ),
-                19 => (
-                    false,
-                    hold(
-                        app,
-                        &secret,
-                        "/v1/tokens",
-                        &format!("{body}{}", body.to_string().repeat(200)),
-                    )
-                    .await,
-                ),
-                // Connections that the client keeps open after the answer.
-                0..=3 => {
-                    let connection = hold(app, &secret, "/v1/tokens", &body.to_string()).await;
-                    (true, connection)
-                }
-                _ => (app.post_card(&secret, &body, &[]).await.status == 201, None),
-            }
-        })
+    let results: Vec<Sent> = stream::iter(cards.iter().enumerate())
+        .map(|(number, card)| send_one(app, number, card))
         .buffer_unordered(8)
         .collect()
         .await;
-    let made = results.iter().filter(|(made, _)| *made).count();
-    (
-        made,
-        results
-            .into_iter()
-            .filter_map(|(_, connection)| connection)
-            .collect(),
+    let mut made = 0;
+    let mut open = Vec::new();
+    for sent in results {
+        match sent {
+            Sent::Token(connection) => {
+                made += 1;
+                open.extend(connection);
+            }
+            Sent::NoToken(connection) => open.extend(connection),
+        }
+    }
+    (made, open)
+}
+
+async fn send_one(app: &App, number: usize, card: &str) -> Sent {
+    const PATH: &str = "/v1/tokens";
+    let cvc = format!("{:03}", number % 1_000);
+    let body = json!({"card": {"number": card, "exp_month": 12, "exp_year": 2034, "cvc": cvc}});
+    // The same card of the same customer is the same token, so each has one of its own.
+    let order = json!({ "customer_ref": format!("customer-{number}") });
+    let session = app.order_session(&order).await;
+    assert_eq!(session.status, 201, "{}", session.json());
+    let secret = session.json()["client_secret"].as_str().unwrap().to_owned();
+    let text = body.to_string();
+    let clumsy = match number % 20 {
+        12 => hold(app, &secret, PATH, &text.replace("12,", "13,")).await,
+        13 => hold(app, &secret, PATH, &text[..60]).await,
+        14 => hold(app, &secret, "/v1/nowhere", &text).await,
+        15 => hold(app, &secret, PATH, &format!("{text}{}", text.repeat(200))).await,
+        // Of nobody's session; without the right of the page that it says it comes from.
+        16 => hold(app, &secret.replace("_secret_", "_secret_x"), PATH, &text).await,
+        // The processor answers that it is broken, or cuts the connection.
+        17 | 18 => {
+            let kind = if number % 20 == 17 {
+                "status"
+            } else {
+                "cut_after"
+            };
+            let fault = json!({ "path": "/v1/payment_methods", "times": 1, "fault": kind });
+            app.sandbox(Method::POST, "faults", &fault).await;
+            hold(app, &secret, PATH, &text).await
+        }
+        // A browser that goes away before the answer.
+        19 => {
+            hang_up(app, &secret, &text).await;
+            None
+        }
+        // Connections that the client keeps open after the answer.
+        0..=3 => return Sent::Token(hold(app, &secret, PATH, &text).await),
+        _ => {
+            let answer = app.post_card(&secret, &body, &[]).await;
+            return if answer.status == 201 {
+                Sent::Token(None)
+            } else {
+                Sent::NoToken(None)
+            };
+        }
+    };
+    Sent::NoToken(clumsy)
+}
+
+/// Sends a card and is gone.
+async fn hang_up(app: &App, secret: &str, body: &str) {
+    let Ok(mut connection) = raw::connect(app, Who::Nobody, &app.at.capture).await else {
+        return;
+    };
+    let request = post("/v1/tokens", secret, body.len()) + body;
+    // The server may be quicker.
+    let _sent = connection.write_all(request.as_bytes()).await;
+}
+
+fn post(path: &str, secret: &str, length: usize) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )
 }
 
 /// Posts a body and keeps the connection open as far as the server lets it.
 async fn hold(app: &App, secret: &str, path: &str, body: &str) -> Option<raw::Connection> {
     let mut connection = raw::connect(app, Who::Nobody, &app.at.capture).await.ok()?;
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {secret}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    );
+    let head = post(path, secret, body.len());
     connection.write_all(head.as_bytes()).await.ok()?;
     // The server may have refused already.
     let _sent = connection.write_all(body.as_bytes()).await;
@@ -271,40 +200,166 @@ async fn hold(app: &App, secret: &str, path: &str, body: &str) -> Option<raw::Co
     Some(connection)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_thousand_cards_the_servers_memory_holds_none() {
-    let scene = Scene::start(binary());
-    let cards = cards(1);
-    let (made, open) = send(&scene.app, &cards).await;
-    assert_eq!(made, CARDS * 16 / 20);
-    assert_eq!(
-        scene.app.ledger().await["payment_methods"]
-            .as_array()
-            .unwrap()
-            .len(),
-        made
-    );
-    // On a busy machine the last connections may take a while to be closed, and so wiped.
+/// Scans until there is nothing: on a busy machine the last connections may take a while to be
+/// closed, and so wiped.
+async fn scan(scanner: &Scanner, pid: u32, what: &str) -> Found {
     let mut found = Found::default();
-    for seconds in 1..=5 {
+    for seconds in 1..=10 {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        found = scan(scene.app.pid(), &cards);
-        println!(
-            "{made} cards tokenized, {} connections held open, after {seconds} s: {found:?}",
-            open.len()
-        );
+        found = scanner.scan(pid);
+        println!("{what}, after {seconds} s: {found:?}");
         if found.total() == 0 {
             break;
         }
     }
-    assert_eq!(found.total(), 0, "{found:?}");
+    found
+}
+
+/// Sends cards, and scans each process while clients hold connections open and after they went.
+async fn nothing_stays(app: &App, seed: u64, processes: &[(&str, u32)]) {
+    let cards = cards(seed, how_many());
+    let (made, open) = send(app, &cards).await;
+    assert!(made * 20 >= cards.len() * (GOOD_IN_TWENTY - 1), "{made}");
+    let scanner = Scanner::new(&cards);
+    println!(
+        "{} cards sent, {made} tokens, {} connections held",
+        cards.len(),
+        open.len()
+    );
+    for (name, pid) in processes {
+        let found = scan(&scanner, *pid, &format!("{name}, connections open")).await;
+        assert_eq!(found.total(), 0, "{name}: {found:?}");
+    }
     drop(open);
+    for (name, pid) in processes {
+        let found = scan(&scanner, *pid, &format!("{name}, connections closed")).await;
+        assert_eq!(found.total(), 0, "{name}: {found:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_thousands_of_cards_the_servers_memory_holds_none() {
+    let scene = Scene::start(binary());
+    let pid = scene.app.pid();
+    nothing_stays(&scene.app, 1, &[("dev", pid)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_thousands_of_cards_neither_planes_process_holds_one() {
+    let app = App::start_apart();
+    let processes = [
+        ("capture", app.pid_of("capture")),
+        ("internal", app.pid_of("internal")),
+    ];
+    nothing_stays(&app, 4, &processes).await;
+    // Charges, of which the internal process does all.
+    let token = app.token("4242424242424242").await;
+    assert_eq!(app.charge(&token, "k").await.status, 201);
+    let scanner = Scanner::new(&["4242424242424242".to_owned()]);
+    for (name, pid) in processes {
+        let found = scan(&scanner, pid, name).await;
+        assert_eq!(found.total(), 0, "{name}: {found:?}");
+    }
+}
+
+/// A card and a code in each form that the scanner knows.
+fn forms(card: &str) -> Vec<(Form, String)> {
+    let hex = |text: &str| hexadecimal(text.as_bytes());
+    let percent = |text: &str| {
+        let bytes = text.bytes();
+        bytes.fold(String::new(), |text, byte| format!("{text}%{byte:02X}"))
+    };
+    let number: u64 = card.parse().unwrap();
+    let by_four = |separator: &str| {
+        let groups: Vec<&str> = (0..4)
+            .map(|group| &card[group * 4..group * 4 + 4])
+            .collect();
+        groups.join(separator)
+    };
+    let json = "{\"cvc\":\"737\"}";
+    let mut forms = vec![
+        (Form::Digits, card.to_owned()),
+        (Form::Percent, percent(card)),
+        (Form::Hex, hex(card)),
+        (Form::HexInteger, format!("{number:x}")),
+        (Form::HexInteger, format!("{number:X}")),
+        (Form::Cvc, json.to_owned()),
+        (Form::Cvc, "card[cvc]=737".to_owned()),
+        (Form::CvcPercent, percent("\"cvc\":\"") + "737"),
+        (Form::CvcHex, hex(json)),
+        (Form::CvcHex, hex(json).to_uppercase()),
+    ];
+    for separator in [" ", "-", "%20", "+"] {
+        forms.push((Form::Grouped, by_four(separator)));
+    }
+    // Each of the three places in a group of three bytes, in both alphabets.
+    for before in ["", "a", "ab"] {
+        forms.push((
+            Form::Base64,
+            BASE64_STANDARD.encode(format!("{before}{card}")),
+        ));
+        forms.push((
+            Form::Base64,
+            BASE64_URL_SAFE.encode(format!("{before}{card}?>")),
+        ));
+        forms.push((
+            Form::CvcBase64,
+            BASE64_STANDARD.encode(format!("{before}{json}")),
+        ));
+    }
+    forms
+}
+
+/// The positive control of each form: a process that holds just that.
+#[test]
+fn the_memory_scan_finds_each_form_in_a_living_process() {
+    let card = cards(5, 1).remove(0);
+    let scanner = Scanner::new(std::slice::from_ref(&card));
+    for (form, text) in forms(&card) {
+        let mut control = Command::new("sleep")
+            .arg("60")
+            .env_clear()
+            .env("CONTROL", &text)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let found = scanner.scan(control.id());
+        control.kill().unwrap();
+        control.wait().unwrap();
+        assert!(
+            found.forms.contains_key(&form),
+            "{form:?} {text}: {found:?}"
+        );
+    }
+    // Numbers that a program has parsed.
+    let number: u64 = card.parse().unwrap();
+    let unpacked: Vec<u8> = card.bytes().map(|digit| digit - b'0').collect();
+    for (form, bytes) in [
+        (Form::Integer, number.to_le_bytes().to_vec()),
+        (Form::Unpacked, unpacked),
+    ] {
+        let mut found = Found::default();
+        scanner.search(&bytes, &mut found);
+        assert_eq!(found.forms.get(&form), Some(&1), "{found:?}");
+    }
+    // And nothing where there is nothing.
+    let other = cards(6, 1).remove(0);
+    for (form, text) in forms(&other) {
+        let mut found = Found::default();
+        scanner.search(text.as_bytes(), &mut found);
+        let codes = [Form::Cvc, Form::CvcPercent, Form::CvcHex, Form::CvcBase64];
+        assert_eq!(
+            found.total() == 0,
+            !codes.contains(&form),
+            "{form:?} {text}: {found:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_memory_scan_finds_cards_in_flight() {
     let scene = Scene::start(binary());
-    let cards = &cards(2)[..8];
+    let cards = &cards(2, 8);
     let hang = json!({"path": "/v1/payment_methods", "times": 8, "fault": "hang"});
     scene.app.sandbox(Method::POST, "faults", &hang).await;
     let app = &scene.app;
@@ -324,29 +379,31 @@ async fn the_memory_scan_finds_cards_in_flight() {
     });
     let look = async {
         tokio::time::sleep(Duration::from_secs(3)).await;
-        scan(scene.app.pid(), cards)
+        Scanner::new(cards).scan(scene.app.pid())
     };
     let found = tokio::select! {
         found = look => found,
         _ = futures_util::future::join_all(posts) => panic!("the processor did not hang"),
     };
     println!("8 cards in flight: {found:?}");
-    assert!(found.fragments > 0, "{found:?}");
+    assert_eq!(found.cards.len(), cards.len(), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_wiping_allocator_the_memory_scan_finds_cards() {
     let unwiped = binary().parent().unwrap().join("examples/unwiped");
     let scene = Scene::start(unwiped);
-    let cards = cards(3);
+    let cards = cards(3, 1_000);
     let (_, open) = send(&scene.app, &cards).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let found = scan(scene.app.pid(), &cards);
+    let found = Scanner::new(&cards).scan(scene.app.pid());
     println!(
-        "allocator off: {} of {CARDS} cards found, {found:?}",
-        found.pans.len()
+        "allocator off: {} of {} cards found, {:?}",
+        found.cards.len(),
+        cards.len(),
+        found.forms
     );
-    assert!(!found.pans.is_empty(), "{found:?}");
+    assert!(!found.cards.is_empty(), "{found:?}");
     drop(open);
 }
 

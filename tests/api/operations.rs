@@ -54,6 +54,7 @@ async fn probes_say_what_is_looked_at_and_how_it_is() {
         "certificate_ops",
         "replication",
         "memory_hardening",
+        "confinement",
     ] {
         assert!(checks.contains(&name), "{checks:?}");
     }

@@ -3,11 +3,14 @@
 //! Dropping an [`App`] stops it and then looks through everything it has left on disk and said
 //! over the wire for what must never be there.
 
+pub(crate) mod apart;
 pub(crate) mod leaks;
+pub(crate) mod loot;
 #[expect(dead_code, reason = "each test binary uses its own part of it")]
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod receiver;
+pub(crate) mod scanner;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -110,6 +113,8 @@ pub(crate) struct App {
     /// The PostgreSQL below, where there is one; it ends after the service.
     pub(crate) server: Option<Server>,
     child: Child,
+    /// Processes beside it, where there are several.
+    pub(crate) beside: Vec<apart::Beside>,
     said: Mutex<Vec<u8>>,
     sent: Mutex<BTreeSet<String>>,
 }
@@ -186,6 +191,26 @@ impl App {
             dir,
             server: None,
             child,
+            beside: Vec::new(),
+            said: Mutex::default(),
+            sent: Mutex::default(),
+        }
+    }
+
+    /// An app of several processes that were started elsewhere.
+    pub(crate) fn of_processes(
+        at: Addresses,
+        dir: Arc<TempDir>,
+        server: Server,
+        child: Child,
+        beside: Vec<apart::Beside>,
+    ) -> Self {
+        Self {
+            at,
+            dir,
+            server: Some(server),
+            child,
+            beside,
             said: Mutex::default(),
             sent: Mutex::default(),
         }
@@ -205,11 +230,13 @@ impl App {
     }
 
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
-        // kill(1) because std offers only SIGKILL.
-        Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
+        // The processor last: what is under way needs it.
+        for beside in &mut self.beside {
+            ask_to_stop(&beside.child);
+            beside.child.wait().unwrap();
+        }
+        self.beside.clear();
+        ask_to_stop(&self.child);
         self.child.wait().unwrap()
     }
 
@@ -338,14 +365,16 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        if self.child.try_wait().unwrap().is_none() {
+        if self.child.try_wait().unwrap().is_none() || !self.beside.is_empty() {
             self.terminate();
         }
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.path("log")).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let last = lines.len().saturating_sub(LOG_LINES_SHOWN);
-            eprintln!("the end of its log:\n{}", lines[last..].join("\n"));
+            for name in ["log", "capture-log", "internal-log"] {
+                let log = fs::read_to_string(self.path(name)).unwrap_or_default();
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines.len().saturating_sub(LOG_LINES_SHOWN);
+                eprintln!("the end of its {name}:\n{}", lines[last..].join("\n"));
+            }
         } else {
             leaks::assert_none(
                 self.dir.path(),
@@ -357,6 +386,12 @@ impl Drop for App {
             }
         }
     }
+}
+
+fn ask_to_stop(child: &Child) {
+    // kill(1) because std offers only SIGKILL.
+    let mut kill = Command::new("kill");
+    kill.arg(child.id().to_string()).status().unwrap();
 }
 
 /// Asks again until there is an answer, for half a minute.

@@ -239,6 +239,20 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Why the server refuses a statement of another login; nothing where it does not.
+    pub(crate) fn refusal(&self, user: &str, sql: &str) -> Option<String> {
+        let output = program("psql")
+            .args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-U", user])
+            .args(["-d", "postgres", "-c", sql, "-h"])
+            .arg(self.directory())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (!output.status.success()).then_some(said)
+    }
+
     /// Writes what `cloakroom dev --store` takes to reach this server as its owner.
     pub(crate) fn store_file(&self) -> PathBuf {
         let path = self.directory().join("store.toml");

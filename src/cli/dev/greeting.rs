@@ -27,6 +27,7 @@ pub(super) fn human(dir: &Path, ports: Ports, processor: &str) -> String {
         internal,
         ops,
         shop,
+        ..
     } = ports;
     let dir = dir.display();
     let mut text = format!(

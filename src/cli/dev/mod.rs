@@ -25,7 +25,7 @@ use crate::http::tls;
 use crate::memory::Hardening;
 use crate::sandbox;
 use crate::seal::file;
-use crate::service::{Listeners, Service, store_settings};
+use crate::service::{Listeners, Service, confine, reach, store_settings};
 use crate::store;
 use crate::telemetry::{Metrics, Output};
 use crate::token::Environment;
@@ -69,38 +69,84 @@ struct Ports {
     internal: u16,
     ops: u16,
     shop: u16,
+    sandbox: Option<u16>,
 }
 
 /// Their sockets. A port that was only looked up could be somebody else's a moment later.
 struct Sockets {
     planes: Listeners,
     shop: TcpListener,
+    sandbox: Option<TcpListener>,
 }
 
-pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<(), Failure> {
-    // 1. The directory, with everything in it that is not there yet.
-    let dir = prepare(&arguments.dir)?;
+/// What stands before the process gives up what it does not need, and before it has threads.
+pub(super) struct Prepared {
+    dir: PathBuf,
+    config: Config,
+    ports: Ports,
+    sockets: Sockets,
+    processor: String,
+    hardening: Hardening,
+    arguments: Arguments,
+}
+
+impl Prepared {
+    /// Makes the directory, binds the sockets, writes the configuration and confines the process.
+    pub(super) fn new(arguments: Arguments, hardening: Hardening) -> Result<Self, Failure> {
+        // 1. The directory, with everything in it that is not there yet.
+        let dir = prepare(&arguments.dir)?;
+
+        // 2. The ports, and the configuration, which names them.
+        let (ports, sockets) = bind(&arguments)?;
+        let processor = match (&arguments.sandbox_url, ports.sandbox) {
+            (Some(url), _) => url.to_string(),
+            (None, Some(port)) => format!("https://{}", loopback(port)),
+            (None, None) => String::new(),
+        };
+        let store = settings::store(arguments.store.as_deref())?;
+        let config = Config::read(&settings::write(&dir, ports, &processor, &store)?)?;
+
+        // 3. What else this process does in production it does here, confined as there.
+        let mut reach = reach(&config)?;
+        reach.write.insert(dir.clone());
+        // The sandbox delivers webhooks wherever it is told to, and the shop calls the planes.
+        reach.connect_ports = None;
+        let hardening = confine(&config, &reach, hardening)?;
+        Ok(Self {
+            dir,
+            config,
+            ports,
+            sockets,
+            processor,
+            hardening,
+            arguments,
+        })
+    }
+}
+
+pub(super) async fn run(prepared: Prepared) -> Result<(), Failure> {
+    let Prepared {
+        dir,
+        config,
+        ports,
+        sockets,
+        processor,
+        hardening,
+        arguments,
+    } = prepared;
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
 
-    // 2. The ports, and the processor, which tells the capture plane what happens.
-    let (ports, sockets) = bind(&arguments)?;
-    let told_at = Some(ports.capture);
-    let sandbox = match &arguments.sandbox_url {
-        Some(_) => None,
-        None => Some(start_sandbox(&dir, arguments.sandbox_port, None, told_at)?),
-    };
-    let processor = match (&arguments.sandbox_url, &sandbox) {
-        (Some(url), _) => url.to_string(),
-        (None, Some(sandbox)) => sandbox.url.clone(),
-        (None, None) => String::new(),
+    // 1. The processor, which tells the capture plane what happens.
+    let sandbox = match sockets.sandbox {
+        None => None,
+        Some(listener) => {
+            let place = Place::Bound(listener);
+            Some(start_sandbox(&dir, place, None, Some(ports.capture))?)
+        }
     };
 
-    // 3. The configuration, the store, the planes.
-    let store = settings::store(arguments.store.as_deref())?;
-    let config = settings::write(&dir, ports, &processor, &store)?;
-    let config = Config::read(&config)?;
-    // Standard output is the greeting's.
+    // 2. The store, the planes. Standard output is the greeting's.
     serve::log(&config, Output::Stderr, &clock, &metrics)?;
     serve::report(&hardening);
     store::migrate(&store_settings(&config, &metrics)?)
@@ -108,7 +154,7 @@ pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<()
         .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
     let service = Service::build(&config, clock, metrics, hardening, sockets.planes).await?;
 
-    // 4. The shop, and the greeting.
+    // 3. The shop, and the greeting.
     let shop = shop::start(&dir, ports, sockets.shop)?;
     let shop_handle = shop.handle();
     let shop = tokio::task::spawn_local(shop);
@@ -164,20 +210,28 @@ fn bind(arguments: &Arguments) -> Result<(Ports, Sockets), Failure> {
     let (internal, internal_listener) = listen(arguments.internal_port)?;
     let (ops, ops_listener) = listen(arguments.ops_port)?;
     let (shop, shop_listener) = listen(arguments.shop_port)?;
+    let (sandbox, sandbox_listener) = if arguments.sandbox_url.is_some() {
+        (None, None)
+    } else {
+        let (port, listener) = listen(arguments.sandbox_port)?;
+        (Some(port), Some(listener))
+    };
     let ports = Ports {
         capture,
         internal,
         ops,
         shop,
+        sandbox,
     };
     let planes = Listeners {
-        capture: Some(capture_listener),
-        internal: Some(internal_listener),
-        ops: Some(ops_listener),
+        capture: Some(Ok(capture_listener)),
+        internal: Some(Ok(internal_listener)),
+        ops: Some(Ok(ops_listener)),
     };
     let sockets = Sockets {
         planes,
         shop: shop_listener,
+        sandbox: sandbox_listener,
     };
     Ok((ports, sockets))
 }
@@ -211,7 +265,8 @@ pub(super) struct SandboxArguments {
 /// `cloakroom sandbox`: the Stripe-shaped processor in a process of its own.
 pub(super) async fn run_sandbox(arguments: SandboxArguments) -> Result<(), Failure> {
     let dir = prepare(&arguments.dir)?;
-    let sandbox = start_sandbox(&dir, arguments.port, arguments.webhook_ca.as_deref(), None)?;
+    let place = Place::Port(arguments.port);
+    let sandbox = start_sandbox(&dir, place, arguments.webhook_ca.as_deref(), None)?;
     let asked_to_stop = serve::asked_to_stop()?;
     print(&sandbox.url)?;
     asked_to_stop.await;
@@ -219,17 +274,28 @@ pub(super) async fn run_sandbox(arguments: SandboxArguments) -> Result<(), Failu
     Ok(())
 }
 
+/// Where the sandbox listens.
+enum Place {
+    Bound(TcpListener),
+    Port(u16),
+}
+
 fn start_sandbox(
     dir: &Path,
-    port: u16,
+    place: Place,
     webhook_ca: Option<&Path>,
     told_at: Option<u16>,
 ) -> Result<RunningSandbox, Failure> {
     let own_ca = dir.join(certificates::CA_PEM);
     let webhook_ca = webhook_ca.unwrap_or(&own_ca);
     let config = |error: tls::Refused| Failure::new(exit::CONFIG, error);
+    let (port, listener) = match place {
+        Place::Bound(listener) => (0, Some(listener)),
+        Place::Port(port) => (port, None),
+    };
     let sandbox = sandbox::start(sandbox::Settings {
         listen: loopback(port),
+        listener,
         certificate_chain: tls::certificates(&dir.join(certificates::SERVER_PEM))
             .map_err(config)?,
         private_key: tls::private_key(&dir.join(certificates::SERVER_KEY)).map_err(config)?,

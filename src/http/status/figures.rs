@@ -304,7 +304,8 @@ impl Seen<'_> {
                 "process_resident_memory_bytes",
             ),
         ];
-        for measure in self.health.hardening.measures() {
+        let hardening = &self.health.hardening;
+        for measure in hardening.measures().iter().chain(hardening.confinement()) {
             let told = measure.to_string();
             let (name, value) = told.split_once(": ").unwrap_or((measure.name, ""));
             figures.push(figure(capitalized(name), value.to_owned(), "/readyz"));

@@ -122,7 +122,10 @@ mod tests {
             source: "/readyz",
         };
         let shown = shown(&figure, Timestamp::from_unix_ms(1_700_000_000_000));
-        assert!(!shown.contains("<b>") && !shown.contains("<script>"), "{shown}");
+        assert!(
+            !shown.contains("<b>") && !shown.contains("<script>"),
+            "{shown}"
+        );
         assert!(shown.contains("failed") && shown.contains("(mend it)"));
     }
 

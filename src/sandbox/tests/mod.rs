@@ -94,6 +94,7 @@ impl Stage {
         let clock = Clock::set_to(Timestamp::from_unix_ms(1_795_400_000_000));
         let sandbox = start(Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
+            listener: None,
             certificate_chain: vec![certificate.clone()],
             private_key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into(),
             secret_keys: vec![Zeroizing::new(SECRET.to_owned())],

@@ -20,6 +20,7 @@
 mod cluster;
 mod readers;
 mod replicas;
+mod role;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::connection::Connection;
+use super::connection::{Connection, Link};
 use super::source::Source;
 use super::writer::Writer;
 use super::{Failure, Settings, schema};
@@ -36,6 +37,7 @@ use super::{Failure, Settings, schema};
 pub(super) use cluster::Cluster;
 pub(super) use readers::Readers;
 pub use replicas::Replication;
+pub use role::Duty;
 
 /// Where the database is and how it is asked.
 #[derive(Clone)]
@@ -46,6 +48,8 @@ pub struct Postgres {
     pub database: String,
     /// The user that serves.
     pub user: String,
+    /// What it serves; a login that may do more is refused.
+    pub duty: Duty,
     /// Its password; none where the server knows the user otherwise.
     pub password: Option<Zeroizing<String>>,
     /// The authorities that a server's certificate may come from; every server over TCP needs one.
@@ -101,6 +105,9 @@ pub(super) async fn open(
     let cluster = Arc::new(Cluster::new(postgres.clone()));
     let mut first: Connection = cluster.connect().await?.into();
     schema::check(&mut first).await?;
+    if let Link::Postgres(link) = first.link() {
+        role::check(link, postgres.duty).await?;
+    }
     cluster.watch_replicas().await?;
     let mut connections = vec![Some(first)];
     // The others are made when they are needed.

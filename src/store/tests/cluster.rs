@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 
-use crate::store::{Host, Postgres};
+use crate::store::{Duty, Host, Postgres};
 
 #[expect(dead_code, reason = "tests over the wire use more of it")]
 #[path = "../../../tests/support/postgres.rs"]
@@ -32,6 +32,7 @@ pub(super) fn place(server: &Server, user: &str) -> Postgres {
         }],
         database: "postgres".into(),
         user: user.into(),
+        duty: Duty::Unlimited,
         password: None,
         ca_file: None,
         connect_timeout_ms: 5_000,

@@ -4,6 +4,7 @@
 mod acknowledged;
 mod failover;
 mod rivals;
+mod roles;
 mod tls;
 
 use super::cluster::{self, Server};

@@ -1,0 +1,160 @@
+//! A thief inside the running service: programs, files and ports that are not its own are refused.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::support::apart::Apart;
+use crate::support::{App, VISA, Who};
+
+fn thief() -> PathBuf {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_cloakroom"));
+    binary.parent().unwrap().join("examples/breakout")
+}
+
+/// The capture process with a thief inside, and the internal one as it is.
+fn scene(overrides: &[(&str, &str)]) -> App {
+    App::start_apart_as(&Apart {
+        capture_binary: thief(),
+        overrides,
+        ..Apart::default()
+    })
+}
+
+/// What came of an order.
+async fn order(app: &mut App, order: &str) -> String {
+    let stdin = app.beside[0].stdin.as_mut().unwrap();
+    writeln!(stdin, "{order}").unwrap();
+    let log = app.path("capture-log");
+    for _ in 0..100 {
+        let text = fs::read_to_string(&log).unwrap();
+        let tried = format!("tried {order}: ");
+        if let Some(line) = text.lines().rev().find(|line| line.starts_with(&tried)) {
+            return line[tried.len()..].to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no answer to {order}");
+}
+
+const DONE: &str = "here done, there done";
+const DENIED: &str = "here PermissionDenied, there PermissionDenied";
+
+struct Wanted {
+    orders: Vec<String>,
+    _listening: TcpListener,
+    secret: tempfile::NamedTempFile,
+}
+
+/// What a thief would like to do, each of which this machine would let root do.
+fn wanted() -> Wanted {
+    let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listening.local_addr().unwrap().port();
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let orders = vec![
+        "exec /bin/true".to_owned(),
+        format!("read {}", secret.path().display()),
+        "read /etc/shadow".to_owned(),
+        format!("write {}", secret.path().display()),
+        format!("connect {port}"),
+        "listen".to_owned(),
+        "dumpable".to_owned(),
+    ];
+    Wanted {
+        orders,
+        _listening: listening,
+        secret,
+    }
+}
+
+#[tokio::test]
+async fn inside_the_running_service_exec_foreign_files_and_unlisted_ports_are_refused() {
+    let mut app = scene(&[]);
+    let wanted = wanted();
+    for wish in &wanted.orders {
+        assert_eq!(order(&mut app, wish).await, DENIED, "{wish}");
+    }
+    assert_eq!(fs::read(wanted.secret.path()).unwrap(), b"");
+    // What it needs it can still do, and does.
+    let own = app.path("capture-host").join("tls/capture.pem");
+    assert_eq!(
+        order(&mut app, &format!("read {}", own.display())).await,
+        DONE
+    );
+    let processor = app.at.sandbox.rsplit(':').next().unwrap().to_owned();
+    assert_eq!(order(&mut app, &format!("connect {processor}")).await, DONE);
+    // The keys of the other process are on this machine, and out of reach.
+    let foreign = app.path("internal-host").join("keys/kek-private.json");
+    assert_eq!(
+        order(&mut app, &format!("read {}", foreign.display())).await,
+        DENIED
+    );
+
+    let token = app.token(VISA).await;
+    assert_eq!(app.charge(&token, "k").await.status, 201);
+}
+
+#[tokio::test]
+async fn without_confinement_the_thief_does_all_of_it() {
+    let mut app = scene(&[("CLOAKROOM__PROCESS__CONFINEMENT", "off")]);
+    for wish in &wanted().orders {
+        assert_eq!(order(&mut app, wish).await, DONE, "{wish}");
+    }
+    let ready = app
+        .get(Who::Nobody, &format!("{}/readyz", app.at.ops))
+        .await
+        .json();
+    let line = ready["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["name"] == "confinement");
+    let line = line.unwrap();
+    assert_eq!(line["state"], "warning", "{line}");
+    assert!(
+        line["detail"].as_str().unwrap().contains("turns it off"),
+        "{line}"
+    );
+    let log = fs::read_to_string(app.path("internal-log")).unwrap();
+    assert!(log.contains("has not given up"), "it is said loudly");
+}
+
+#[tokio::test]
+async fn every_thread_of_both_processes_is_confined_and_readiness_says_so() {
+    let app = App::start_apart();
+    app.token(VISA).await;
+    for name in ["capture", "internal"] {
+        let tasks = format!("/proc/{}/task", app.pid_of(name));
+        let mut threads = 0;
+        for task in fs::read_dir(tasks).unwrap() {
+            let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
+            let field = |wanted: &str| {
+                let line = status
+                    .lines()
+                    .find(|line| line.starts_with(wanted))
+                    .unwrap();
+                line.split_whitespace().nth(1).unwrap().to_owned()
+            };
+            assert_eq!(
+                (field("Seccomp:"), field("NoNewPrivs:")),
+                ("2".into(), "1".into()),
+                "{status}"
+            );
+            threads += 1;
+        }
+        assert!(threads > 4, "{threads}");
+    }
+    let ready = app
+        .get(Who::Nobody, &format!("{}/readyz", app.at.ops))
+        .await
+        .json();
+    let checks = ready["checks"].as_array().unwrap();
+    let state =
+        |name: &str| checks.iter().find(|line| line["name"] == name).unwrap()["state"].clone();
+    assert_eq!(
+        (state("confinement"), state("memory_hardening")),
+        ("ok".into(), "ok".into())
+    );
+}

@@ -1,0 +1,100 @@
+//! The service with a thief inside: it serves as `cloakroom serve --config FILE` does, and for each
+//! line of standard input that says what to try, tries it and says what came of it. The control of
+//! the confinement; built for tests only, it is no part of any package or image.
+//!
+//! Lines: `exec PROGRAM`, `read FILE`, `write FILE`, `connect PORT`, `listen`, `dumpable`.
+
+#![expect(clippy::print_stdout, reason = "what came of it is said there")]
+
+use std::fs;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use cloakroom::clock::Clock;
+use cloakroom::config::Config;
+use cloakroom::memory;
+use cloakroom::service::{self, Listeners, Service};
+use cloakroom::telemetry::{self, Metrics, Output};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+#[global_allocator]
+static ALLOCATOR: memory::WipingAllocator = memory::WIPING_ALLOCATOR;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// As the command line's `serve`, step by step.
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let hardening = memory::harden();
+    let file = std::env::args().nth(3).ok_or("serve --config FILE")?;
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let config = Config::read(Path::new(&file))?;
+    let listeners = Listeners::bind(&config);
+    let hardening = service::confine(&config, &service::reach(&config)?, hardening)?;
+    actix_web::rt::System::new().block_on(async {
+        let clock = Clock::system();
+        let metrics = Metrics::new(&clock);
+        let settings = telemetry::Settings {
+            level: config.log.level.clone(),
+            log_line_bytes_max: config.log.log_line_bytes_max,
+        };
+        telemetry::start(&settings, Output::Stdout, &clock, &metrics)?;
+        println!("confined: {:?}", memory::missing(hardening.confinement()));
+        let service = Service::build(&config, clock, metrics, hardening, listeners).await?;
+        let addresses = service.addresses();
+        tracing::info!(
+            capture = addresses.capture.map(tracing::field::display),
+            internal = addresses.internal.map(tracing::field::display),
+            ops = addresses.ops.map(tracing::field::display),
+            "serving"
+        );
+        service.run(orders()).await?;
+        Ok(())
+    })
+}
+
+/// Follows orders until they end.
+async fn orders() {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let order = line.clone();
+        // On the runtime's own thread, and on one of those that it starts.
+        let here = outcome(attempt(&order));
+        let there = tokio::task::spawn_blocking(move || outcome(attempt(&order))).await;
+        println!(
+            "tried {line}: here {here}, there {}",
+            there.unwrap_or_default()
+        );
+    }
+}
+
+fn outcome(result: io::Result<()>) -> String {
+    match result {
+        Ok(()) => "done".to_owned(),
+        Err(error) => format!("{:?}", error.kind()),
+    }
+}
+
+fn attempt(order: &str) -> io::Result<()> {
+    let (verb, object) = order.split_once(' ').unwrap_or((order, ""));
+    let port = || object.parse::<u16>().map_err(io::Error::other);
+    match verb {
+        "exec" => Command::new(object).status().map(drop),
+        "read" => fs::read(object).map(drop),
+        "write" => fs::write(object, "here I was"),
+        "connect" => TcpStream::connect(("127.0.0.1", port()?)).map(drop),
+        "listen" => TcpListener::bind(("127.0.0.1", 0)).map(drop),
+        "dumpable" => Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?),
+        _ => Err(io::Error::other("no such order")),
+    }
+}
