@@ -177,6 +177,7 @@ impl Metrics {
             families.active_requests.with_label_values(&[plane]);
             families.grants_refused.with_label_values(&[plane]);
         }
+        families.charges.with_label_values(&["unreadable"]);
         Self(Arc::new(families))
     }
 

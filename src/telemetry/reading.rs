@@ -100,8 +100,8 @@ fn of_label<'a>(metric: &'a Metric, label: &str) -> Option<&'a str> {
 
 fn value(kind: MetricType, metric: &Metric) -> f64 {
     match kind {
-        MetricType::COUNTER => metric.get_counter().value(),
-        MetricType::GAUGE => metric.get_gauge().value(),
+        MetricType::COUNTER => metric.get_counter().get_value(),
+        MetricType::GAUGE => metric.get_gauge().get_value(),
         MetricType::HISTOGRAM => float(metric.get_histogram().get_sample_count()),
         // None of ours is of these.
         MetricType::SUMMARY | MetricType::UNTYPED => 0.0,

@@ -25,6 +25,7 @@ mod idempotency;
 mod journey;
 mod lifecycle;
 mod memory;
+mod monitoring;
 mod notices;
 mod openapi;
 mod operations;
@@ -35,6 +36,7 @@ mod replication;
 mod reports;
 mod same_card;
 mod sealed;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
