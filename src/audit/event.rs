@@ -225,6 +225,23 @@ names! {
         TlsReloaded = "tls.reloaded",
         /// A key came into service, with the canary that vouches for it (10.2.1.7).
         KeysCanaryMade = "keys.canary_made",
+        /// Another key manifest was put in force: a KEK was prepared, came into service or left it
+        /// (10.2.1.5).
+        KeysManifestChanged = "keys.manifest_changed",
+        /// Work of rotation was asked for.
+        KeysWorkAsked = "keys.work_asked",
+        /// Data keys were wrapped to the KEK in service.
+        KeysRewrapped = "keys.rewrapped",
+        /// Work of rotation came to its end.
+        KeysWorkDone = "keys.work_done",
+        /// A sealed value was opened and sealed under a fresh data key (10.2.1.1).
+        TokenResealed = "token.resealed",
+        /// A custodian gave a share of a sealed key, or tried to (10.2.1.2: an administrative act).
+        KeysShareGiven = "keys.share_given",
+        /// Shares that had been given were forgotten, since too few came in time.
+        KeysSharesForgotten = "keys.shares_forgotten",
+        /// Custodians opened a sealed key together (10.2.1.2), or their shares did not open it.
+        KeysUnsealed = "keys.unsealed",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
-use super::{Failure, exit, print};
+use super::{Failure, custody, exit, print, rotation};
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
 use crate::seal::{file, pkcs11};
@@ -19,6 +19,8 @@ pub(super) mod names {
     pub(in crate::cli) const SESSION_VERIFY: &str = "session-verify.key";
     pub(in crate::cli) const FINGERPRINT: &str = "fingerprint.key";
     pub(in crate::cli) const RECEIPT: &str = "receipt.key";
+    pub(in crate::cli) const MANIFEST: &str = "manifest.key";
+    pub(in crate::cli) const MANIFEST_PUBLIC: &str = "manifest-public.json";
 }
 
 #[derive(Debug, Args)]
@@ -30,7 +32,25 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Makes a KEK pair and the session, fingerprint and receipt keys.
-    Init(Init),
+    Init(Box<Init>),
+    /// Makes a custodian's own keys; run by the custodian.
+    Custodian(custody::custodian::Arguments),
+    /// Signs that a custodian holds their share; run by the custodian.
+    Acknowledge(custody::acknowledge::Arguments),
+    /// The papers of a ceremony.
+    Ceremony(custody::ceremony::Arguments),
+    /// Gives a custodian's share to a sealed process; run by the custodian.
+    Unseal(Box<custody::unseal::Arguments>),
+    /// Which key-encryption keys there are, and what stands under each.
+    Status(rotation::Of),
+    /// Replaces the KEK while the service runs, and moves every data key to the new one.
+    Rotate(rotation::Rotate),
+    /// Moves every token to fresh data keys while the service runs.
+    Reseal(rotation::Reseal),
+    /// Says what has become of a KEK that is out of service.
+    Retire(rotation::Retire),
+    /// Shares a key anew when its custodians change.
+    Split(Box<custody::split::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +65,7 @@ struct Init {
     #[arg(long, value_enum, default_value_t = Provider::File)]
     provider: Provider,
     /// The file with the passphrase that is to protect the private KEK, readable by its owner only.
-    #[arg(long, value_name = "FILE", required_if_eq("provider", "file"))]
+    #[arg(long, value_name = "FILE", conflicts_with = "shares")]
     passphrase_file: Option<PathBuf>,
     /// The hardware module's PKCS #11 library.
     #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
@@ -56,6 +76,8 @@ struct Init {
     /// The file with the token's user PIN, readable by its owner only.
     #[arg(long, value_name = "FILE", required_if_eq("provider", "pkcs11"))]
     pkcs11_pin_file: Option<PathBuf>,
+    #[command(flatten)]
+    custodians: custody::ceremony::Custodians,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -69,20 +91,51 @@ enum Provider {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum EnvironmentName {
+pub(super) enum EnvironmentName {
     /// Test cards.
     Test,
     /// Real cards.
     Live,
 }
 
+impl From<EnvironmentName> for Environment {
+    fn from(name: EnvironmentName) -> Self {
+        match name {
+            EnvironmentName::Test => Self::Test,
+            EnvironmentName::Live => Self::Live,
+        }
+    }
+}
+
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Verb::Init(init) = arguments.verb;
-    let environment = match init.environment {
-        EnvironmentName::Test => Environment::Test,
-        EnvironmentName::Live => Environment::Live,
-    };
+    match arguments.verb {
+        Verb::Init(arguments) => init(*arguments),
+        Verb::Custodian(arguments) => custody::custodian::run(arguments),
+        Verb::Acknowledge(arguments) => custody::acknowledge::run(&arguments),
+        Verb::Ceremony(arguments) => custody::ceremony::run(arguments),
+        Verb::Unseal(arguments) => super::block_on(custody::unseal::run(*arguments)),
+        Verb::Status(arguments) => super::block_on(rotation::status(arguments)),
+        Verb::Rotate(arguments) => super::block_on(rotation::rotate(arguments)),
+        Verb::Reseal(arguments) => super::block_on(rotation::reseal(arguments)),
+        Verb::Retire(arguments) => super::block_on(rotation::retire(arguments)),
+        Verb::Split(arguments) => custody::split::run(*arguments),
+    }
+}
+
+fn init(init: Init) -> Result<(), Failure> {
+    let environment = init.environment.into();
     match init.provider {
+        Provider::File if init.custodians.shares.is_some() => {
+            custody::ceremony::init(&init.dir, environment, init.custodians, || {
+                make_others(&init.dir)
+            })?;
+        }
+        Provider::Pkcs11 | Provider::AwsKms if init.custodians.shares.is_some() => {
+            return Err(Failure::new(
+                exit::USAGE,
+                "--shares is of the provider file; others guard their key themselves",
+            ));
+        }
         Provider::File => {
             let path = given(init.passphrase_file, "--passphrase-file")?;
             let passphrase =
@@ -103,7 +156,9 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
             write(&init.dir, names::KEK_PUBLIC, &public.to_json())?;
             make_others(&init.dir)?;
         }
-        Provider::AwsKms => make_others(&init.dir)?,
+        Provider::AwsKms => {
+            make_others(&init.dir)?;
+        }
     }
     print(told(&init.dir, init.provider))
 }
@@ -139,25 +194,39 @@ pub(super) fn make(dir: &Path, environment: Environment, passphrase: &[u8]) -> R
         .map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::KEK_PUBLIC, &public.to_json())?;
     write(dir, names::KEK_PRIVATE, &private.to_json())?;
-    make_others(dir)
+    make_others(dir)?;
+    Ok(())
 }
 
-/// Makes the keys that are not the KEK.
-fn make_others(dir: &Path) -> Result<(), Failure> {
+/// Makes the keys that are not the KEK; answers the one that signs.
+fn make_others(dir: &Path) -> Result<SigningKey, Failure> {
     write(dir, names::SESSION_ISSUE, MacKey::generate().as_bytes())?;
     write(dir, names::SESSION_VERIFY, MacKey::generate().as_bytes())?;
     write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;
     let receipt = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
-    write(dir, names::RECEIPT, receipt.as_bytes())
+    write(dir, names::RECEIPT, receipt.as_bytes())?;
+    make_manifest_key(dir)?;
+    Ok(SigningKey::read(&dir.join(names::RECEIPT))?)
 }
 
-/// Makes the key that marks cards where a directory of an earlier version has none.
+/// The key that signs the key manifest, and its public half.
+fn make_manifest_key(dir: &Path) -> Result<(), Failure> {
+    let manifest = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
+    write(dir, names::MANIFEST, manifest.as_bytes())?;
+    let public = SigningKey::read(&dir.join(names::MANIFEST))?.jwk();
+    write(dir, names::MANIFEST_PUBLIC, public.as_bytes())
+}
+
+/// Makes the keys that a directory of an earlier version has not.
 #[cfg(feature = "sandbox")]
-pub(super) fn ensure_fingerprint_key(dir: &Path) -> Result<(), Failure> {
-    if dir.join(names::FINGERPRINT).exists() {
-        return Ok(());
+pub(super) fn ensure_later_keys(dir: &Path) -> Result<(), Failure> {
+    if !dir.join(names::FINGERPRINT).exists() {
+        write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;
     }
-    write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())
+    if !dir.join(names::MANIFEST).exists() {
+        make_manifest_key(dir)?;
+    }
+    Ok(())
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {

@@ -1,12 +1,14 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
 mod check;
+mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
 mod keys;
 mod migrate;
 mod openapi;
 mod pagewatch;
+mod rotation;
 mod serve;
 
 use std::io::Write;
@@ -174,6 +176,11 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
 /// Runs a verb on actix's system, whose listeners and local tasks need one.
 fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     actix_web::rt::System::new().block_on(verb)
+}
+
+/// Who is at the terminal, as the audit log names them: the operating system's number.
+fn operator() -> String {
+    format!("uid {}", memory::user_id())
 }
 
 /// Prints a line for people or machines.

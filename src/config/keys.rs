@@ -7,16 +7,24 @@ use url::Url;
 
 use super::{Refused, https};
 
+/// Shares are not kept for longer than a day, whatever is configured.
+const UNSEAL_WINDOW_S_CEILING: u32 = 86_400;
+
 /// Key files. A process is given only those of its planes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFiles {
     /// The public half of the KEK, which wraps data keys: both planes. Not with `[keys.aws_kms]`.
     pub kek_public_file: Option<RelativePathBuf>,
-    /// The private half of the KEK, under a passphrase: the internal plane only.
+    /// The private half of the KEK, under a passphrase or under its custodians' shares: the internal
+    /// plane only.
     pub kek_private_file: Option<RelativePathBuf>,
-    /// The passphrase of `kek_private_file`: the internal plane only.
+    /// The passphrase of `kek_private_file`: the internal plane only, and none where custodians open
+    /// it.
     pub kek_passphrase_file: Option<RelativePathBuf>,
+    /// Seconds for which custodians' shares are kept while others are waited for.
+    #[serde(default = "defaults::unseal_window_s_max")]
+    pub unseal_window_s_max: u32,
     /// The private half is in a hardware module: the internal plane only.
     pub pkcs11: Option<Pkcs11Settings>,
     /// The KEK is a key of AWS Key Management Service: both planes, each with its credentials.
@@ -29,6 +37,14 @@ pub struct KeyFiles {
     pub session_issue_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs deletion receipts: the internal plane only.
     pub receipt_key_file: Option<RelativePathBuf>,
+    /// Ed25519 key that signs the key manifest: whoever rotates keys, with the internal plane's
+    /// configuration. Never the capture plane.
+    pub manifest_key_file: Option<RelativePathBuf>,
+    /// Its public half, as a JWK: both planes, once keys are rotated.
+    pub manifest_public_key_file: Option<RelativePathBuf>,
+    /// Days that a KEK is in service; at its end no data key is wrapped to it any more.
+    #[serde(default = "defaults::kek_age_days_max")]
+    pub kek_age_days_max: u32,
     /// Seconds after which the capture plane replaces its data key.
     #[serde(default = "defaults::data_key_age_s_max")]
     pub data_key_age_s_max: u32,
@@ -79,6 +95,7 @@ impl KeyFiles {
             || self.pkcs11.is_some()
             || self.session_issue_key_file.is_some()
             || self.receipt_key_file.is_some()
+            || self.manifest_key_file.is_some()
     }
 
     /// One holder of the KEK, and not parts of two.
@@ -86,6 +103,13 @@ impl KeyFiles {
         let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
         let has_private_file =
             self.kek_private_file.is_some() || self.kek_passphrase_file.is_some();
+        // NIST SP 800-57 part 1, 5.3.6: two years for the private key of a key transport.
+        if !(1..=KEK_AGE_DAYS_CEILING).contains(&self.kek_age_days_max) {
+            return refuse("keys.kek_age_days_max is from 1 to 730");
+        }
+        if !(1..=UNSEAL_WINDOW_S_CEILING).contains(&self.unseal_window_s_max) {
+            return refuse("keys.unseal_window_s_max is from 1 to 86400");
+        }
         if self.aws_kms.is_some() {
             if has_private_file || self.pkcs11.is_some() || self.kek_public_file.is_some() {
                 return refuse("with [keys.aws_kms] there are no kek_… files and no [keys.pkcs11]");
@@ -108,13 +132,24 @@ fn endpoint<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Url>, D:
     https(from).map(Some)
 }
 
+/// No configuration keeps a KEK in service for longer.
+const KEK_AGE_DAYS_CEILING: u32 = 730;
+
 mod defaults {
+    pub(super) const fn kek_age_days_max() -> u32 {
+        365
+    }
+
     pub(super) const fn data_key_age_s_max() -> u32 {
         3_600
     }
 
     pub(super) const fn data_key_seals_max() -> u32 {
         100_000
+    }
+
+    pub(super) const fn unseal_window_s_max() -> u32 {
+        900
     }
 
     pub(super) const fn kms_request_timeout_ms() -> u32 {

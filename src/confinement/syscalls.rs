@@ -148,7 +148,6 @@ pub const ALLOWED: &[Syscall] = list! {
     fallocate = SYS_fallocate;
     fchmod = SYS_fchmod;
     fchmodat = SYS_fchmodat if Check::OneOf(2, OWNER_ONLY);
-    fchown = SYS_fchown;
     fcntl = SYS_fcntl;
     fdatasync = SYS_fdatasync;
     flock = SYS_flock;

@@ -58,6 +58,11 @@ kinds! {
         RequestTimeout, ConflictInFlight, BodyTooLarge, UnsupportedMediaType, InvalidRequest,
         IdempotencyMismatch, RateLimited, ProcessorUnavailable,
     ];
+    /// A custodian's share.
+    Unsealing = Guarded + [
+        RequestTimeout, BodyTooLarge, UnsupportedMediaType, InvalidRequest, IdempotencyMismatch,
+        Sealed,
+    ];
     /// What becomes of money that was moved or held.
     Settling = Making + [NotFound];
     /// What the processor tells under its signature.

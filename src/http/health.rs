@@ -11,6 +11,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::memory::{self, Hardening, Measure};
 use crate::store::{OpenWork, Replication};
 use crate::telemetry::Metrics;
+use crate::vault::rotation::Standing;
+use crate::vault::unseal::SealStatus;
 use crate::vault::{Capture, Common, Internal};
 
 /// Before a certificate's end readiness warns for 21 days.
@@ -138,6 +140,7 @@ impl Health {
         let mut lines = vec![
             self.store().await,
             self.canary().await,
+            self.keys(),
             clock(&self.common.clock),
         ];
         for (plane, live) in &self.tls {
@@ -174,6 +177,13 @@ impl Health {
                 detail: None,
             };
         };
+        if let Some(waiting) = waiting_for_custodians(&internal.status().await) {
+            return Line {
+                name,
+                state: State::Failed,
+                detail: Some(waiting),
+            };
+        }
         match internal.open_canary().await {
             Ok(()) => Line {
                 name,
@@ -185,6 +195,32 @@ impl Health {
                 state: State::Failed,
                 detail: Some(refusal.to_string()),
             },
+        }
+    }
+
+    /// Whether the key manifest is followed, and how long the KEK in service may be.
+    fn keys(&self) -> Line {
+        let rotation = match (&self.capture, &self.internal) {
+            (Some(capture), _) => Some(&capture.rotation),
+            (None, internal) => internal.as_ref().map(|internal| &internal.rotation),
+        };
+        let standing = rotation.map(|rotation| rotation.standing(self.common.now()));
+        let until = |end: Timestamp| {
+            format!(
+                "the KEK in service is to be replaced before {}",
+                end.rfc3339()
+            )
+        };
+        let (state, detail) = match standing {
+            None | Some(Standing::Alone) => (State::NotApplicable, None),
+            Some(Standing::Until(end)) => (State::Ok, Some(until(end))),
+            Some(Standing::Soon(end)) => (State::Warning, Some(until(end))),
+            Some(Standing::Wrong(reason)) => (State::Failed, Some(reason)),
+        };
+        Line {
+            name: "key_manifest",
+            state,
+            detail,
         }
     }
 
@@ -250,6 +286,15 @@ fn protection(name: &'static str, measures: &[Measure]) -> Line {
         state,
         detail: (!missing.is_empty()).then(|| missing.join("; ")),
     }
+}
+
+/// What a sealed process waits for. It opens no token, so it is not ready; what needs none goes on.
+fn waiting_for_custodians(status: &SealStatus) -> Option<String> {
+    let custody = status.custody.as_ref().filter(|_| status.sealed)?;
+    Some(format!(
+        "sealed: {} of {} shares have been given",
+        custody.given, custody.threshold
+    ))
 }
 
 /// With fewer synchronous replicas than were promised no write is taken, so no card and no charge.

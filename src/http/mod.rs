@@ -28,6 +28,7 @@ pub mod sessions;
 pub mod status;
 pub mod tls;
 pub mod tokens;
+pub mod unseal;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -85,6 +86,8 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
             "/v1/events",
             "/v1/reports",
             status::PATH,
+            "/v1/keys/unseal",
+            "/v1/keys/seal_status",
             "/.well-known/jwks.json",
             "/openapi.json",
             "/problems/{code}",
@@ -220,6 +223,8 @@ pub fn internal(
             .service(only("/v1/events", "GET").route(web::get().to(events::list)))
             .service(only("/v1/reports", "GET").route(web::get().to(reports::list)))
             .service(only(status::PATH, "GET").route(web::get().to(status::read)))
+            .service(only("/v1/keys/unseal", "POST").route(web::post().to(unseal::unseal)))
+            .service(only("/v1/keys/seal_status", "GET").route(web::get().to(unseal::status)))
             .service(
                 only("/.well-known/jwks.json", "GET").route(web::get().to(pages::receipt_keys)),
             )

@@ -142,6 +142,12 @@ fn forbid_dumping() -> Result<(), String> {
     }
 }
 
+/// The user that this process runs as.
+#[must_use]
+pub fn user_id() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
 /// Memory of this process that is in RAM, in bytes; for the metrics.
 #[must_use]
 pub fn resident_bytes() -> Option<u64> {

@@ -12,11 +12,12 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 
 use super::Stamp;
@@ -68,21 +69,39 @@ pub(crate) fn client_tls(
     ca_file: Option<&Path>,
     pins: &[SpkiPin],
 ) -> Result<ClientConfig, Refused> {
+    let mut config = trusting(ca_file, pins)?.with_no_client_auth();
+    // A resumed session would skip the look at the certificate: an authority that is taken away
+    // would be trusted for as long as its tickets live. Connections are kept, so it costs little.
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// The same, to a server that wants to know who we are.
+pub(crate) fn client_tls_as(
+    ca_file: &Path,
+    certificates: Vec<CertificateDer<'static>>,
+    private_key: PrivateKeyDer<'static>,
+) -> Result<ClientConfig, Refused> {
+    let trusting = trusting(Some(ca_file), &[])?;
+    let mut config = trusting.with_client_auth_cert(certificates, private_key)?;
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+fn trusting(
+    ca_file: Option<&Path>,
+    pins: &[SpkiPin],
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Refused> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Verifier {
         files: ca_file.iter().map(|path| (*path).to_owned()).collect(),
         pins: pins.to_vec(),
         present: RwLock::new(Present::read(ca_file)?),
     };
-    let mut config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    // A resumed session would skip the look at the certificate: an authority that is taken away
-    // would be trusted for as long as its tickets live. Connections are kept, so it costs little.
-    config.resumption = Resumption::disabled();
-    Ok(config)
+        .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
 /// rustls' own verifier, over authorities that may be replaced, and then the pins.

@@ -40,7 +40,7 @@ impl Opener {
     /// # Errors
     /// [`Refused`] where it is another key's canary, or does not open, or says another thing.
     pub async fn check_canary(&self, canary: &Canary) -> Result<(), Refused> {
-        if canary.kek != *self.kek() {
+        if !self.holds(&canary.kek) {
             return Err(Refused);
         }
         let opened = self

@@ -17,7 +17,7 @@ pub(super) const KEY_BYTES: usize = 32;
 
 /// Which key-encryption key wrapped a data key: `kek_` and the first 16 bytes, in hexadecimal, of
 /// the SHA-256 of its public key.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KekId(String);
 
 /// Not the id of a key-encryption key.

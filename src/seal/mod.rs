@@ -15,7 +15,9 @@
 //!   and [`UnwrapKey`]. The providers: [`file`](mod@file), [`pkcs11`] (a hardware module; its
 //!   capture half is that of `file`) and [`aws_kms`]. Another is a new file and one arm in each
 //!   enum.
+//! - [`manifest`] says which key-encryption keys there are and what each may still do, signed.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
+//! - [`custody`]: a private key that takes several custodians to open.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
@@ -23,10 +25,12 @@
 
 pub mod aws_kms;
 pub mod canary;
+pub mod custody;
 mod data_key;
 mod envelope;
 pub mod file;
 pub mod mac;
+pub mod manifest;
 mod opener;
 pub mod pkcs11;
 pub mod provider;

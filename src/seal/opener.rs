@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::data_key::{DataKey, WrappedDataKey};
-use super::{Context, KekId, Opened, Refused, Sealed, UnwrapKey, envelope};
+use super::{Context, KekId, Opened, Refused, Sealed, Sealer, UnwrapKey, envelope};
 use crate::clock::{Clock, Timestamp};
 use crate::token::{DataKeyId, Environment};
 
@@ -17,9 +17,11 @@ pub const DATA_KEYS_CACHED_MAX: usize = 256;
 /// An unwrapped data key is kept at most this long.
 pub const DATA_KEY_CACHED_S_MAX: u32 = 5 * 60;
 
-/// Opens values whose data keys were wrapped to one key-encryption key. Shared by all requests.
+/// Opens values whose data keys were wrapped to a key-encryption key that it holds. Without any it
+/// is sealed. Shared by all requests.
 pub struct Opener {
-    unwrap: UnwrapKey,
+    environment: Environment,
+    held: RwLock<Vec<Arc<UnwrapKey>>>,
     clock: Clock,
     /// Held for the length of a look-up, never across an await.
     cache: Mutex<HashMap<DataKeyId, Cached>>,
@@ -33,11 +35,12 @@ struct Cached {
 }
 
 impl Opener {
-    /// An opener for the environment that the key belongs to.
+    /// An opener for `environment` that holds no key yet.
     #[must_use]
-    pub fn new(unwrap: UnwrapKey, clock: Clock) -> Self {
+    pub fn new(environment: Environment, clock: Clock) -> Self {
         Self {
-            unwrap,
+            environment,
+            held: RwLock::default(),
             clock,
             cache: Mutex::new(HashMap::with_capacity(DATA_KEYS_CACHED_MAX)),
         }
@@ -46,13 +49,39 @@ impl Opener {
     /// The environment it opens for.
     #[must_use]
     pub const fn environment(&self) -> Environment {
-        self.unwrap.environment()
+        self.environment
     }
 
-    /// The id of the key-encryption key.
+    /// Holds a key from now on.
+    ///
+    /// # Errors
+    /// [`Refused`] for a key of the other environment.
+    pub fn hold(&self, key: UnwrapKey) -> Result<(), Refused> {
+        if key.environment() != self.environment {
+            return Err(Refused);
+        }
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|other| other.kek() != key.kek());
+        held.push(Arc::new(key));
+        Ok(())
+    }
+
+    /// Whether it holds that key-encryption key.
     #[must_use]
-    pub const fn kek(&self) -> &KekId {
-        self.unwrap.kek()
+    pub fn holds(&self, kek: &KekId) -> bool {
+        self.key(kek).is_some()
+    }
+
+    /// The key-encryption keys that it holds.
+    #[must_use]
+    pub fn keks(&self) -> Vec<KekId> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.iter().map(|key| key.kek().clone()).collect()
+    }
+
+    fn key(&self, kek: &KekId) -> Option<Arc<UnwrapKey>> {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.iter().find(|key| key.kek() == kek).cloned()
     }
 
     /// Opens `sealed`, which stands in the place that `context` names, with `data_key`.
@@ -66,17 +95,47 @@ impl Opener {
         data_key: &WrappedDataKey,
     ) -> Result<Opened, Refused> {
         let environment = self.environment();
-        let ours = context.environment == environment
-            && data_key.kek == *self.kek()
-            && sealed.data_key(environment) == Some(data_key.id);
-        if !ours {
-            return Err(Refused);
-        }
+        let ours =
+            context.environment == environment && sealed.data_key(environment) == Some(data_key.id);
+        let unwrap = self.key(&data_key.kek).filter(|_| ours).ok_or(Refused)?;
         let key = match self.cached(data_key) {
             Some(key) => key,
-            None => self.unwrap(data_key).await?,
+            None => self.unwrap(&unwrap, data_key).await?,
         };
         envelope::open(&key, context, sealed)
+    }
+
+    /// Lets a key go: it opens nothing more here.
+    pub fn let_go(&self, kek: &KekId) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|key| key.kek() != kek);
+    }
+
+    /// `data_key`, wrapped to what `sealer` wraps to now. What it became is read back before
+    /// anybody relies on it.
+    ///
+    /// # Errors
+    /// [`Refused`], also when this process does not hold the key that it is wrapped to then.
+    pub async fn rewrapped(
+        &self,
+        data_key: &WrappedDataKey,
+        sealer: &Sealer,
+    ) -> Result<WrappedDataKey, Refused> {
+        let old = self.key(&data_key.kek).ok_or(Refused)?;
+        let bytes = old.unwrap(data_key).await?;
+        let wrap = sealer.wrap();
+        let rewrapped = WrappedDataKey {
+            kek: wrap.kek().clone(),
+            wrapped: wrap.wrap(data_key.id, &bytes).await.ok_or(Refused)?,
+            ..data_key.clone()
+        };
+        let new = self.key(&rewrapped.kek).ok_or(Refused)?;
+        let again = new.unwrap(&rewrapped).await?;
+        if again.expose() == bytes.expose() {
+            Ok(rewrapped)
+        } else {
+            Err(Refused)
+        }
     }
 
     /// Wipes the data keys that were kept long enough. Opening does so by itself for the keys it
@@ -103,8 +162,12 @@ impl Opener {
         (cached.wrapped == data_key.wrapped).then(|| Arc::clone(&cached.key))
     }
 
-    async fn unwrap(&self, data_key: &WrappedDataKey) -> Result<Arc<DataKey>, Refused> {
-        let bytes = self.unwrap.unwrap(data_key).await?;
+    async fn unwrap(
+        &self,
+        unwrap: &UnwrapKey,
+        data_key: &WrappedDataKey,
+    ) -> Result<Arc<DataKey>, Refused> {
+        let bytes = unwrap.unwrap(data_key).await?;
         let key = Arc::new(DataKey::new(data_key.id, bytes).ok_or(Refused)?);
         let mut cache = self.cache();
         let since = self.clock.now();
@@ -150,7 +213,7 @@ fn make_room(cache: &mut HashMap<DataKeyId, Cached>) {
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener")
-            .field("kek", self.unwrap.kek())
+            .field("keks", &self.keks())
             .finish_non_exhaustive()
     }
 }

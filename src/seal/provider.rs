@@ -72,6 +72,16 @@ impl WrapKey {
     }
 }
 
+impl WrapKey {
+    /// Wraps a data key that there is already, under its own name.
+    pub(super) async fn wrap(&self, id: DataKeyId, key: &KeyBytes) -> Option<Vec<u8>> {
+        match self {
+            Self::File(public) => public.wrap(id, key),
+            Self::AwsKms(kms) => kms.wrap(id, key).await,
+        }
+    }
+}
+
 impl UnwrapKey {
     /// The key-encryption key's id.
     #[must_use]

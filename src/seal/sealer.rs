@@ -5,11 +5,11 @@
 //! half, which this process does not hold.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::data_key::{DataKey, WrappedDataKey};
-use super::{Context, SealFailed, SealedValue, WrapKey, envelope};
+use super::{Context, KekId, Refused, SealFailed, SealedValue, WrapKey, envelope};
 use crate::clock::{Clock, Timestamp};
 use crate::token::{DataKeyId, Environment};
 
@@ -82,7 +82,11 @@ impl Default for DataKeyLimits {
 
 /// Seals values under data keys that it makes, counts, and wipes. Shared by all requests.
 pub struct Sealer {
-    wrap: WrapKey,
+    environment: Environment,
+    /// Replaced when another key-encryption key comes into service.
+    wrap: RwLock<Arc<WrapKey>>,
+    /// When the cryptoperiod of the key-encryption key ends; ms since 1970.
+    ends_at_ms: AtomicI64,
     limits: DataKeyLimits,
     clock: Clock,
     /// Held for the length of a comparison, never across an await.
@@ -108,9 +112,11 @@ struct ServingKey {
 impl Sealer {
     /// A sealer for the environment that the key belongs to. It makes no data key until it must.
     #[must_use]
-    pub const fn new(wrap: WrapKey, limits: DataKeyLimits, clock: Clock) -> Self {
+    pub fn new(wrap: WrapKey, limits: DataKeyLimits, clock: Clock) -> Self {
         Self {
-            wrap,
+            environment: wrap.environment(),
+            wrap: RwLock::new(Arc::new(wrap)),
+            ends_at_ms: AtomicI64::new(i64::MAX),
             limits,
             clock,
             current: Mutex::new(None),
@@ -122,7 +128,30 @@ impl Sealer {
     /// The environment it seals for.
     #[must_use]
     pub const fn environment(&self) -> Environment {
-        self.wrap.environment()
+        self.environment
+    }
+
+    /// Wraps data keys to another key-encryption key from now on; the data key in service is wiped.
+    ///
+    /// # Errors
+    /// [`Refused`] for a key of the other environment.
+    pub fn wrap_with(&self, wrap: WrapKey) -> Result<(), Refused> {
+        if wrap.environment() != self.environment {
+            return Err(Refused);
+        }
+        *self.wrap.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(wrap);
+        *self.current() = None;
+        Ok(())
+    }
+
+    /// Makes no data key after that moment: the key-encryption key's cryptoperiod is over then.
+    pub fn make_no_keys_after(&self, end: Timestamp) {
+        self.ends_at_ms.store(end.unix_ms(), Ordering::Relaxed);
+    }
+
+    /// What wraps data keys now.
+    pub(super) fn wrap(&self) -> Arc<WrapKey> {
+        Arc::clone(&self.wrap.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Seals `payload` for the one place that `context` names. It waits only when a new data key is
@@ -163,8 +192,8 @@ impl Sealer {
 
     /// The id of the key-encryption key.
     #[must_use]
-    pub const fn kek(&self) -> &super::KekId {
-        self.wrap.kek()
+    pub fn kek(&self) -> KekId {
+        self.wrap().kek().clone()
     }
 
     /// Wipes the data key if its time is over. Sealing does so by itself; this is for the quiet
@@ -189,6 +218,10 @@ impl Sealer {
             return Ok(serving);
         }
         let serving = Arc::new(self.make().await?);
+        if serving.wrapped.kek != self.kek() {
+            // Another key-encryption key came into service meanwhile: this data key seals once.
+            return Ok(serving);
+        }
         *self.current() = Some(Epoch {
             key: Arc::clone(&serving),
             began_at: serving.wrapped.created_at,
@@ -223,15 +256,20 @@ impl Sealer {
     /// Asks the provider for a new data key.
     async fn make(&self) -> Result<ServingKey, SealFailed> {
         let created_at = self.clock.now();
+        if created_at.unix_ms() >= self.ends_at_ms.load(Ordering::Relaxed) {
+            tracing::error!("the KEK's cryptoperiod is over: no data key is made, rotate it");
+            return Err(SealFailed::KeyUnavailable);
+        }
         let id = DataKeyId::new(self.environment(), created_at);
-        let fresh = self.wrap.make(id).await?;
+        let wrap = self.wrap();
+        let fresh = wrap.make(id).await?;
         let key = DataKey::new(id, fresh.bytes).ok_or(SealFailed::KeyUnavailable)?;
         self.created.fetch_add(1, Ordering::Relaxed);
         Ok(ServingKey {
             key,
             wrapped: Arc::new(WrappedDataKey {
                 id,
-                kek: self.wrap.kek().clone(),
+                kek: wrap.kek().clone(),
                 wrapped: fresh.wrapped,
                 created_at,
             }),
@@ -256,7 +294,7 @@ impl ServingKey {
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealer")
-            .field("kek", self.wrap.kek())
+            .field("kek", &self.kek())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

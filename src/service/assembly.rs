@@ -106,6 +106,7 @@ pub(super) fn capture(
 ) -> Result<Capture, Refused> {
     Ok(Capture {
         sealer: keys::sealer(config, common)?,
+        rotation: keys::rotation(config, common)?,
         processors: processors(config, PlaneName::Capture, Some(&common.metrics))?,
         fingerprint_key: mac_key(&config.keys.fingerprint_key_file.relative())?,
         webhook_secrets: webhook_secrets(config)?,
@@ -149,9 +150,12 @@ pub(super) fn internal(
         files.session_issue_key_file.as_ref(),
         "keys.session_issue_key_file",
     )?;
+    let (opener, custody) = keys::opener(config, common)?;
     Ok(Internal {
-        opener: keys::opener(config, common)?,
+        opener,
+        custody,
         sealer: keys::sealer(config, common)?,
+        rotation: keys::rotation(config, common)?,
         fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,

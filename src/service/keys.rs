@@ -1,15 +1,22 @@
 //! Who holds the key-encryption key, out of the configuration: the sealing half for both planes,
 //! the opening half for the internal plane.
 
+use std::sync::Arc;
+
 use figment::value::magic::RelativePathBuf;
 use zeroize::Zeroizing;
 
 use super::Refused;
 use super::assembly::{required, secret_text};
+use super::key_maker::{Configured, kms_settings};
 use crate::clock::Clock;
 use crate::config::{AwsKmsSettings, Config, Pkcs11Settings};
+use crate::seal::custody::SharedKek;
+use crate::seal::signing::VerifyingKey;
 use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey, aws_kms, file, pkcs11};
 use crate::vault::Common;
+use crate::vault::rotation::Rotation;
+use crate::vault::unseal::Custody;
 
 /// Both planes wrap data keys to a KEK that this half does not open.
 pub(super) fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused> {
@@ -23,15 +30,47 @@ pub(super) fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused
     Ok(Sealer::new(wrap, limits, common.clock.clone()))
 }
 
-/// The internal plane reads data keys back.
-pub(super) fn opener(config: &Config, common: &Common) -> Result<Opener, Refused> {
+/// The internal plane reads data keys back: with a key that it holds from the start, or with one
+/// that it waits for its custodians to open.
+pub(super) fn opener(
+    config: &Config,
+    common: &Common,
+) -> Result<(Opener, Option<Custody>), Refused> {
     let keys = &config.keys;
-    let unwrap = match (&keys.aws_kms, &keys.pkcs11) {
-        (Some(settings), _) => UnwrapKey::AwsKms(Box::new(kms(settings, config, &common.clock)?)),
-        (None, Some(settings)) => UnwrapKey::Pkcs11(Box::new(hsm_kek(settings, config)?)),
-        (None, None) => UnwrapKey::File(private_kek(config)?),
+    let opener = Opener::new(config.environment, common.clock.clone());
+    let unwrap = match (&keys.aws_kms, &keys.pkcs11, shared_kek(config)?) {
+        (Some(settings), _, _) => {
+            UnwrapKey::AwsKms(Box::new(kms(settings, config, &common.clock)?))
+        }
+        (None, Some(settings), _) => UnwrapKey::Pkcs11(Box::new(hsm_kek(settings, config)?)),
+        (None, None, Some(shared)) => {
+            return Ok((opener, Some(Custody::new(shared, keys.unseal_window_s_max))));
+        }
+        (None, None, None) => UnwrapKey::File(private_kek(config)?),
     };
-    Ok(Opener::new(unwrap, common.clock.clone()))
+    opener
+        .hold(unwrap)
+        .map_err(|refused| Refused::Keys(refused.to_string()))?;
+    Ok((opener, None))
+}
+
+/// The private document, where custodians open it.
+fn shared_kek(config: &Config) -> Result<Option<SharedKek>, Refused> {
+    let keys = &config.keys;
+    let path = keys.kek_private_file.as_ref();
+    let path = path.map(RelativePathBuf::relative);
+    let Some(path) = path.filter(|path| SharedKek::is_at(path)) else {
+        return Ok(None);
+    };
+    if keys.kek_passphrase_file.is_some() {
+        return Err(Refused::Keys(
+            "keys.kek_passphrase_file opens nothing: kek_private_file takes its custodians"
+                .to_owned(),
+        ));
+    }
+    SharedKek::read(&path, config.environment)
+        .map(Some)
+        .map_err(|refused| Refused::Keys(refused.to_string()))
 }
 
 /// Credentials say nothing of what they may do, so a capture process asks: one that can read data
@@ -58,23 +97,23 @@ pub(super) async fn check_capture(config: &Config, clock: &Clock) -> Result<(), 
 }
 
 fn kms(settings: &AwsKmsSettings, config: &Config, clock: &Clock) -> Result<aws_kms::Kms, Refused> {
-    let refuse = |reason: String| Refused::Keys(format!("[keys.aws_kms] {reason}"));
-    let endpoint = match &settings.endpoint_url {
-        Some(url) => url.clone(),
-        None => format!("https://kms.{}.amazonaws.com/", settings.region)
-            .parse()
-            .map_err(|_| refuse("region: not the name of a region".to_owned()))?,
-    };
-    let settings = aws_kms::Settings {
-        key_arn: settings.key_arn.clone(),
-        region: settings.region.clone(),
-        endpoint,
-        ca_file: settings.ca_file.as_ref().map(RelativePathBuf::relative),
-        credentials_file: settings.credentials_file.relative(),
-        request_timeout_ms: settings.request_timeout_ms,
-    };
+    let settings = kms_settings(settings).map_err(Refused::Keys)?;
     aws_kms::Kms::new(&settings, config.environment, clock.clone())
-        .map_err(|refused| refuse(refused.to_string()))
+        .map_err(|refused| Refused::Keys(format!("[keys.aws_kms] {refused}")))
+}
+
+/// What a process needs to follow the key manifest.
+pub(super) fn rotation(config: &Config, common: &Common) -> Result<Arc<Rotation>, Refused> {
+    let keys = &config.keys;
+    let verifying = keys.manifest_public_key_file.as_ref().map(|file| {
+        VerifyingKey::read(&file.relative()).map_err(|refused| Refused::Keys(refused.to_string()))
+    });
+    let maker = Configured::new(config, &common.clock).map_err(Refused::Keys)?;
+    Ok(Arc::new(Rotation::new(
+        verifying.transpose()?,
+        Box::new(maker),
+        keys.kek_age_days_max,
+    )))
 }
 
 fn public_kek(config: &Config) -> Result<file::PublicKek, Refused> {

@@ -4,6 +4,7 @@
 //! configuration that does not hold is refused before anything listens.
 
 mod assembly;
+mod key_maker;
 mod keys;
 mod place;
 mod reach;
@@ -29,6 +30,7 @@ use crate::vault::grant::{Client, Clients};
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
+pub use key_maker::Configured;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
 
@@ -169,12 +171,23 @@ impl Service {
             None => None,
         };
         keys::check_capture(config, &common.clock).await?;
+        // What was rotated while this process was not there holds from its first card on.
+        if let Some(internal) = &internal {
+            internal.follow_manifest().await.map_err(Refused::Keys)?;
+        }
+        if let Some(capture) = &capture {
+            capture.follow_manifest().await.map_err(Refused::Keys)?;
+        }
         // A wrong key is found now, and not at the first charge.
         if let Some(capture) = &capture {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
-            internal.open_canary().await?;
+            // Sealed, it can only be seen whether the custodians' key is the store's.
+            match &internal.custody {
+                Some(custody) => internal.expect_canary_of(custody.kek()).await?,
+                None => internal.open_canary().await?,
+            }
         }
 
         let mut this = Self {
@@ -301,7 +314,9 @@ impl Service {
             .iter()
             .flat_map(|internal| {
                 let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
+                let mover = Arc::clone(internal);
                 [
+                    tokio::task::spawn_local(mover.rotate_forever()),
                     tokio::task::spawn_local(reconciler.reconcile_forever()),
                     tokio::task::spawn_local(teller.tell_forever()),
                 ]
@@ -392,10 +407,14 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
         // In quiet hours nobody seals or opens, and an old key would stay in memory.
         if let Some(capture) = &capture {
             capture.sealer.retire_expired();
+            // It says in the log and in readiness why it does not.
+            let _told = capture.follow_manifest().await;
         }
         if let Some(internal) = &internal {
             internal.opener.forget_expired();
+            internal.forget_shares().await;
             internal.sealer.retire_expired();
+            let _told = internal.follow_manifest().await;
         }
         if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
             match common.store.sweep(common.now()).await {

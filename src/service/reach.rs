@@ -203,12 +203,18 @@ impl Needs {
             fingerprint_key_file,
             session_issue_key_file,
             receipt_key_file,
+            manifest_key_file: _,
+            manifest_public_key_file,
+            kek_age_days_max: _,
+            unseal_window_s_max: _,
             data_key_age_s_max: _,
             data_key_seals_max: _,
         } = keys;
         self.files([session_verify_key_file, fingerprint_key_file]);
         self.files(kek_public_file);
-        self.files(kek_private_file);
+        // A further KEK is put beside the first one while the service runs.
+        self.renewed(kek_private_file);
+        self.files(manifest_public_key_file);
         self.files(kek_passphrase_file);
         self.files(session_issue_key_file);
         self.files(receipt_key_file);
@@ -242,5 +248,82 @@ impl Needs {
         self.files(&stripe.internal_key_file);
         self.files(&stripe.webhook_secret_files);
         self.renewed(&stripe.ca_file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+environment = "test"
+node = "n"
+[internal]
+listen = "127.0.0.1:0"
+return_url = "https://cards.example"
+certificate_file = "tls/internal.pem"
+private_key_file = "tls/internal.key"
+client_ca_file = "authorities/clients.pem"
+revoked_clients_file = "lists/revoked"
+[store.postgres]
+hosts = ["db.example:6000", "/run/postgresql"]
+database = "d"
+user = "u"
+password_file = "keys/password"
+[keys]
+kek_public_file = "keys/kek-public.json"
+kek_private_file = "keys/kek-private.json"
+session_verify_key_file = "keys/verify"
+fingerprint_key_file = "keys/fingerprint"
+[accounts.default.processor.stripe]
+base_url = "https://stripe.example:7000"
+internal_key_file = "keys/stripe"
+[[webhooks]]
+name = "shop"
+account = "default"
+url = "https://shop.example:9000/hook"
+secret_files = ["keys/hook"]
+[process]
+read_also = ["hsm"]
+write_also = ["hsm/tokens"]
+connect_ports_also = [8000]
+"#;
+
+    #[test]
+    fn what_the_configuration_names_is_within_reach_and_its_surroundings_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        for below in ["tls", "archive"] {
+            std::fs::create_dir(dir.join(below)).unwrap();
+        }
+        // Renewed by setting a link to another directory.
+        std::fs::write(dir.join("archive/one.pem"), "").unwrap();
+        std::os::unix::fs::symlink("../archive/one.pem", dir.join("tls/internal.pem")).unwrap();
+        let file = dir.join("cloakroom.toml");
+        std::fs::write(&file, CONFIG).unwrap();
+        let reach = reach(&Config::read(&file).unwrap()).unwrap();
+
+        let ports = [53, 6_000, 7_000, 8_000, 9_000];
+        assert_eq!(reach.connect_ports, Some(BTreeSet::from(ports)));
+        assert_eq!(reach.write, BTreeSet::from([dir.join("hsm/tokens")]));
+        let of_the_machine: BTreeSet<_> = OF_THE_MACHINE.iter().map(PathBuf::from).collect();
+        let own: BTreeSet<_> = reach.read.difference(&of_the_machine).cloned().collect();
+        let names = [
+            "tls",
+            "archive",
+            "authorities",
+            "lists",
+            "hsm",
+            "keys/password",
+            "keys/kek-public.json",
+            "keys/kek-private.json",
+            "keys/verify",
+            "keys/fingerprint",
+            "keys/stripe",
+            "keys/hook",
+        ];
+        let mut expected: BTreeSet<_> = names.iter().map(|name| dir.join(name)).collect();
+        expected.insert("/run/postgresql".into());
+        assert_eq!(own, expected);
     }
 }

@@ -100,6 +100,7 @@ impl Store {
 
 /// Writes the data key beside the first value sealed under it, and holds each later one against
 /// what is stored: a key of the same name with other bytes would leave a value nobody can open.
+/// A key that was wrapped anew meanwhile, to another key-encryption key, is still that key.
 pub(super) async fn put_data_key(
     tx: &mut Connection,
     environment: Environment,
@@ -117,7 +118,10 @@ pub(super) async fn put_data_key(
     .execute(&mut *tx)
     .await?;
     let stored = find(tx, environment, key.id).await?;
-    if stored.as_ref() == Some(key) {
+    let is_kept = stored.is_some_and(|stored| {
+        stored.created_at == key.created_at && (stored.kek != key.kek || stored == *key)
+    });
+    if is_kept {
         Ok(())
     } else {
         Err(Failure::Inconsistent {

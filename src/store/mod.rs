@@ -21,7 +21,7 @@
 //!
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
-//! (what we tell), `customers`, `keys`, `events` (the audit log), `upkeep`; then the way to
+//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`; then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
@@ -35,7 +35,9 @@ mod customers;
 mod events;
 mod failure;
 mod forget;
+mod key_jobs;
 mod keys;
+mod manifests;
 mod notices;
 mod orphans;
 mod outbox;
@@ -78,6 +80,8 @@ pub use charges::{
 pub use claims::Claim;
 pub use failure::{Cause, Failure};
 pub use forget::Forget;
+pub use key_jobs::{KeyJob, KeyWork, Progress, ToReseal};
+pub use manifests::{Held, UnderKek};
 pub use notices::{Notice, Noticed, Tellers, Tells};
 pub use orphans::{OrphanRow, Renewal};
 pub use outbox::{Due, News, Subscriber, Told};

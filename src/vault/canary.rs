@@ -3,6 +3,7 @@
 
 use super::{Capture, Internal, Refusal, Witness};
 use crate::audit::{Action, Actor, Outcome};
+use crate::seal::KekId;
 
 /// The process itself, as the audit log names it.
 pub(crate) fn process() -> Witness {
@@ -30,7 +31,7 @@ impl Capture {
         let store = &self.common.store;
         let kek = self.sealer.kek();
         let known = store.canary_keks().await?;
-        if known.contains(kek) {
+        if known.contains(&kek) {
             return Ok(());
         }
         if !known.is_empty() {
@@ -58,14 +59,28 @@ impl Internal {
     /// # Errors
     /// [`Refusal::Sealed`].
     pub async fn open_canary(&self) -> Result<(), Refusal> {
+        self.require_unsealed()?;
         let canaries = self.common.store.canaries().await?;
         if canaries.is_empty() {
             return Ok(());
         }
         let ours = canaries
             .iter()
-            .find(|canary| canary.kek == *self.opener.kek());
+            .find(|canary| self.opener.holds(&canary.kek));
         let ours = ours.ok_or_else(foreign)?;
         Ok(self.opener.check_canary(ours).await?)
+    }
+
+    /// While it is sealed: a store that has canaries, and none of `kek`, is somebody else's.
+    ///
+    /// # Errors
+    /// [`Refusal::Sealed`].
+    pub async fn expect_canary_of(&self, kek: &KekId) -> Result<(), Refusal> {
+        let known = self.common.store.canary_keks().await?;
+        if known.is_empty() || known.contains(kek) {
+            Ok(())
+        } else {
+            Err(foreign())
+        }
     }
 }

@@ -66,6 +66,7 @@ impl Internal {
         order: ChargeOrder,
         key: &IdempotencyKey,
     ) -> Result<Charged, Refusal> {
+        self.require_unsealed()?;
         let common = &self.common;
         let permit = Arc::clone(&self.charges_in_flight)
             .try_acquire_owned()

@@ -48,6 +48,7 @@ impl Internal {
         granted: &Granted<TokensDelete>,
         id: TokenId,
     ) -> Result<Forgotten, Refusal> {
+        self.require_unsealed()?;
         let common = &self.common;
         let account = granted.account();
         let witness = Witness::of(granted);

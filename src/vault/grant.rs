@@ -69,6 +69,10 @@ scopes! {
     ReportsRead = "reports:read",
     /// Look at the status page.
     StatusRead = "status:read",
+    /// Give a custodian's share.
+    KeysUnseal = "keys:unseal",
+    /// Read whether the keys are sealed.
+    KeysStatus = "keys:status",
 }
 
 /// A client of the internal plane, as the configuration names it.

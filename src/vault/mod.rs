@@ -5,6 +5,7 @@
 //! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
 //! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
 //! [`notice`] (what the processor tells), [`tell`] (what we tell) and `deliver` (to whom).
+//! [`unseal`] is how custodians open the key of a process that started sealed.
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
 //! with the act, or the act does not happen.
@@ -24,12 +25,14 @@ pub mod reconcile;
 pub mod refund;
 mod refusal;
 pub mod report;
+pub mod rotation;
 pub mod session;
 mod settle;
 pub mod status;
 pub mod steps;
 pub mod tell;
 pub mod tokenize;
+pub mod unseal;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,6 +105,8 @@ pub struct Capture {
     pub common: Common,
     /// Seals processor references.
     pub sealer: Sealer,
+    /// Which key-encryption keys there are.
+    pub rotation: Arc<rotation::Rotation>,
     /// Restricted keys: vault a card, nothing else.
     pub processors: Processors,
     /// Checks session secrets.
@@ -127,8 +132,12 @@ pub struct Internal {
     pub common: Common,
     /// Opens processor references.
     pub opener: Opener,
+    /// What opens when its custodians have given their shares; none where a passphrase opened it.
+    pub custody: Option<unseal::Custody>,
     /// Seals those of cards that a browser vaulted at the processor itself.
     pub sealer: Sealer,
+    /// Which key-encryption keys there are.
+    pub rotation: Arc<rotation::Rotation>,
     /// Marks vaulted cards, so that they are known again.
     pub fingerprint_key: MacKey,
     /// Who is told of what happened.

@@ -78,3 +78,46 @@ async fn a_process_given_what_its_plane_must_not_have_does_not_start() {
         assert!(reason.contains(said), "{more:?}: {reason}");
     }
 }
+
+#[tokio::test]
+async fn check_says_which_planes_share_a_tls_key_and_what_is_confined() {
+    let app = App::start_apart();
+    let capture = app.path("capture-host").join("capture.toml");
+    let internal = app.path("internal-host").join("internal.toml");
+    let check = || {
+        let checked = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+            .args(["check", "--config"])
+            .arg(&capture)
+            .arg("--beside")
+            .arg(&internal)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&checked.stdout).into_owned()
+    };
+    // The rehearsal's hosts have copies of one certificate.
+    let said = check();
+    let line = said.lines().find(|line| line.contains("same TLS key"));
+    assert!(
+        line.is_some_and(|line| line.starts_with("warn  planes")),
+        "{said}"
+    );
+    let line = said
+        .lines()
+        .find(|line| line.starts_with("pass  confinement"));
+    assert!(
+        line.is_some_and(|line| line.contains("system calls confined")),
+        "{said}"
+    );
+    // With another one they share none.
+    for (from, to) in [
+        ("client-admin.pem", "internal.pem"),
+        ("client-admin.key", "internal.key"),
+    ] {
+        fs::copy(app.path(from), app.path("internal-host/tls").join(to)).unwrap();
+    }
+    let said = check();
+    assert!(
+        said.contains("each process has TLS keys of its own"),
+        "{said}"
+    );
+}

@@ -25,6 +25,7 @@ const CARDS: usize = 2_000;
 /// Of them, in twenty: those that become tokens.
 const GOOD_IN_TWENTY: usize = 12;
 
+#[expect(clippy::disallowed_methods, reason = "the test's own configuration")]
 fn how_many() -> usize {
     let wanted = std::env::var("CLOAKROOM_MEMORY_CARDS").ok();
     wanted.map_or(CARDS, |text| text.parse().expect("a number"))

@@ -368,8 +368,12 @@ fn names() -> Vec<Name> {
             })
             .collect();
         let in_hex = hexadecimal(name.as_bytes());
-        let spellings: [(Form, String, &'static [Next]); 3] = [
+        let every_byte = name
+            .bytes()
+            .fold(String::new(), |text, byte| format!("{text}%{byte:02x}"));
+        let spellings: [(Form, String, &'static [Next]); 4] = [
             (Form::Cvc, name.to_owned(), &[plain]),
+            (Form::CvcPercent, every_byte, &[plain, percent]),
             (Form::CvcPercent, percent_encoded, &[plain, percent]),
             (Form::CvcHex, in_hex, &[hex]),
         ];

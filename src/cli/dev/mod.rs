@@ -196,7 +196,7 @@ fn prepare(dir: &Path) -> Result<PathBuf, Failure> {
             .map_err(|error| Failure::new(exit::CONFIG, error))?;
         keys::make(&dir, Environment::Test, &passphrase)?;
     }
-    keys::ensure_fingerprint_key(&dir)?;
+    keys::ensure_later_keys(&dir)?;
     Ok(dir)
 }
 

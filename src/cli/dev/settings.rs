@@ -115,6 +115,8 @@ session_verify_key_file = "{verify}"
 fingerprint_key_file = "{fingerprint}"
 session_issue_key_file = "{issue}"
 receipt_key_file = "{receipt}"
+manifest_key_file = "{manifest}"
+manifest_public_key_file = "{manifest_public}"
 
 [accounts.default.processor.stripe]
 base_url = "{processor}"
@@ -148,6 +150,8 @@ scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "report
         fingerprint = names::FINGERPRINT,
         issue = names::SESSION_ISSUE,
         receipt = names::RECEIPT,
+        manifest = names::MANIFEST,
+        manifest_public = names::MANIFEST_PUBLIC,
     );
     let path = dir.join(CONFIG);
     std::fs::write(&path, text).map_err(|error| Failure::new(exit::CANT_CREATE, error))?;

@@ -91,6 +91,20 @@ pub fn not_after(path: &Path) -> Result<Timestamp, Refused> {
         .ok_or_else(|| Refused::unreadable(path, "it is not an X.509 certificate"))
 }
 
+/// The public key (`SubjectPublicKeyInfo`) of the first certificate of a PEM file.
+///
+/// # Errors
+/// [`Refused::Unreadable`].
+pub fn public_key(path: &Path) -> Result<Vec<u8>, Refused> {
+    let chain = certificates(path)?;
+    let first = chain.first();
+    let key = first.and_then(|first| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(first).ok()?;
+        Some(certificate.public_key().raw.to_vec())
+    });
+    key.ok_or_else(|| Refused::unreadable(path, "it is not an X.509 certificate"))
+}
+
 /// From when until when a certificate holds.
 pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;

@@ -102,6 +102,14 @@ struct GenerateDataKey<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+struct Encrypt<'a> {
+    key_id: &'a str,
+    plaintext: &'a str,
+    encryption_context: Context<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct Decrypt<'a> {
     key_id: &'a str,
     ciphertext_blob: String,
@@ -111,6 +119,7 @@ struct Decrypt<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Answered<'a> {
+    #[serde(default)]
     plaintext: &'a str,
     #[serde(default)]
     ciphertext_blob: &'a str,
@@ -165,6 +174,28 @@ impl Kms {
             tracing::error!(%failure, kek = %self.kek, "the key service read no data key back");
             ValueRefused
         })
+    }
+
+    /// Has the service wrap a data key that there is already (`kms:Encrypt`, for rotation).
+    pub(super) async fn wrap(&self, id: DataKeyId, key: &KeyBytes) -> Option<Vec<u8>> {
+        let id = id.to_string();
+        let mut plaintext = Zeroizing::new(String::with_capacity(KEY_BYTES.saturating_mul(2)));
+        STANDARD.encode_string(key.expose(), &mut plaintext);
+        let order = Encrypt {
+            key_id: &self.key_arn,
+            plaintext: &plaintext,
+            encryption_context: self.context(&id),
+        };
+        let body = self.caller.call("Encrypt", &order).await;
+        let body = body.inspect_err(|failure| {
+            tracing::error!(%failure, kek = %self.kek, "the key service wrapped no data key");
+        });
+        let body = body.ok()?;
+        let answer: Answered<'_> = serde_json::from_slice(&body).ok()?;
+        let wrapped = STANDARD.decode(answer.ciphertext_blob).ok()?;
+        (1..=WRAPPED_BYTES_MAX)
+            .contains(&wrapped.len())
+            .then_some(wrapped)
     }
 
     /// What the credentials may do, found by trying.

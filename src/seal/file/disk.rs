@@ -70,7 +70,7 @@ pub enum Why {
 }
 
 impl KeyFileRefused {
-    pub(in crate::seal) fn new(path: &Path, why: Why) -> Self {
+    pub(crate) fn new(path: &Path, why: Why) -> Self {
         Self {
             path: path.to_owned(),
             why,
@@ -102,7 +102,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
 }
 
 /// Reads a public file, which nobody but its owner may change.
-pub(super) fn read_public(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
+///
+/// # Errors
+/// [`KeyFileRefused`] names the file and what is wrong.
+pub fn read_public(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileRefused> {
     read(path, WRITABLE_BY_OTHERS, Why::WritableByOthers)
 }
 

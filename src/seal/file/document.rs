@@ -65,7 +65,12 @@ impl PublicKekFile {
         &self.kek
     }
 
-    pub(super) fn parse(text: &[u8]) -> Result<Self, Why> {
+    /// The environment that it states.
+    pub(in crate::seal) const fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    pub(in crate::seal) fn parse(text: &[u8]) -> Result<Self, Why> {
         let document: Self = serde_json::from_slice(text).map_err(|_| Why::Malformed)?;
         if document.format == PUBLIC_FORMAT {
             Ok(document)
@@ -76,7 +81,10 @@ impl PublicKekFile {
 
     /// The id and the public key, once the document is of `environment`, of the one known suite,
     /// and its `kek` is the hash of its key.
-    pub(super) fn checked(&self, environment: Environment) -> Result<(KekId, Vec<u8>), Why> {
+    pub(in crate::seal) fn checked(
+        &self,
+        environment: Environment,
+    ) -> Result<(KekId, Vec<u8>), Why> {
         if self.environment != environment {
             return Err(Why::WrongEnvironment {
                 stated: self.environment.name(),

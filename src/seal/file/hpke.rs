@@ -12,24 +12,44 @@ use crate::seal::data_key::{KEY_BYTES, KeyBytes};
 
 /// An uncompressed point of P-256.
 pub(in crate::seal) const POINT_BYTES: usize = 65;
-const TAG_BYTES: usize = 16;
+pub(in crate::seal) const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = POINT_BYTES + KEY_BYTES + TAG_BYTES;
 const _: () = assert!(WRAPPED_BYTES == 113);
 
 /// What the wrapping is for (RFC 9180, 5.1: `info`).
 pub(in crate::seal) const INFO: &[u8] = b"cloakroom/data-key/v1";
 
-pub(super) fn generate() -> Option<(HpkePublicKey, HpkePrivateKey)> {
+pub(in crate::seal) fn generate() -> Option<(HpkePublicKey, HpkePrivateKey)> {
     let pair = SUITE.generate_key_pair().ok()?;
     (pair.0.0.len() == POINT_BYTES).then_some(pair)
 }
 
 /// Encapsulated point ‖ ciphertext ‖ tag.
 pub(super) fn wrap(public: &HpkePublicKey, aad: &[u8], key: &KeyBytes) -> Option<Vec<u8>> {
-    let (EncapsulatedSecret(mut wrapped), sealed) =
-        SUITE.seal(INFO, aad, key.expose(), public).ok()?;
-    wrapped.extend_from_slice(&sealed);
+    let wrapped = seal_to(public, INFO, aad, key.expose())?;
     (wrapped.len() == WRAPPED_BYTES).then_some(wrapped)
+}
+
+/// `SealBase` (RFC 9180, section 6.1) of any short secret: point ‖ ciphertext ‖ tag.
+pub(in crate::seal) fn seal_to(
+    public: &HpkePublicKey,
+    info: &[u8],
+    aad: &[u8],
+    secret: &[u8],
+) -> Option<Vec<u8>> {
+    let (EncapsulatedSecret(mut point), sealed) = SUITE.seal(info, aad, secret, public).ok()?;
+    point.extend_from_slice(&sealed);
+    Some(point)
+}
+
+/// The other way round.
+pub(in crate::seal) fn open_with(
+    private: &HpkePrivateKey,
+    info: &[u8],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Option<Zeroizing<Vec<u8>>> {
+    open(SUITE, private, info, aad, sealed)
 }
 
 pub(super) fn unwrap(private: &HpkePrivateKey, aad: &[u8], wrapped: &[u8]) -> Option<KeyBytes> {

@@ -11,7 +11,7 @@
 
 mod disk;
 mod document;
-mod hpke;
+pub(super) mod hpke;
 mod passphrase;
 #[cfg(test)]
 mod tests;
@@ -28,8 +28,9 @@ use crate::token::{DataKeyId, Environment};
 
 pub(super) use hpke::{INFO as HPKE_INFO, POINT_BYTES};
 
-pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, write_private};
+pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, read_public, write_private};
 pub use document::{PrivateKekFile, PublicKekFile};
+pub(super) use passphrase::Kdf;
 pub use passphrase::{LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_BYTES_MIN, Stretch};
 
 /// Why no key pair was made.
@@ -93,8 +94,16 @@ impl PublicKek {
     /// # Errors
     /// [`KeyFileRefused`] names the file, what is wrong, and the mend.
     pub fn read(path: &Path, environment: Environment) -> Result<Self, KeyFileRefused> {
-        let text = disk::read_public(path)?;
+        let text = read_public(path)?;
         Self::parse(&text, environment).map_err(|why| KeyFileRefused::new(path, why))
+    }
+
+    /// Reads the text of a public document, wherever it stood.
+    ///
+    /// # Errors
+    /// [`Why`].
+    pub fn from_document(text: &[u8], environment: Environment) -> Result<Self, Why> {
+        Self::parse(text, environment)
     }
 
     fn parse(text: &[u8], environment: Environment) -> Result<Self, Why> {
@@ -157,8 +166,19 @@ impl PrivateKek {
 
     fn parse(text: &[u8], passphrase: &[u8], environment: Environment) -> Result<Self, Why> {
         let document = PrivateKekFile::parse(text)?;
-        let (kek, public_key) = document.header().checked(environment)?;
+        let header = document.header();
+        header.checked(environment)?;
         let private_key = passphrase::open(&document, passphrase, environment)?;
+        Self::of(&header, private_key, environment)
+    }
+
+    /// The private half of the pair that `header` describes, if it is that.
+    pub(super) fn of(
+        header: &PublicKekFile,
+        private_key: HpkePrivateKey,
+        environment: Environment,
+    ) -> Result<Self, Why> {
+        let (kek, public_key) = header.checked(environment)?;
         let private = Self {
             environment,
             kek: kek.clone(),
@@ -174,6 +194,11 @@ impl PrivateKek {
         } else {
             Err(Why::KeysDoNotMatch)
         }
+    }
+
+    /// The key itself, for who puts it under other shares.
+    pub(super) fn expose(&self) -> &[u8] {
+        self.private_key.secret_bytes()
     }
 
     /// Whether what `public` wraps is read back.

@@ -65,7 +65,7 @@ impl Stretch {
 /// The key-derivation part of the private document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kdf {
+pub(in crate::seal) struct Kdf {
     name: String,
     memory_kib: u32,
     passes: u32,
@@ -74,6 +74,47 @@ pub(super) struct Kdf {
 }
 
 impl Kdf {
+    /// The parameters with a new salt.
+    pub(in crate::seal) fn new(stretch: Stretch) -> Self {
+        let mut salt = [0_u8; SALT_BYTES];
+        crate::random::fill(&mut salt);
+        Self {
+            name: ALGORITHM.to_owned(),
+            memory_kib: stretch.memory_kib,
+            passes: stretch.passes,
+            lanes: stretch.lanes,
+            salt: base64_of(&salt),
+        }
+    }
+
+    /// The cipher for a passphrase, once the parameters may be obeyed for a key of `environment`.
+    pub(in crate::seal) fn cipher(
+        &self,
+        passphrase: &[u8],
+        environment: Environment,
+    ) -> Result<LessSafeKey, Why> {
+        if self.name != ALGORITHM {
+            return Err(Why::Malformed);
+        }
+        if !self.stretch().allowed_in(environment) {
+            return Err(Why::StretchOutOfBounds);
+        }
+        let salt = bytes_of(&self.salt)?;
+        let salt: &[u8; SALT_BYTES] = salt.as_slice().try_into().map_err(|_| Why::Malformed)?;
+        cipher(passphrase, salt, self.stretch()).ok_or(Why::Malformed)
+    }
+
+    /// What of it is authenticated with the ciphertext: all.
+    pub(in crate::seal) fn authenticated(&self) -> Vec<u8> {
+        length_prefixed(&[
+            self.name.as_bytes(),
+            &self.memory_kib.to_be_bytes(),
+            &self.passes.to_be_bytes(),
+            &self.lanes.to_be_bytes(),
+            self.salt.as_bytes(),
+        ])
+    }
+
     const fn stretch(&self) -> Stretch {
         Stretch {
             memory_kib: self.memory_kib,
@@ -90,21 +131,14 @@ pub(super) fn seal(
     passphrase: &[u8],
     stretch: Stretch,
 ) -> Option<PrivateKekFile> {
-    let mut salt = [0_u8; SALT_BYTES];
-    crate::random::fill(&mut salt);
     let mut nonce = [0_u8; NONCE_LEN];
     crate::random::fill(&mut nonce);
-    let kdf = Kdf {
-        name: ALGORITHM.to_owned(),
-        memory_kib: stretch.memory_kib,
-        passes: stretch.passes,
-        lanes: stretch.lanes,
-        salt: base64_of(&salt),
-    };
+    let kdf = Kdf::new(stretch);
+    let cipher = kdf.cipher(passphrase, header.environment()).ok()?;
     let mut document = PrivateKekFile::new(header, kdf, base64_of(&nonce));
     let mut sealed = Zeroizing::new(Vec::with_capacity(KEY_BYTES.saturating_mul(2)));
     sealed.extend_from_slice(private.secret_bytes());
-    cipher(passphrase, &salt, stretch)?
+    cipher
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(authenticated(&document)),
@@ -121,21 +155,13 @@ pub(super) fn open(
     passphrase: &[u8],
     environment: Environment,
 ) -> Result<HpkePrivateKey, Why> {
-    let stretch = document.kdf.stretch();
-    if document.kdf.name != ALGORITHM {
-        return Err(Why::Malformed);
-    }
-    if !stretch.allowed_in(environment) {
-        return Err(Why::StretchOutOfBounds);
-    }
-    let salt = bytes_of(&document.kdf.salt)?;
-    let salt: &[u8; SALT_BYTES] = salt.as_slice().try_into().map_err(|_| Why::Malformed)?;
     let nonce = bytes_of(&document.nonce)?;
     let nonce: [u8; NONCE_LEN] = nonce.as_slice().try_into().map_err(|_| Why::Malformed)?;
     let mut sealed = Zeroizing::new(bytes_of(&document.sealed_private_key)?);
 
-    let private = cipher(passphrase, salt, stretch)
-        .ok_or(Why::Malformed)?
+    let private = document
+        .kdf
+        .cipher(passphrase, environment)?
         .open_in_place(
             Nonce::assume_unique_for_key(nonce),
             Aad::from(authenticated(document)),

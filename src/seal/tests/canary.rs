@@ -13,7 +13,7 @@ async fn a_canary_opens_under_its_own_key_only() {
     assert_eq!(foreign.opener().check_canary(&canary).await, Err(Refused));
 
     let renamed = Canary {
-        kek: foreign.opener().kek().clone(),
+        kek: foreign.opener().keks().remove(0),
         ..canary
     };
     assert_eq!(foreign.opener().check_canary(&renamed).await, Err(Refused));

@@ -195,7 +195,7 @@ async fn a_data_key_of_another_kek_or_environment_is_refused() {
     assert_eq!(refused.unwrap_err(), Refused);
 
     let renamed = WrappedDataKey {
-        kek: opener.kek().clone(),
+        kek: opener.keks().remove(0),
         ..(*value.data_key).clone()
     };
     let refused = opener.open(&HERE, &value.sealed, &renamed).await;

@@ -52,7 +52,9 @@ impl Keys {
     }
 
     pub(super) fn opener(&self) -> Opener {
-        Opener::new(UnwrapKey::File(self.private_kek()), self.clock.clone())
+        let opener = Opener::new(Environment::Test, self.clock.clone());
+        opener.hold(UnwrapKey::File(self.private_kek())).unwrap();
+        opener
     }
 
     pub(super) fn private_kek(&self) -> PrivateKek {

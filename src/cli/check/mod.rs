@@ -1,5 +1,7 @@
 //! `cloakroom check`: the preflight. Each line passes or fails, and says how to mend what fails.
 
+mod apart;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -23,6 +25,9 @@ pub(super) struct Arguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = ".cloakroom/cloakroom.toml")]
     config: PathBuf,
+    /// The other process's configuration, where the planes run apart: have they a key in common?
+    #[arg(long, value_name = "FILE")]
+    beside: Option<PathBuf>,
     /// One JSON document instead of lines.
     #[arg(long)]
     json: bool,
@@ -131,6 +136,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", arguments.config.display())];
     findings.extend(memory(&hardening));
     findings.extend(confinement(&config));
+    findings.extend(apart::look(&config, arguments.beside.as_deref()));
     findings.push(schema(&config).await);
     for plane in [PlaneName::Capture, PlaneName::Internal] {
         let runs = match plane {

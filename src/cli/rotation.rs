@@ -1,0 +1,477 @@
+//! `cloakroom keys status|rotate|reseal|retire`: which keys there are, and replacing them while the
+//! service runs. The running internal processes do the work; these verbs ask for it and watch.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use super::{Failure, exit, print};
+use crate::audit::{Action, Actor, Event, Outcome};
+use crate::clock::{Clock, Timestamp};
+use crate::config::Config;
+use crate::seal::manifest::{Entry, Holder, KekState, Manifest};
+use crate::seal::signing::SigningKey;
+use crate::seal::{DataKeyLimits, KekId, Sealer};
+use crate::service::{Configured, store_settings};
+use crate::store::{KeyJob, KeyWork, Store};
+use crate::telemetry::Metrics;
+use crate::token::EventId;
+
+/// Milliseconds between two looks at work that is watched.
+const LOOK_MS: u64 = 500;
+/// Looks without anybody at work after which it is said that nobody is.
+const LOOKS_ALONE_MAX: u32 = 40;
+
+#[derive(Debug, Args)]
+pub(super) struct Of {
+    /// The internal plane's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    of: Of,
+    /// The ARN of the key that was made in AWS Key Management Service.
+    #[arg(long, value_name = "ARN")]
+    key_arn: Option<String>,
+    /// Seconds to wait until every internal process holds the new key.
+    #[arg(long, default_value_t = 120)]
+    wait_s: u32,
+    /// Make the new key, and stop there: to carry its file to further hosts.
+    #[arg(long, conflicts_with = "activate")]
+    prepare_only: bool,
+    /// Put a key in service that was prepared before.
+    #[arg(long, value_name = "KEK")]
+    activate: Option<String>,
+    /// Data keys moved each second at most.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    rows_per_s_max: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reseal {
+    #[command(flatten)]
+    of: Of,
+    /// Tokens moved each second at most.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    rows_per_s_max: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Retire {
+    #[command(flatten)]
+    of: Of,
+    /// The key, which is out of service.
+    kek: String,
+    /// What has become of it.
+    #[arg(long, value_enum)]
+    state: Retired,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Retired {
+    /// Somebody else may know it.
+    Compromised,
+    /// Nothing is wrapped to it any more; its private half is to be destroyed.
+    Destroyed,
+}
+
+/// The store of a configuration, and what its keys are made of.
+struct Keys {
+    config: Config,
+    store: Store,
+    clock: Clock,
+    configured: Configured,
+}
+
+impl Keys {
+    async fn open(of: &Of) -> Result<Self, Failure> {
+        let config = Config::read(&of.config).map_err(|error| Failure::new(exit::CONFIG, error))?;
+        let clock = Clock::system();
+        let settings = store_settings(&config, &Metrics::new(&clock))?;
+        let store = Store::open(&settings, config.environment, &clock)
+            .await
+            .map_err(unavailable)?;
+        let configured = Configured::new(&config, &clock)
+            .map_err(|reason| Failure::new(exit::CONFIG, reason))?;
+        Ok(Self {
+            config,
+            store,
+            clock,
+            configured,
+        })
+    }
+
+    fn signing_key(&self) -> Result<SigningKey, Failure> {
+        let path = self.config.keys.manifest_key_file.as_ref();
+        let path = path.ok_or_else(|| {
+            let mend = "keys.manifest_key_file is missing: `keys init` makes manifest.key and \
+                        manifest-public.json, which every process needs as \
+                        keys.manifest_public_key_file";
+            Failure::new(exit::CONFIG, mend)
+        })?;
+        SigningKey::read(&path.relative()).map_err(|error| Failure::new(exit::CONFIG, error))
+    }
+
+    fn event(&self, action: Action, subject: &str) -> Event {
+        Event {
+            id: EventId::new(self.config.environment, self.clock.now()),
+            actor: Actor::Operator(super::operator()),
+            action,
+            at: self.clock.now(),
+            outcome: Outcome::Success,
+            origin: "-".to_owned(),
+            subject: Some(subject.to_owned()),
+            account: None,
+            node: self.config.node.clone(),
+            request_id: None,
+        }
+    }
+
+    /// The manifest, or the first one, which is written now.
+    async fn manifest(&self, key: &SigningKey) -> Result<Manifest, Failure> {
+        let environment = self.config.environment;
+        if let Some((version, jws)) = self.store.manifest().await.map_err(unavailable)? {
+            return Manifest::open(&jws, &key.verifying(), environment, version).map_err(|_| {
+                let why = "the key manifest in the store is not one that this key has signed";
+                Failure::new(exit::DATA, why)
+            });
+        }
+        let holder = self.configured.holder().map_err(config_failure)?;
+        let wrap = self.configured.wrap_of(&holder).map_err(config_failure)?;
+        let kek = wrap.kek().clone();
+        let first = Manifest::first(environment, &kek, holder, self.clock.now());
+        self.put(&first, key, &kek).await?;
+        Ok(first)
+    }
+
+    async fn put(
+        &self,
+        manifest: &Manifest,
+        key: &SigningKey,
+        about: &KekId,
+    ) -> Result<(), Failure> {
+        let jws = manifest
+            .signed(key)
+            .map_err(|refused| Failure::new(exit::SOFTWARE, refused))?;
+        let event = self.event(Action::KeysManifestChanged, about.as_str());
+        let now = self.clock.now();
+        let put = self.store.put_manifest(manifest.version(), jws, now, event);
+        if put.await.map_err(unavailable)? {
+            Ok(())
+        } else {
+            let why = "somebody else has changed the key manifest meanwhile; look at `keys status`";
+            Err(Failure::new(exit::UNAVAILABLE, why))
+        }
+    }
+}
+
+/// Prints which keys there are and what stands under each.
+pub(super) async fn status(of: Of) -> Result<(), Failure> {
+    let keys = Keys::open(&of).await?;
+    let told = told(&keys).await?;
+    keys.store.close().await.map_err(unavailable)?;
+    if of.json {
+        return print(told);
+    }
+    for key in told["keks"].as_array().into_iter().flatten() {
+        print(format_args!(
+            "{}  {:<12} {:>6} data keys {:>8} tokens  {}",
+            key["kek"].as_str().unwrap_or_default(),
+            key["state"].as_str().unwrap_or("no manifest"),
+            key["data_keys"],
+            key["tokens"],
+            key["in_service_until"]
+                .as_str()
+                .map_or_else(String::new, |end| format!("to be replaced before {end}")),
+        ))?;
+    }
+    for job in told["jobs"].as_array().into_iter().flatten() {
+        print(format_args!(
+            "{}: {} of {} rows, {}",
+            job["id"].as_str().unwrap_or_default(),
+            job["done"],
+            job["total"],
+            job["finished_at"]
+                .as_str()
+                .map_or_else(|| "running".to_owned(), |end| format!("done {end}")),
+        ))?;
+    }
+    Ok(())
+}
+
+async fn told(keys: &Keys) -> Result<Value, Failure> {
+    let under = keys.store.under_keks().await.map_err(unavailable)?;
+    let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
+    let manifest = match keys.store.manifest().await.map_err(unavailable)? {
+        Some(_) => Some(keys.manifest(&keys.signing_key()?).await?),
+        None => None,
+    };
+    let of = |kek: &str| under.iter().find(|under| under.kek.as_str() == kek);
+    let counted = |kek: &str| {
+        let under = of(kek);
+        (
+            under.map_or(0, |under| under.data_keys),
+            under.map_or(0, |under| under.tokens),
+        )
+    };
+    let days = u64::from(keys.config.keys.kek_age_days_max);
+    let entry = |entry: &Entry| {
+        let (data_keys, tokens) = counted(&entry.kek);
+        let until = entry
+            .activated_at_ms
+            .filter(|_| entry.state == KekState::Active)
+            .map(|since| Timestamp::from_unix_ms(since).plus_ms(days.saturating_mul(86_400_000)));
+        json!({
+            "kek": entry.kek,
+            "state": entry.state.name(),
+            "created_at": Timestamp::from_unix_ms(entry.created_at_ms).rfc3339(),
+            "in_service_until": until.map(Timestamp::rfc3339),
+            "data_keys": data_keys,
+            "tokens": tokens,
+        })
+    };
+    let keks: Vec<Value> = match &manifest {
+        Some(manifest) => manifest.keks().iter().map(entry).collect(),
+        None => under
+            .iter()
+            .map(|under| {
+                json!({
+                    "kek": under.kek.as_str(),
+                    "state": null,
+                    "data_keys": under.data_keys,
+                    "tokens": under.tokens,
+                })
+            })
+            .collect(),
+    };
+    Ok(json!({
+        "manifest_version": manifest.as_ref().map(Manifest::version),
+        "keks": keks,
+        "jobs": jobs.iter().map(shown).collect::<Vec<_>>(),
+    }))
+}
+
+fn shown(job: &KeyJob) -> Value {
+    json!({
+        "id": job.id,
+        "work": job.work.name(),
+        "done": job.done,
+        "total": job.total,
+        "rows_per_s_max": job.rows_per_s_max,
+        "created_at": job.created_at.rfc3339(),
+        "finished_at": job.finished_at.map(Timestamp::rfc3339),
+    })
+}
+
+/// Replaces the key-encryption key, and moves every data key to the new one.
+pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
+    let keys = Keys::open(&order.of).await?;
+    let signing = keys.signing_key()?;
+    let manifest = keys.manifest(&signing).await?;
+    let (manifest, kek) = match &order.activate {
+        Some(kek) => (manifest, named(kek)?),
+        None => prepare(&keys, &signing, manifest, order.key_arn.as_deref()).await?,
+    };
+    if order.prepare_only {
+        keys.store.close().await.map_err(unavailable)?;
+        let next = format_args!(
+            "prepared {kek}: give every internal host its private half, then `keys rotate \
+             --activate {kek}`"
+        )
+        .to_string();
+        return print(if order.of.json {
+            json!({ "prepared": kek.as_str() }).to_string()
+        } else {
+            next
+        });
+    }
+    wait_for_holders(&keys, &manifest, &kek, order.wait_s).await?;
+    let activated = manifest
+        .activated(&kek, keys.clock.now())
+        .map_err(|refused| Failure::new(exit::DATA, refused))?;
+    keys.put(&activated, &signing, &kek).await?;
+    if !order.of.json {
+        print(format_args!("{kek} is in service"))?;
+    }
+    ask_and_watch(&keys, &order.of, KeyWork::Rewrap, order.rows_per_s_max).await
+}
+
+/// Moves every token to fresh data keys.
+pub(super) async fn reseal(order: Reseal) -> Result<(), Failure> {
+    let keys = Keys::open(&order.of).await?;
+    ask_and_watch(&keys, &order.of, KeyWork::Reseal, order.rows_per_s_max).await
+}
+
+/// Says what has become of a key that is out of service.
+pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
+    let keys = Keys::open(&order.of).await?;
+    let signing = keys.signing_key()?;
+    let manifest = keys.manifest(&signing).await?;
+    let kek = named(&order.kek)?;
+    let to = match order.state {
+        Retired::Compromised => KekState::Compromised,
+        Retired::Destroyed => KekState::Destroyed,
+    };
+    if to == KekState::Destroyed {
+        let under = keys.store.under_keks().await.map_err(unavailable)?;
+        if let Some(under) = under.iter().find(|under| under.kek == kek) {
+            let why = format_args!(
+                "{} data keys are still wrapped to {kek}: run `keys rotate` first",
+                under.data_keys
+            );
+            return Err(Failure::new(exit::DATA, why));
+        }
+    }
+    let retired = manifest
+        .retired(&kek, to, keys.clock.now())
+        .map_err(|refused| Failure::new(exit::DATA, refused))?;
+    keys.put(&retired, &signing, &kek).await?;
+    keys.store.close().await.map_err(unavailable)?;
+    print(format_args!("{kek} is {}", to.name()))
+}
+
+/// Makes a further key, puts it into the manifest, and seals the canary that vouches for it.
+async fn prepare(
+    keys: &Keys,
+    signing: &SigningKey,
+    manifest: Manifest,
+    key_arn: Option<&str>,
+) -> Result<(Manifest, KekId), Failure> {
+    let holder: Holder = keys.configured.make(key_arn).map_err(config_failure)?;
+    let wrap = keys.configured.wrap_of(&holder).map_err(config_failure)?;
+    let kek = wrap.kek().clone();
+    let next = manifest
+        .with(&kek, holder, keys.clock.now())
+        .map_err(|refused| Failure::new(exit::DATA, refused))?;
+    let sealer = Sealer::new(wrap, DataKeyLimits::DEFAULT, keys.clock.clone());
+    let canary = sealer
+        .canary()
+        .await
+        .map_err(|failed| Failure::new(exit::UNAVAILABLE, failed))?;
+    let event = keys.event(Action::KeysCanaryMade, kek.as_str());
+    keys.store
+        .put_canary(canary, event)
+        .await
+        .map_err(unavailable)?;
+    keys.put(&next, signing, &kek).await?;
+    Ok((next, kek))
+}
+
+/// Whoever opens with the key in service must be able to open with the next one before anything is
+/// wrapped to it.
+async fn wait_for_holders(
+    keys: &Keys,
+    manifest: &Manifest,
+    next: &KekId,
+    wait_s: u32,
+) -> Result<(), Failure> {
+    let active = manifest.active().and_then(|active| active.kek().ok());
+    let looks = u64::from(wait_s).saturating_mul(1_000) / LOOK_MS;
+    let mut missing: Vec<String> = Vec::new();
+    for _ in 0..=looks {
+        let held = keys
+            .store
+            .held(keys.clock.now())
+            .await
+            .map_err(unavailable)?;
+        let nodes = held
+            .iter()
+            .filter(|(_, kek)| Some(kek) == active.as_ref())
+            .map(|(node, _)| node.clone());
+        missing = nodes
+            .filter(|node| !held.contains(&(node.clone(), next.clone())))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+    let why = format_args!(
+        "not in service yet: {} cannot open with {next}; give these hosts its private half, then \
+         `keys rotate --activate {next}`",
+        missing.join(", ")
+    );
+    Err(Failure::new(exit::UNAVAILABLE, why))
+}
+
+async fn ask_and_watch(
+    keys: &Keys,
+    of: &Of,
+    work: KeyWork,
+    rows_per_s_max: u32,
+) -> Result<(), Failure> {
+    let now = keys.clock.now();
+    let event = keys.event(Action::KeysWorkAsked, work.name());
+    let is_new = keys
+        .store
+        .ask_for(work, rows_per_s_max, now, event)
+        .await
+        .map_err(unavailable)?;
+    if !is_new && !of.json {
+        print(format_args!("{} is under way already", work.name()))?;
+    }
+    let watched = watch(keys, work, of.json).await;
+    keys.store.close().await.map_err(unavailable)?;
+    let job = watched?;
+    if of.json {
+        print(shown(&job))
+    } else {
+        print(format_args!("{}: {} rows moved", job.id, job.done))
+    }
+}
+
+/// Shows how far the newest work of a kind is, until it is done.
+async fn watch(keys: &Keys, work: KeyWork, quiet: bool) -> Result<KeyJob, Failure> {
+    let bar = if quiet {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} ETA {eta}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(work.name());
+    let mut looks_alone = 0_u32;
+    loop {
+        let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
+        let job = jobs.into_iter().find(|job| job.work == work);
+        let job = job.ok_or_else(|| Failure::new(exit::SOFTWARE, "the work is not there"))?;
+        bar.set_length(u64::try_from(job.total).unwrap_or(0));
+        bar.set_position(u64::try_from(job.done).unwrap_or(0));
+        if job.finished_at.is_some() {
+            bar.finish_and_clear();
+            return Ok(job);
+        }
+        looks_alone = if job.lease_until < keys.clock.now() {
+            looks_alone.saturating_add(1)
+        } else {
+            0
+        };
+        if looks_alone > LOOKS_ALONE_MAX {
+            bar.abandon();
+            let why = "no internal process is at work on it; it goes on when one runs";
+            return Err(Failure::new(exit::UNAVAILABLE, why));
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+}
+
+fn named(kek: &str) -> Result<KekId, Failure> {
+    KekId::try_from(kek.to_owned()).map_err(|refused| Failure::new(exit::USAGE, refused))
+}
+
+fn unavailable(failure: crate::store::Failure) -> Failure {
+    Failure::new(exit::UNAVAILABLE, failure)
+}
+
+fn config_failure(reason: String) -> Failure {
+    Failure::new(exit::CONFIG, reason)
+}
