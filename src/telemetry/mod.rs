@@ -28,7 +28,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 pub use calls::ProcessorCall;
 pub use metrics::{ActiveRequest, Answered, Metrics, Plane};
 pub use processor::Egress;
-pub use reading::Reading;
+pub use reading::{Labels, Reading};
 pub use scrub::Scrubbed;
 pub use trace::TraceParent;
 

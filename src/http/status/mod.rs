@@ -6,6 +6,7 @@
 
 mod figures;
 mod page;
+mod words;
 
 use actix_web::{HttpResponse, web};
 

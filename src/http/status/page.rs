@@ -39,7 +39,7 @@ pub(super) fn answer(groups: &[Group], lines: &[Line], seen: &Seen<'_>) -> HttpR
             sections,
             "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{title}</h2><dl>"
         );
-        for figure in group.figures.iter() {
+        for figure in &group.figures {
             sections.push_str(&shown(figure, seen.now));
         }
         sections.push_str("</dl></section>");
