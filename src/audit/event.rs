@@ -212,6 +212,8 @@ names! {
         ReportsRead = "reports.read",
         /// The feed of what happened was read (10.2.1.1).
         EventsRead = "events.read",
+        /// The status page was looked at.
+        StatusRead = "status.read",
         /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).
         GrantRefused = "grant.refused",
         /// A process began to serve (10.2.1.6: logging was started).

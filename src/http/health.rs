@@ -9,7 +9,7 @@ use super::PlaneName;
 use super::tls::Live;
 use crate::clock::{Clock, Timestamp};
 use crate::memory::{self, Hardening, Measure};
-use crate::store::Replication;
+use crate::store::{OpenWork, Replication};
 use crate::telemetry::Metrics;
 use crate::vault::rotation::Standing;
 use crate::vault::unseal::SealStatus;
@@ -92,21 +92,16 @@ pub async fn ready(health: web::Data<Health>) -> HttpResponse {
 
 /// `GET /metrics`: Prometheus text format 0.0.4.
 pub async fn metrics(health: web::Data<Health>) -> HttpResponse {
-    if let Some(capture) = &health.capture {
-        health
-            .metrics
-            .data_keys_created(capture.sealer.data_keys_created());
-    }
-    if let Some(replication) = health.common.store.replication() {
-        health
-            .metrics
-            .store_replicas(replication.required, replication.attached);
-    }
-    for (plane, live) in &health.tls {
-        let ends = live.ends();
-        health
-            .metrics
-            .tls_ends(*plane, ends.certificate, ends.revocation_lists);
+    health.count();
+    // Only the internal plane's process may read all the tables of work.
+    if health.internal.is_some() {
+        match health.common.store.open_work().await {
+            Ok(open) => health.count_open(&open),
+            Err(failure) => {
+                tracing::warn!(%failure, "what is open could not be counted");
+                health.metrics.open_work_unknown();
+            }
+        }
     }
     HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
@@ -114,6 +109,32 @@ pub async fn metrics(health: web::Data<Health>) -> HttpResponse {
 }
 
 impl Health {
+    /// Sets the metrics that are looked up, not counted.
+    pub fn count(&self) {
+        if let Some(capture) = &self.capture {
+            self.metrics
+                .data_keys_created(capture.sealer.data_keys_created());
+        }
+        if let Some(replication) = self.common.store.replication() {
+            self.metrics
+                .store_replicas(replication.required, replication.attached);
+        }
+        for (plane, live) in &self.tls {
+            let ends = live.ends();
+            self.metrics
+                .tls_ends(*plane, ends.certificate, ends.revocation_lists);
+        }
+    }
+
+    /// Sets the metrics of work that is not finished.
+    pub fn count_open(&self, open: &[OpenWork]) {
+        let now = self.common.now();
+        for work in open {
+            let overdue_ms = work.due_since.map_or(0, |due| now.ms_since(due));
+            self.metrics.open_work(work.table, work.rows, overdue_ms);
+        }
+    }
+
     /// Looks at everything the service needs.
     pub async fn look(&self) -> Vec<Line> {
         let mut lines = vec![

@@ -25,6 +25,7 @@ pub mod refunds;
 mod refusals;
 pub mod reports;
 pub mod sessions;
+pub mod status;
 pub mod tls;
 pub mod tokens;
 pub mod unseal;
@@ -84,6 +85,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
             "/v1/refunds/{id}",
             "/v1/events",
             "/v1/reports",
+            status::PATH,
             "/v1/keys/unseal",
             "/v1/keys/seal_status",
             "/.well-known/jwks.json",
@@ -137,6 +139,7 @@ pub fn capture(
     plane: Plane,
     vault: Arc<Capture>,
 ) -> std::io::Result<Server> {
+    fields::reports::announce(&vault.common.metrics);
     let vault = web::Data::from(vault);
     serve(listener, tls, plane, move |routes| {
         routes
@@ -183,11 +186,14 @@ pub fn internal(
     tls: ServerConfig,
     plane: Plane,
     vault: Arc<Internal>,
+    health: Arc<health::Health>,
 ) -> std::io::Result<Server> {
     let vault = web::Data::from(vault);
+    let health = web::Data::from(health);
     serve(listener, tls, plane, move |routes| {
         routes
             .app_data(vault.clone())
+            .app_data(health.clone())
             .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
             .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
             .service(
@@ -216,6 +222,7 @@ pub fn internal(
             .service(only("/v1/refunds/{id}", "GET").route(web::get().to(refunds::read)))
             .service(only("/v1/events", "GET").route(web::get().to(events::list)))
             .service(only("/v1/reports", "GET").route(web::get().to(reports::list)))
+            .service(only(status::PATH, "GET").route(web::get().to(status::read)))
             .service(only("/v1/keys/unseal", "POST").route(web::post().to(unseal::unseal)))
             .service(only("/v1/keys/seal_status", "GET").route(web::get().to(unseal::status)))
             .service(

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{charges, events, notices, pages, refunds, reports, sessions, tokens, unseal};
+use super::{charges, events, notices, pages, refunds, reports, sessions, status, tokens, unseal};
 use crate::view::Decline;
 
 /// A problem (RFC 9457), as every error is answered.
@@ -83,6 +83,7 @@ struct CaptureApi;
         refunds::read,
         events::list,
         reports::list,
+        status::read,
         unseal::unseal,
         unseal::status,
         pages::receipt_keys,

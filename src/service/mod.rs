@@ -6,6 +6,7 @@
 mod assembly;
 mod key_maker;
 mod keys;
+mod listen;
 mod place;
 mod reach;
 mod renewal;
@@ -23,10 +24,9 @@ use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::confinement::{self, Reach};
-use crate::http::{self, Plane, PlaneName, health::Health, tls};
+use crate::http::{PlaneName, tls};
 use crate::memory::Hardening;
 use crate::telemetry::Metrics;
-use crate::vault::grant::{Client, Clients};
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
@@ -209,74 +209,6 @@ impl Service {
         self.addresses
     }
 
-    fn listen(
-        &mut self,
-        config: &Config,
-        hardening: Hardening,
-        listeners: Listeners,
-    ) -> Result<(), Refused> {
-        if let (Some(plane), Some(vault)) = (&config.capture, &self.capture) {
-            let live = tls::Live::read(renewal::capture(plane), self.common.clock.clone())?;
-            let listener = bound(listeners.capture, plane.listen)?;
-            self.addresses.capture = listener.local_addr().ok();
-            let settings = self.plane(config, PlaneName::Capture, None);
-            let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Capture, live));
-            self.servers
-                .push(http::capture(listener, tls, settings, Arc::clone(vault))?);
-        }
-        if let (Some(plane), Some(vault)) = (&config.internal, &self.internal) {
-            let live = tls::Live::read(renewal::internal(plane), self.common.clock.clone())?;
-            let listener = bound(listeners.internal, plane.listen)?;
-            self.addresses.internal = listener.local_addr().ok();
-            let settings = self.plane(config, PlaneName::Internal, Some(Arc::clone(&live)));
-            let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Internal, live));
-            self.servers
-                .push(http::internal(listener, tls, settings, Arc::clone(vault))?);
-        }
-        if let Some(plane) = &config.ops {
-            let live = tls::Live::read(renewal::ops(plane), self.common.clock.clone())?;
-            let tls = tls::server(&live)?;
-            self.tls.push((PlaneName::Ops, live));
-            let listener = bound(listeners.ops, plane.listen)?;
-            self.addresses.ops = listener.local_addr().ok();
-            let health = Arc::new(Health {
-                common: self.common.clone(),
-                capture: self.capture.clone(),
-                internal: self.internal.clone(),
-                tls: self.tls.clone(),
-                hardening,
-                metrics: self.common.metrics.clone(),
-            });
-            let settings = self.plane(config, PlaneName::Ops, None);
-            self.servers
-                .push(http::ops(listener, tls, settings, health)?);
-        }
-        Ok(())
-    }
-
-    fn plane(&self, config: &Config, name: PlaneName, client_tls: Option<Arc<tls::Live>>) -> Plane {
-        let clients = match name {
-            PlaneName::Internal => Clients::new(config.clients.iter().map(|client| Client {
-                san: client.san.clone(),
-                account: client.account.clone(),
-                scopes: client.scopes.clone(),
-            })),
-            PlaneName::Capture | PlaneName::Ops => Clients::default(),
-        };
-        Plane {
-            name,
-            environment: self.common.environment,
-            clock: self.common.clock.clone(),
-            clients,
-            client_tls,
-            metrics: self.common.metrics.clone(),
-            limits: config.limits.clone(),
-            common: (name != PlaneName::Ops).then(|| self.common.clone()),
-        }
-    }
-
     /// Serves until `stop` is ready, then lets requests in flight finish.
     ///
     /// # Errors
@@ -407,13 +339,4 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
         ticks = ticks.wrapping_add(1);
         tokio::time::sleep(Duration::from_secs(UPKEEP_INTERVAL_S)).await;
     }
-}
-
-fn bound(
-    listener: Option<io::Result<TcpListener>>,
-    address: SocketAddr,
-) -> Result<TcpListener, Refused> {
-    listener
-        .unwrap_or_else(|| TcpListener::bind(address))
-        .map_err(|source| Refused::Listener { address, source })
 }

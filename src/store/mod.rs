@@ -26,6 +26,7 @@
 //! commit), `schema`, `sqlite` and `postgres`.
 
 mod attempts;
+mod backlog;
 mod batch;
 mod charges;
 mod claims;
@@ -71,6 +72,7 @@ use connection::Connection;
 use writer::Writer;
 
 pub use attempts::{Attempt, AttemptClaim};
+pub use backlog::{KekFigures, OpenWork, StoreFigures};
 pub use charges::{
     ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, DeclineRow, Lease, Leased, NewCharge,
     NewStep, StepBegun, StepRow,

@@ -15,7 +15,7 @@ pub(super) struct Lifecycle {
 
 impl Lifecycle {
     pub(super) fn register(add: &Registrar) -> Self {
-        Self {
+        let families = Self {
             refunds: add.counters(("cloakroom_refunds_total", "Refunds."), &["outcome"]),
             notices: add.counters(
                 (
@@ -45,7 +45,18 @@ impl Lifecycle {
                 ),
                 &["endpoint"],
             ),
+        };
+        // A series that is there from the start shows its first increase.
+        for about in ["abuse", "incident", "vulnerability", "other", "refused"] {
+            families.reports.with_label_values(&[about]);
         }
+        for outcome in ["delivered", "failed", "given_up"] {
+            families.deliveries.with_label_values(&[outcome]);
+        }
+        for outcome in ["taken", "again", "elsewhere", "refused"] {
+            families.notices.with_label_values(&[outcome]);
+        }
+        families
     }
 }
 

@@ -18,6 +18,7 @@ use super::processor::Processor;
 use super::registrar::Registrar;
 use super::store::Store;
 use super::tls::Tls;
+use super::work::Work;
 use crate::clock::Clock;
 
 /// The buckets that OpenTelemetry's HTTP conventions advise for `http.server.request.duration`.
@@ -89,6 +90,7 @@ struct Families {
     lifecycle: Lifecycle,
     store: Store,
     tls: Tls,
+    work: Work,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
@@ -141,6 +143,7 @@ impl Metrics {
             lifecycle: Lifecycle::register(&add),
             store: Store::register(&add),
             tls: Tls::register(&add),
+            work: Work::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
                 "Data keys made by this process.",
@@ -174,6 +177,7 @@ impl Metrics {
             families.active_requests.with_label_values(&[plane]);
             families.grants_refused.with_label_values(&[plane]);
         }
+        families.charges.with_label_values(&["unreadable"]);
         Self(Arc::new(families))
     }
 
@@ -217,8 +221,16 @@ impl Metrics {
         self.0.charges.with_label_values(&[outcome]).inc();
     }
 
+    pub(super) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
     pub(super) fn tls(&self) -> &Tls {
         &self.0.tls
+    }
+
+    pub(super) fn work(&self) -> &Work {
+        &self.0.work
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -257,6 +269,11 @@ impl Metrics {
             .grants_refused
             .with_label_values(&[plane.name()])
             .inc();
+    }
+
+    /// Browsers may report that this was violated; its series is there from now on.
+    pub fn browsers_may_report(&self, violated: &'static str) {
+        self.0.browser_reports.with_label_values(&[violated]);
     }
 
     /// A browser reported that a page of ours was kept from something.

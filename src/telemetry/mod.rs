@@ -9,11 +9,13 @@ mod calls;
 mod lifecycle;
 pub mod metrics;
 mod processor;
+mod reading;
 mod registrar;
 pub mod scrub;
 mod store;
 mod tls;
 pub mod trace;
+mod work;
 
 use std::io::Write;
 
@@ -26,6 +28,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 pub use calls::ProcessorCall;
 pub use metrics::{ActiveRequest, Answered, Metrics, Plane};
 pub use processor::Egress;
+pub use reading::{Labels, Reading};
 pub use scrub::Scrubbed;
 pub use trace::TraceParent;
 

@@ -14,6 +14,9 @@ const BUCKETS_S: &[f64] = &[
     0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
+/// Why a call is refused and not sent.
+const REASONS: [&str; 2] = ["rate_limited", "breaker_open"];
+
 pub(super) struct Processor {
     requests: HistogramVec,
     waiting: IntGaugeVec,
@@ -110,6 +113,9 @@ impl Metrics {
     #[must_use]
     pub fn egress(&self, plane: Plane) -> Egress {
         let families = self.processor();
+        for reason in REASONS {
+            families.refused.with_label_values(&[plane.name(), reason]);
+        }
         Egress {
             plane,
             waiting: families.waiting.with_label_values(&[plane.name()]),

@@ -14,7 +14,7 @@ pub(super) struct Tls {
 
 impl Tls {
     pub(super) fn register(add: &Registrar) -> Self {
-        Self {
+        let families = Self {
             ends: add.gauges(
                 (
                     "cloakroom_tls_end_timestamp_seconds",
@@ -29,7 +29,14 @@ impl Tls {
                 ),
                 &["plane", "outcome"],
             ),
+        };
+        // A series that is there from the start shows its first increase.
+        for plane in Plane::ALL.map(Plane::name) {
+            for outcome in ["success", "refused"] {
+                families.reloads.with_label_values(&[plane, outcome]);
+            }
         }
+        families
     }
 }
 

@@ -67,6 +67,8 @@ scopes! {
     EventsRead = "events:read",
     /// Read what anybody has reported.
     ReportsRead = "reports:read",
+    /// Look at the status page.
+    StatusRead = "status:read",
     /// Give a custodian's share.
     KeysUnseal = "keys:unseal",
     /// Read whether the keys are sealed.

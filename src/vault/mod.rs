@@ -28,6 +28,7 @@ pub mod report;
 pub mod rotation;
 pub mod session;
 mod settle;
+pub mod status;
 pub mod steps;
 pub mod tell;
 pub mod tokenize;

@@ -26,6 +26,7 @@ mod idempotency;
 mod journey;
 mod lifecycle;
 mod memory;
+mod monitoring;
 mod notices;
 mod openapi;
 mod operations;
@@ -38,6 +39,7 @@ mod reports;
 mod rotation;
 mod same_card;
 mod sealed;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

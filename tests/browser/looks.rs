@@ -34,7 +34,7 @@ fn the_types_of_the_modules_fit() {
 }
 
 /// Asserts that axe-core finds nothing wrong where the browser looks.
-async fn accessible(browser: &Browser, state: &str) {
+pub(crate) async fn accessible(browser: &Browser, state: &str) {
     let axe = std::fs::read_to_string(tools().join("axe-core/axe.min.js"))
         .expect("tests/run installs axe-core");
     let script = format!(

@@ -14,6 +14,7 @@ mod guide;
 mod hostile;
 mod looks;
 mod site;
+mod status;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests/api, which uses all of it")]
 mod support;

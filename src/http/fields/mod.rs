@@ -20,6 +20,7 @@ use url::Url;
 
 use self::assets::{ASSETS, Asset, LOADER};
 use self::policy::Embedding;
+pub(super) use self::templates::escaped;
 use crate::problem::{Code, Problem};
 use crate::store::SessionRow;
 use crate::token::SessionId;

@@ -63,7 +63,8 @@ fn filled(template: &str, values: &[(&str, &str)]) -> String {
     page
 }
 
-fn escaped(text: &str) -> String {
+/// Text as markup shows it.
+pub(in crate::http) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

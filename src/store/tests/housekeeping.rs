@@ -200,3 +200,45 @@ async fn an_event_is_kept_with_all_its_fields() {
     let again = bench.store.record(made).await;
     assert!(matches!(again, Err(Failure::Illegal(_))), "{again:?}");
 }
+
+#[tokio::test]
+async fn what_is_open_is_counted_and_due_since_its_lease_ended() {
+    let bench = Bench::new().await;
+    let of = |open: &[OpenWork], table: &str| *open.iter().find(|w| w.table == table).unwrap();
+    let open = bench.store.open_work().await.unwrap();
+    assert!(
+        open.iter().all(|w| w.rows == 0 && w.due_since.is_none()),
+        "{open:?}"
+    );
+    let first = bench.charge().await;
+    let second = charge_of(bench.token().await.id);
+    let begun = bench
+        .store
+        .begin_charge(claim("charge-2"), second, opening())
+        .await;
+    assert!(matches!(begun, Ok(ChargeBegun::New(_, _))));
+    let before = START.plus_s(1);
+    let moved = format!(
+        "UPDATE charges SET lease_until_ms = {} WHERE id = '{}'",
+        before.unix_ms(),
+        first.id
+    );
+    assert_eq!(bench.run(&moved).await, Ok(1));
+    let figures = bench.store.figures(START.plus_s(10)).await.unwrap();
+    let charges = of(&figures.open_work, "charges");
+    assert_eq!((charges.rows, charges.due_since), (2, Some(before)));
+    assert_eq!(of(&figures.open_work, "refunds").rows, 0);
+    // The keys that the tokens were sealed under; none of them has a canary here.
+    let [kek] = figures.keks.as_slice() else {
+        panic!("one key-encryption key, not {:?}", figures.keks);
+    };
+    assert_eq!(
+        kek.data_keys,
+        bench
+            .number("SELECT count(*) FROM data_keys")
+            .await
+            .unsigned_abs()
+    );
+    assert!(kek.oldest <= kek.newest && kek.in_service_since.is_none());
+    assert_eq!((figures.reports, figures.last_report), (0, None));
+}
