@@ -26,6 +26,8 @@ use crate::store::{KeyJob, KeyWork, Progress, ToReseal};
 const BATCH_ROWS_MAX: u32 = 64;
 /// Milliseconds that a node has for a batch before another one takes the job up.
 const LEASE_MS: u64 = 15_000;
+/// Within so many milliseconds every process has followed a manifest; it looks every five seconds.
+const FOLLOWED_WITHIN_MS: u64 = 7_000;
 /// Milliseconds between two looks for work.
 const IDLE_MS: u64 = 2_000;
 /// A data key that seals may be a day old, and is not erased before.
@@ -259,6 +261,10 @@ impl Internal {
             return Ok(());
         };
         tracing::info!(job = job.id, "the work of rotation is taken up");
+        // It may have been asked for by whoever has just changed the manifest.
+        if self.follow_manifest().await.is_err() {
+            return Err(Refusal::Sealed);
+        }
         loop {
             let began = tokio::time::Instant::now();
             let rows = match job.work {
@@ -369,7 +375,9 @@ impl Internal {
                 .is_empty(),
             KeyWork::Reseal => store.to_reseal(job.created_at, first, 1).await?.is_empty(),
         };
-        if !is_done {
+        // Whoever has not followed the manifest yet still wraps to the key before.
+        let since = self.common.now().ms_since(job.created_at);
+        if !is_done || since < FOLLOWED_WITHIN_MS {
             job.after.clear();
             store
                 .rewrapped(

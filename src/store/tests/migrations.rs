@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 9));
+    assert_eq!((first.from, first.to), (0, 10));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -27,11 +27,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "events",
             "audit actors",
             "deliveries",
-            "reports"
+            "reports",
+            "keys"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (9, 9, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (10, 10, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -43,7 +44,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 9
+            needed: 10
         }
     );
     assert!(
@@ -60,10 +61,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 9",
+            "DELETE FROM _sqlx_migrations WHERE version = 10",
             Failure::SchemaTooOld {
-                found: 8,
-                needed: 9,
+                found: 9,
+                needed: 10,
             },
             false,
         ),

@@ -1,29 +1,32 @@
 //! `cloakroom keys status|rotate|reseal|retire`: which keys there are, and replacing them while the
 //! service runs. The running internal processes do the work; these verbs ask for it and watch.
 
+mod status;
+mod watch;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::watch::ask_and_watch;
 use super::{Failure, exit, print};
 use crate::audit::{Action, Actor, Event, Outcome};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::seal::manifest::{Entry, Holder, KekState, Manifest};
+use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
 use crate::seal::{DataKeyLimits, KekId, Sealer};
 use crate::service::{Configured, store_settings};
-use crate::store::{KeyJob, KeyWork, Store};
+use crate::store::{KeyWork, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
 
+pub(in crate::cli) use status::status;
+
 /// Milliseconds between two looks at work that is watched.
 const LOOK_MS: u64 = 500;
-/// Looks without anybody at work after which it is said that nobody is.
-const LOOKS_ALONE_MAX: u32 = 40;
 
 #[derive(Debug, Args)]
 pub(super) struct Of {
@@ -174,113 +177,6 @@ impl Keys {
     }
 }
 
-/// Prints which keys there are and what stands under each.
-pub(super) async fn status(of: Of) -> Result<(), Failure> {
-    let keys = Keys::open(&of).await?;
-    let told = told(&keys).await?;
-    keys.store.close().await.map_err(unavailable)?;
-    if of.json {
-        return print(told);
-    }
-    for key in listed(&told, "keks") {
-        print(format_args!(
-            "{}  {:<12} {:>6} data keys {:>8} tokens  {}",
-            text(key, "kek").unwrap_or_default(),
-            text(key, "state").unwrap_or("no manifest"),
-            number(key, "data_keys"),
-            number(key, "tokens"),
-            text(key, "in_service_until")
-                .map_or_else(String::new, |end| format!("to be replaced before {end}")),
-        ))?;
-    }
-    for job in listed(&told, "jobs") {
-        print(format_args!(
-            "{}: {} of {} rows, {}",
-            text(job, "id").unwrap_or_default(),
-            number(job, "done"),
-            number(job, "total"),
-            text(job, "finished_at")
-                .map_or_else(|| "running".to_owned(), |end| format!("done {end}")),
-        ))?;
-    }
-    Ok(())
-}
-
-fn listed<'a>(told: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    told.get(name)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn text<'a>(of: &'a Value, name: &str) -> Option<&'a str> {
-    of.get(name).and_then(Value::as_str)
-}
-
-fn number(of: &Value, name: &str) -> i64 {
-    of.get(name).and_then(Value::as_i64).unwrap_or_default()
-}
-
-async fn told(keys: &Keys) -> Result<Value, Failure> {
-    let standing = keys.store.under_keks().await.map_err(unavailable)?;
-    let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
-    let manifest = match keys.store.manifest().await.map_err(unavailable)? {
-        Some(_) => Some(keys.manifest(&keys.signing_key()?).await?),
-        None => None,
-    };
-    let counted = |kek: &str| {
-        let found = standing.iter().find(|under| under.kek.as_str() == kek);
-        found.map_or((0, 0), |under| (under.data_keys, under.tokens))
-    };
-    let days = u64::from(keys.config.keys.kek_age_days_max);
-    let described = |described: &Entry| {
-        let (data_keys, tokens) = counted(&described.kek);
-        let until = described
-            .activated_at_ms
-            .filter(|_| described.state == KekState::Active)
-            .map(|since| Timestamp::from_unix_ms(since).plus_ms(days.saturating_mul(86_400_000)));
-        json!({
-            "kek": described.kek,
-            "state": described.state.name(),
-            "created_at": Timestamp::from_unix_ms(described.created_at_ms).rfc3339(),
-            "in_service_until": until.map(Timestamp::rfc3339),
-            "data_keys": data_keys,
-            "tokens": tokens,
-        })
-    };
-    let keks: Vec<Value> = match &manifest {
-        Some(manifest) => manifest.keks().iter().map(described).collect(),
-        None => standing
-            .iter()
-            .map(|under| {
-                json!({
-                    "kek": under.kek.as_str(),
-                    "state": null,
-                    "data_keys": under.data_keys,
-                    "tokens": under.tokens,
-                })
-            })
-            .collect(),
-    };
-    Ok(json!({
-        "manifest_version": manifest.as_ref().map(Manifest::version),
-        "keks": keks,
-        "jobs": jobs.iter().map(shown).collect::<Vec<_>>(),
-    }))
-}
-
-fn shown(job: &KeyJob) -> Value {
-    json!({
-        "id": job.id,
-        "work": job.work.name(),
-        "done": job.done,
-        "total": job.total,
-        "rows_per_s_max": job.rows_per_s_max,
-        "created_at": job.created_at.rfc3339(),
-        "finished_at": job.finished_at.map(Timestamp::rfc3339),
-    })
-}
-
 /// Replaces the key-encryption key, and moves every data key to the new one.
 pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
     let keys = Keys::open(&order.of).await?;
@@ -410,67 +306,6 @@ async fn wait_for_holders(
         missing.join(", ")
     );
     Err(Failure::new(exit::UNAVAILABLE, why))
-}
-
-async fn ask_and_watch(
-    keys: &Keys,
-    of: &Of,
-    work: KeyWork,
-    rows_per_s_max: u32,
-) -> Result<(), Failure> {
-    let now = keys.clock.now();
-    let event = keys.event(Action::KeysWorkAsked, work.name());
-    let is_new = keys
-        .store
-        .ask_for(work, rows_per_s_max, now, event)
-        .await
-        .map_err(unavailable)?;
-    if !is_new && !of.json {
-        print(format_args!("{} is under way already", work.name()))?;
-    }
-    let watched = watch(keys, work, of.json).await;
-    keys.store.close().await.map_err(unavailable)?;
-    let job = watched?;
-    if of.json {
-        print(shown(&job))
-    } else {
-        print(format_args!("{}: {} rows moved", job.id, job.done))
-    }
-}
-
-/// Shows how far the newest work of a kind is, until it is done.
-async fn watch(keys: &Keys, work: KeyWork, quiet: bool) -> Result<KeyJob, Failure> {
-    let bar = if quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
-    };
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} ETA {eta}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(work.name());
-    let mut looks_alone = 0_u32;
-    loop {
-        let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
-        let job = jobs.into_iter().find(|job| job.work == work);
-        let job = job.ok_or_else(|| Failure::new(exit::SOFTWARE, "the work is not there"))?;
-        bar.set_length(u64::try_from(job.total).unwrap_or(0));
-        bar.set_position(u64::try_from(job.done).unwrap_or(0));
-        if job.finished_at.is_some() {
-            bar.finish_and_clear();
-            return Ok(job);
-        }
-        looks_alone = if job.lease_until < keys.clock.now() {
-            looks_alone.saturating_add(1)
-        } else {
-            0
-        };
-        if looks_alone > LOOKS_ALONE_MAX {
-            bar.abandon();
-            let why = "no internal process is at work on it; it goes on when one runs";
-            return Err(Failure::new(exit::UNAVAILABLE, why));
-        }
-        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
-    }
 }
 
 fn named(kek: &str) -> Result<KekId, Failure> {
