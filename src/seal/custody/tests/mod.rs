@@ -153,4 +153,3 @@ fn give<'a>(client: &'a str, held: &'a Held, share: &'a Share) -> Given<'a> {
         share: share.expose(),
     }
 }
-

@@ -223,4 +223,3 @@ fn shares_are_forgotten_when_the_window_is_over_or_the_clock_goes_back() {
         assert_eq!(usize::from(gathering.count()), 1 - forgotten);
     }
 }
-
