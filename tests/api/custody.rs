@@ -315,6 +315,14 @@ async fn two_of_three_custodians_open_a_sealed_service_and_capture_never_stops()
     app.send(Who::Admin, ask).await.problem(503, "sealed");
     assert_eq!(app.get(Who::Billing, &url).await.status, 200);
 
+    let config = app.path("sealed.toml");
+    let checked = run(&["check", "--config", config.to_str().unwrap()]);
+    assert!(
+        said(&checked).contains("starts sealed: 2 of 3"),
+        "{}",
+        said(&checked)
+    );
+
     // One custodian is not enough, with whatever shares; nor are two people with one share.
     let taken = custody.unseal("alice", "held");
     assert!(taken.status.success(), "{}", said(&taken));
