@@ -260,7 +260,8 @@ fn configure(app: &App, held: &str, keys: &str) {
         .replace(&port(&app.at.internal), ":0")
         .replace(&port(&app.at.ops), ":0")
         .replace("cloakroom.db", "sealed.db")
-        .replace("\"kek-p", &format!("\"{held}/kek-p"))
+        .replace("\"kek-public", &format!("\"{held}/kek-public"))
+        .replace("\"kek-private", &format!("\"{held}/kek-private"))
         .replace(
             "kek_passphrase_file = \"kek-passphrase\"",
             &format!("# further keys\n{keys}"),
