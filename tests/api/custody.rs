@@ -271,10 +271,12 @@ fn configure(app: &App, held: &str, keys: &str) {
             "client_ca_file = \"clients-ca.pem\"",
         );
     for person in PEOPLE {
-        config.push_str(&format!(
-            "\n[[clients]]\nsan = \"spiffe://cloakroom.dev/{person}\"\naccount = \"default\"\n\
-             scopes = [\"keys:unseal\", \"keys:status\"]\n"
-        ));
+        let client = [
+            "\n[[clients]]\nsan = \"spiffe://cloakroom.dev/",
+            person,
+            "\"\naccount = \"default\"\nscopes = [\"keys:unseal\", \"keys:status\"]\n",
+        ];
+        config.push_str(&client.concat());
     }
     fs::write(app.path("sealed.toml"), config).unwrap();
 }
@@ -325,11 +327,11 @@ async fn two_of_three_custodians_open_a_sealed_service_and_capture_never_stops()
     );
 
     // One custodian is not enough, with whatever shares; nor are two people with one share.
-    let taken = custody.unseal("alice", "held");
-    assert!(taken.status.success(), "{}", said(&taken));
+    let first = custody.unseal("alice", "held");
+    assert!(first.status.success(), "{}", said(&first));
     assert!(
-        said(&taken).starts_with("taken: 1 of 2 shares"),
-        "{taken:?}"
+        said(&first).starts_with("taken: 1 of 2 shares"),
+        "{first:?}"
     );
     let bobs = custody.share("bob", "held");
     let same_client = custody.give("alice", &bobs, &[]).await;
