@@ -84,7 +84,7 @@ async fn conforms(provider: Provider) {
     } = &provider;
     let sealed = value(seals).await;
     let key = &*sealed.data_key;
-    assert_eq!(opens.keks(), [key.kek.clone()], "both halves have one name");
+    assert!(opens.holds(&key.kek), "both halves have one name");
     assert!(opened(opens, &sealed, key).await);
 
     // Wrapped bytes say nothing of the key, and no two are alike.
