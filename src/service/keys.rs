@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use figment::value::magic::RelativePathBuf;
 use zeroize::Zeroizing;
 
 use super::Refused;
@@ -57,11 +56,14 @@ pub(super) fn opener(
 /// The private document, where custodians open it.
 fn shared_kek(config: &Config) -> Result<Option<SharedKek>, Refused> {
     let keys = &config.keys;
-    let path = keys.kek_private_file.as_ref();
-    let path = path.map(RelativePathBuf::relative);
-    let Some(path) = path.filter(|path| SharedKek::is_at(path)) else {
+    let refuse = |refused: file::KeyFileRefused| Refused::Keys(refused.to_string());
+    let Some(path) = &keys.kek_private_file else {
         return Ok(None);
     };
+    let path = path.relative();
+    if !SharedKek::is_at(&path).map_err(refuse)? {
+        return Ok(None);
+    }
     if keys.kek_passphrase_file.is_some() {
         return Err(Refused::Keys(
             "keys.kek_passphrase_file opens nothing: kek_private_file takes its custodians"
@@ -70,7 +72,7 @@ fn shared_kek(config: &Config) -> Result<Option<SharedKek>, Refused> {
     }
     SharedKek::read(&path, config.environment)
         .map(Some)
-        .map_err(|refused| Refused::Keys(refused.to_string()))
+        .map_err(refuse)
 }
 
 /// Credentials say nothing of what they may do, so a capture process asks: one that can read data

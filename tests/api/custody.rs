@@ -260,7 +260,8 @@ fn configure(app: &App, held: &str, keys: &str) {
         .replace(&port(&app.at.internal), ":0")
         .replace(&port(&app.at.ops), ":0")
         .replace("cloakroom.db", "sealed.db")
-        .replace("\"kek-p", &format!("\"{held}/kek-p"))
+        .replace("\"kek-public", &format!("\"{held}/kek-public"))
+        .replace("\"kek-private", &format!("\"{held}/kek-private"))
         .replace(
             "kek_passphrase_file = \"kek-passphrase\"",
             &format!("# further keys\n{keys}"),
@@ -270,10 +271,12 @@ fn configure(app: &App, held: &str, keys: &str) {
             "client_ca_file = \"clients-ca.pem\"",
         );
     for person in PEOPLE {
-        config.push_str(&format!(
-            "\n[[clients]]\nsan = \"spiffe://cloakroom.dev/{person}\"\naccount = \"default\"\n\
-             scopes = [\"keys:unseal\", \"keys:status\"]\n"
-        ));
+        let client = [
+            "\n[[clients]]\nsan = \"spiffe://cloakroom.dev/",
+            person,
+            "\"\naccount = \"default\"\nscopes = [\"keys:unseal\", \"keys:status\"]\n",
+        ];
+        config.push_str(&client.concat());
     }
     fs::write(app.path("sealed.toml"), config).unwrap();
 }
@@ -315,12 +318,20 @@ async fn two_of_three_custodians_open_a_sealed_service_and_capture_never_stops()
     app.send(Who::Admin, ask).await.problem(503, "sealed");
     assert_eq!(app.get(Who::Billing, &url).await.status, 200);
 
-    // One custodian is not enough, with whatever shares; nor are two people with one share.
-    let taken = custody.unseal("alice", "held");
-    assert!(taken.status.success(), "{}", said(&taken));
+    let config = app.path("sealed.toml");
+    let checked = run(&["check", "--config", config.to_str().unwrap()]);
     assert!(
-        said(&taken).starts_with("taken: 1 of 2 shares"),
-        "{taken:?}"
+        said(&checked).contains("starts sealed: 2 of 3"),
+        "{}",
+        said(&checked)
+    );
+
+    // One custodian is not enough, with whatever shares; nor are two people with one share.
+    let first = custody.unseal("alice", "held");
+    assert!(first.status.success(), "{}", said(&first));
+    assert!(
+        said(&first).starts_with("taken: 1 of 2 shares"),
+        "{first:?}"
     );
     let bobs = custody.share("bob", "held");
     let same_client = custody.give("alice", &bobs, &[]).await;

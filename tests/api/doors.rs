@@ -12,7 +12,7 @@ use crate::support::{App, VISA, Who, request};
 
 /// Route, body, and the status for checkout, billing and admin. A status under 400 or one that
 /// only a granted request can reach (404, 410, 422) says that the door was open.
-const INTERNAL: [(Method, &str, &str, [u16; 3]); 9] = [
+const INTERNAL: [(Method, &str, &str, [u16; 3]); 11] = [
     (
         Method::POST,
         "/v1/capture_sessions",
@@ -45,6 +45,8 @@ const INTERNAL: [(Method, &str, &str, [u16; 3]); 9] = [
         [403, 404, 404],
     ),
     (Method::GET, "/status", "", [403, 403, 200]),
+    (Method::POST, "/v1/keys/unseal", "{}", [403, 403, 403]),
+    (Method::GET, "/v1/keys/seal_status", "", [403, 403, 403]),
     (Method::GET, "/.well-known/jwks.json", "", [200, 200, 200]),
     (Method::GET, "/openapi.json", "", [200, 200, 200]),
 ];

@@ -16,6 +16,7 @@ use crate::http::health::State;
 use crate::http::{PlaneName, fields};
 use crate::memory::{self, Hardening, Measure};
 use crate::processor::{self, Processor};
+use crate::seal::custody::SharedKek;
 use crate::service::{self, Listeners, Service};
 use crate::store;
 use crate::telemetry::Metrics;
@@ -149,11 +150,33 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
         }
     }
     findings.extend(webhooks(&config));
+    findings.extend(custody(&config));
     if let Some(plane) = &config.capture {
         findings.push(loader(&plane.public_url));
     }
     findings.push(build(config, hardening).await);
     findings
+}
+
+/// Whose shares the internal plane waits for, where custodians hold its key.
+fn custody(config: &Config) -> Option<Finding> {
+    let path = config.keys.kek_private_file.as_ref()?.relative();
+    // What cannot be read is told with the service, which it keeps from starting.
+    if !SharedKek::is_at(&path).unwrap_or(false) {
+        return None;
+    }
+    let waiting = SharedKek::read(&path, config.environment).ok()?;
+    Some(Finding {
+        name: "custody".to_owned(),
+        state: State::Warning,
+        observation: format!(
+            "starts sealed: {} of {} custodians open {}",
+            waiting.threshold(),
+            waiting.shares(),
+            waiting.kek()
+        ),
+        mend: Some("after each start, have them run `cloakroom keys unseal`"),
+    })
 }
 
 /// With which keys each endpoint's receiver verifies; a shared secret has none to be shown.

@@ -77,17 +77,18 @@ pub struct SharedKek {
 
 impl SharedKek {
     /// Whether the file at `path` is a private document of this kind, and not one under a
-    /// passphrase. What cannot be read is not; reading it says why.
-    #[must_use]
-    pub fn is_at(path: &Path) -> bool {
+    /// passphrase.
+    ///
+    /// # Errors
+    /// [`KeyFileRefused`] where it cannot be read at all.
+    pub fn is_at(path: &Path) -> Result<bool, KeyFileRefused> {
         #[derive(Deserialize)]
         struct Format {
             format: String,
         }
-        file::read_private(path)
-            .ok()
-            .and_then(|text| serde_json::from_slice::<Format>(&text).ok())
-            .is_some_and(|document| document.format == FORMAT)
+        let text = file::read_private(path)?;
+        let document = serde_json::from_slice::<Format>(&text);
+        Ok(document.is_ok_and(|document| document.format == FORMAT))
     }
 
     /// Reads the document at `path`, for a process that serves `environment`.

@@ -1,17 +1,19 @@
 //! The work of rotation: data keys move to another key-encryption key, values to other data keys;
 //! some rows at a time, by one node at a time, from where the last one stopped.
 
+mod row;
+
+use self::row::{JobRow, SealedColumns};
 use super::connection::Connection;
 use super::events::record;
 use super::keys::{DataKeyRow, put_data_key};
-use super::parse::{Reading, one_row};
-use super::row::row;
+use super::parse::one_row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
-use crate::token::{Account, Environment, TokenId};
+use crate::token::{Account, TokenId};
 
 /// What is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -417,60 +419,4 @@ async fn advance(tx: &mut Connection, progress: &Progress, moved: i64) -> Result
     .execute(tx)
     .await?;
     one_row(written, "key_jobs", &progress.id)
-}
-
-row! {
-    struct JobRow {
-        id: String,
-        kind: String,
-        after_id: String,
-        done: i64,
-        total: i64,
-        rows_per_s_max: i64,
-        created_at_ms: i64,
-        finished_at_ms: Option<i64>,
-        lease_until_ms: i64,
-    }
-}
-
-impl JobRow {
-    fn read(self, environment: Environment) -> Result<KeyJob, Failure> {
-        let reading = Reading::new("key_jobs", &self.id, environment);
-        let work = [KeyWork::Rewrap, KeyWork::Reseal]
-            .into_iter()
-            .find(|work| work.name() == self.kind);
-        Ok(KeyJob {
-            work: reading.found("kind", work)?,
-            rows_per_s_max: reading
-                .found("rows_per_s_max", u32::try_from(self.rows_per_s_max).ok())?,
-            after: self.after_id,
-            done: self.done,
-            total: self.total,
-            created_at: Timestamp::from_unix_ms(self.created_at_ms),
-            finished_at: self.finished_at_ms.map(Timestamp::from_unix_ms),
-            lease_until: Timestamp::from_unix_ms(self.lease_until_ms),
-            id: self.id.clone(),
-        })
-    }
-}
-
-row! {
-    struct SealedColumns {
-        id: String,
-        account: String,
-        sealed: Option<Vec<u8>>,
-        data_key: DataKeyRow,
-    }
-}
-
-impl SealedColumns {
-    fn read(self, environment: Environment) -> Result<ToReseal, Failure> {
-        let reading = Reading::new("tokens", &self.id, environment);
-        Ok(ToReseal {
-            token: reading.id("id", &self.id)?,
-            account: reading.account(self.account)?,
-            sealed: self.sealed.map(Sealed::from_bytes),
-            data_key: self.data_key.read(environment)?,
-        })
-    }
 }

@@ -1,0 +1,66 @@
+//! The rows of rotation's work, read.
+
+use super::{KeyJob, KeyWork, ToReseal};
+use crate::clock::Timestamp;
+use crate::seal::Sealed;
+use crate::store::Failure;
+use crate::store::keys::DataKeyRow;
+use crate::store::parse::Reading;
+use crate::store::row::row;
+use crate::token::Environment;
+
+row! {
+    pub(super) struct JobRow {
+        id: String,
+        kind: String,
+        after_id: String,
+        done: i64,
+        total: i64,
+        rows_per_s_max: i64,
+        created_at_ms: i64,
+        finished_at_ms: Option<i64>,
+        lease_until_ms: i64,
+    }
+}
+
+impl JobRow {
+    pub(super) fn read(self, environment: Environment) -> Result<KeyJob, Failure> {
+        let reading = Reading::new("key_jobs", &self.id, environment);
+        let work = [KeyWork::Rewrap, KeyWork::Reseal]
+            .into_iter()
+            .find(|work| work.name() == self.kind);
+        Ok(KeyJob {
+            work: reading.found("kind", work)?,
+            rows_per_s_max: reading
+                .found("rows_per_s_max", u32::try_from(self.rows_per_s_max).ok())?,
+            after: self.after_id,
+            done: self.done,
+            total: self.total,
+            created_at: Timestamp::from_unix_ms(self.created_at_ms),
+            finished_at: self.finished_at_ms.map(Timestamp::from_unix_ms),
+            lease_until: Timestamp::from_unix_ms(self.lease_until_ms),
+            id: self.id.clone(),
+        })
+    }
+}
+
+row! {
+    pub(super) struct SealedColumns {
+        id: String,
+        account: String,
+        sealed: Option<Vec<u8>>,
+        data_key: DataKeyRow,
+    }
+}
+
+impl SealedColumns {
+    pub(super) fn read(self, environment: Environment) -> Result<ToReseal, Failure> {
+        let reading = Reading::new("tokens", &self.id, environment);
+        Ok(ToReseal {
+            token: reading.id("id", &self.id)?,
+            account: reading.account(self.account)?,
+            sealed: self.sealed.map(Sealed::from_bytes),
+            data_key: self.data_key.read(environment)?,
+        })
+    }
+}
