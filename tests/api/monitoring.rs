@@ -17,7 +17,7 @@ use crate::support::{App, VISA, Who, eventually};
 /// Honest traffic on one process, by series: three hours of samples, one a minute, in promtool's
 /// notation.
 const HONEST: &[(&str, &str)] = &[
-    (r#"up"#, "1x180"),
+    ("up", "1x180"),
     (
         r#"http_server_request_duration_seconds_count{plane="internal", http_response_status_code="201"}"#,
         "0+600x180",
@@ -88,7 +88,7 @@ const HONEST: &[(&str, &str)] = &[
         r#"cloakroom_store_commit_duration_seconds_bucket{le="+Inf"}"#,
         "0+600x180",
     ),
-    (r#"cloakroom_store_queue_operations"#, "12x180"),
+    ("cloakroom_store_queue_operations", "12x180"),
     (
         r#"cloakroom_tls_end_timestamp_seconds{plane="internal", what="certificate"}"#,
         "7776000x180",
@@ -115,8 +115,8 @@ const HONEST: &[(&str, &str)] = &[
         r#"cloakroom_grants_refused_total{plane="internal"}"#,
         "0+1x180",
     ),
-    (r#"cloakroom_log_redactions_total"#, "0x180"),
-    (r#"cloakroom_log_lines_lost_total"#, "0x180"),
+    ("cloakroom_log_redactions_total", "0x180"),
+    ("cloakroom_log_lines_lost_total", "0x180"),
     (
         r#"cloakroom_webhook_endpoint_disabled{endpoint="shop"}"#,
         "0x180",
@@ -137,7 +137,7 @@ const HONEST: &[(&str, &str)] = &[
 
 /// What goes wrong at the hour or later: the alert that must fire, the series that changes, and how.
 const WRONG: &[(&str, &str, &str)] = &[
-    ("CloakroomDown", r#"up"#, "1x60 0x120"),
+    ("CloakroomDown", "up", "1x60 0x120"),
     (
         "CloakroomFaults",
         r#"http_server_request_duration_seconds_count{plane="internal", http_response_status_code="503"}"#,
@@ -190,7 +190,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "CloakroomStoreQueue",
-        r#"cloakroom_store_queue_operations"#,
+        "cloakroom_store_queue_operations",
         "12x60 1500x120",
     ),
     (
@@ -225,12 +225,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "CloakroomSecretInLog",
-        r#"cloakroom_log_redactions_total"#,
+        "cloakroom_log_redactions_total",
         "0x170 1x10",
     ),
     (
         "CloakroomLogLinesLost",
-        r#"cloakroom_log_lines_lost_total"#,
+        "cloakroom_log_lines_lost_total",
         "0x170 1x10",
     ),
     (
@@ -293,7 +293,6 @@ fn named(expressions: &[String]) -> BTreeSet<String> {
     let ours = ["cloakroom_", "http_server_", "process_"];
     expressions
         .iter()
-        // The job of that name is no metric.
         .flat_map(|expression| expression.split(word))
         .filter(|name| ours.iter().any(|prefix| name.starts_with(prefix)))
         .map(str::to_owned)

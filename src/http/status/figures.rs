@@ -55,9 +55,9 @@ impl Seen<'_> {
             let by_status = self.reading.by(REQUESTS, "http_response_status_code", &of);
             let class = |first: char| -> f64 {
                 let of_class = by_status.iter().filter(|(code, _)| code.starts_with(first));
-                of_class.map(|(_, count)| count).sum()
+                of_class.fold(0.0, |sum, (_, count)| sum + count)
             };
-            let all = by_status.values().sum();
+            let all = by_status.values().fold(0.0, |sum, count| sum + count);
             let faults = class('5');
             let name = |what: &str| format!("{}: {what}", capitalized(plane.name()));
             figures.extend([
@@ -87,7 +87,7 @@ impl Seen<'_> {
             ("Refunds", "cloakroom_refunds_total"),
         ] {
             let by = self.reading.by(metric, "outcome", &[]);
-            let all: f64 = by.values().sum();
+            let all = by.values().fold(0.0, |sum, count| sum + count);
             figures.push(figure(what.to_owned(), whole(all), metric));
             if let Some(declined) = by.get("declined") {
                 let name = format!("{what}: declined");

@@ -95,13 +95,16 @@ fn shown(figure: &Figure, read_at: Timestamp) -> String {
         Some(State::Warning) => (" warning", " (look at it)"),
         Some(State::Failed) => (" failed", " (mend it)"),
     };
+    let moment = read_at.rfc3339();
+    // The day stands at the head of the page.
+    let time = moment.split_once('T').map_or("", |(_, time)| time);
     format!(
         "<div><dt>{name}</dt><dd class=\"value{class}\">{value}{word}</dd>\
-         <dd class=\"source\"><code>{source}</code>, <time datetime=\"{at}\">{at}</time></dd></div>",
+         <dd class=\"source\"><code>{source}</code>, <time datetime=\"{at}\">{time}</time></dd></div>",
         name = escaped(&figure.name),
         value = escaped(&figure.value),
         source = escaped(figure.source),
-        at = read_at.rfc3339(),
+        at = moment,
     )
 }
 
