@@ -56,8 +56,13 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
         .seal(&PLACE, SAYS)
         .now_or_never()
         .expect("no network");
+    let opener = Opener::new(Environment::Test, clock);
+    let private = unwrap.expect("a private key");
+    opener
+        .hold(UnwrapKey::File(private))
+        .expect("of this environment");
     Keys {
-        opener: Opener::new(UnwrapKey::File(unwrap.expect("a private key")), clock),
+        opener,
         value: value.expect("a sealed value"),
     }
 });

@@ -331,6 +331,9 @@ async fn insert_tokens(database: &SqlitePool, dir: &Path, count: u64) {
     transaction.commit().await.unwrap();
 }
 
+/// A token and its data key: ids, bytes, and when the key was made.
+type SealedRow = (String, Vec<u8>, String, String, Vec<u8>, i64);
+
 /// Opens every token of the database with the key in service and no other; how many there are.
 async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
     let passphrase = read_passphrase(&dir.join("kek-passphrase")).unwrap();
@@ -338,7 +341,7 @@ async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
     let private = PrivateKek::read(&private, &passphrase, Environment::Test).unwrap();
     let opener = Opener::new(Environment::Test, Clock::system());
     opener.hold(UnwrapKey::File(private)).unwrap();
-    let rows: Vec<(String, Vec<u8>, String, String, Vec<u8>, i64)> = sqlx::query_as(
+    let rows: Vec<SealedRow> = sqlx::query_as(
         "SELECT tokens.id, tokens.sealed, data_keys.id, data_keys.kek, data_keys.wrapped, data_keys.created_at_ms
            FROM tokens JOIN data_keys ON data_keys.id = tokens.data_key_id",
     )
@@ -353,11 +356,11 @@ async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
             wrapped,
             created_at: Timestamp::from_unix_ms(created_at_ms),
         };
-        let opened = opener
+        let reference = opener
             .open(&place(&id), &Sealed::from_bytes(sealed), &data_key)
             .await
             .unwrap_or_else(|refused| panic!("{id}: {refused}"));
-        assert!(Reference::decode(opened.expose()).is_ok(), "{id}");
+        assert!(Reference::decode(reference.expose()).is_ok(), "{id}");
         count += 1;
     }
     count

@@ -3,6 +3,7 @@
 
 mod row;
 
+pub use self::row::ToReseal;
 use self::row::{JobRow, SealedColumns};
 use super::connection::Connection;
 use super::events::record;
@@ -12,8 +13,7 @@ use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
-use crate::token::{Account, TokenId};
+use crate::seal::{KekId, SealedValue, WrappedDataKey};
 
 /// What is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,23 +67,6 @@ pub struct Progress {
     pub after: String,
     /// Till when the same node goes on.
     pub lease_until: Timestamp,
-}
-
-/// A sealed value that is to be moved.
-#[derive(Clone)]
-pub struct ToReseal {
-    /// Its token.
-    pub token: TokenId,
-    /// Whose token.
-    pub account: Account,
-    /// The value; none of a token that was deleted.
-    pub sealed: Option<Sealed>,
-    /// What it is sealed under.
-    pub data_key: WrappedDataKey,
-}
-
-super::parse::quiet_debug! {
-    ToReseal { token, account }
 }
 
 impl Store {

@@ -1,13 +1,30 @@
 //! The rows of rotation's work, read.
 
-use super::{KeyJob, KeyWork, ToReseal};
+use super::{KeyJob, KeyWork};
 use crate::clock::Timestamp;
-use crate::seal::Sealed;
+use crate::seal::{Sealed, WrappedDataKey};
 use crate::store::Failure;
 use crate::store::keys::DataKeyRow;
-use crate::store::parse::Reading;
+use crate::store::parse::{Reading, quiet_debug};
 use crate::store::row::row;
-use crate::token::Environment;
+use crate::token::{Account, Environment, TokenId};
+
+/// A sealed value that is to be moved.
+#[derive(Clone)]
+pub struct ToReseal {
+    /// Its token.
+    pub token: TokenId,
+    /// Whose token.
+    pub account: Account,
+    /// The value; none of a token that was deleted.
+    pub sealed: Option<Sealed>,
+    /// What it is sealed under.
+    pub data_key: WrappedDataKey,
+}
+
+quiet_debug! {
+    ToReseal { token, account }
+}
 
 row! {
     pub(super) struct JobRow {
