@@ -108,7 +108,7 @@ pub(super) fn capture(
         sealer: keys::sealer(config, common)?,
         rotation: keys::rotation(config, common)?,
         processors: processors(config, PlaneName::Capture, Some(&common.metrics))?,
-        fingerprint_key: mac_key(&config.keys.fingerprint_key_file.relative())?,
+        marking: keys::marking(config)?,
         webhook_secrets: webhook_secrets(config)?,
         session_verify_key: mac_key(&config.keys.session_verify_key_file.relative())?,
         return_url: return_url(&plane.public_url),
@@ -156,7 +156,7 @@ pub(super) fn internal(
         custody,
         sealer: keys::sealer(config, common)?,
         rotation: keys::rotation(config, common)?,
-        fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,
+        marking: keys::marking(config)?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
         session_verify_key: mac_key(&files.session_verify_key_file.relative())?,
@@ -186,7 +186,7 @@ pub(super) fn secret_text(path: &Path) -> Result<Zeroizing<String>, String> {
         .map_err(|_| "its secret is not text".to_owned())
 }
 
-fn mac_key(path: &Path) -> Result<MacKey, Refused> {
+pub(super) fn mac_key(path: &Path) -> Result<MacKey, Refused> {
     MacKey::read(path).map_err(|refused| Refused::Keys(refused.to_string()))
 }
 

@@ -31,6 +31,7 @@ use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
 pub use key_maker::Configured;
+pub use keys::marking;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
 
@@ -183,6 +184,7 @@ impl Service {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
+            internal.know_data_keys().await?;
             // Sealed, it can only be seen whether the custodians' key is the store's.
             match &internal.custody {
                 Some(custody) => internal.expect_canary_of(custody.kek()).await?,

@@ -201,6 +201,7 @@ impl Needs {
             aws_kms,
             session_verify_key_file,
             fingerprint_key_file,
+            fingerprint_key_also_file,
             session_issue_key_file,
             receipt_key_file,
             manifest_key_file: _,
@@ -211,6 +212,7 @@ impl Needs {
             data_key_seals_max: _,
         } = keys;
         self.files([session_verify_key_file, fingerprint_key_file]);
+        self.files(fingerprint_key_also_file);
         self.files(kek_public_file);
         // A further KEK is put beside the first one while the service runs.
         self.renewed(kek_private_file);
@@ -272,7 +274,7 @@ user = "u"
 password_file = "keys/password"
 [keys]
 kek_public_file = "keys/kek-public.json"
-kek_private_file = "keys/kek-private.json"
+kek_private_file = "kek/kek-private.json"
 session_verify_key_file = "keys/verify"
 fingerprint_key_file = "keys/fingerprint"
 [accounts.default.processor.stripe]
@@ -316,7 +318,7 @@ connect_ports_also = [8000]
             "hsm",
             "keys/password",
             "keys/kek-public.json",
-            "keys/kek-private.json",
+            "kek",
             "keys/verify",
             "keys/fingerprint",
             "keys/stripe",

@@ -80,7 +80,7 @@ pub use charges::{
 pub use claims::Claim;
 pub use failure::{Cause, Failure};
 pub use forget::Forget;
-pub use key_jobs::{KeyJob, KeyWork, Progress, ToReseal};
+pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
 pub use notices::{Notice, Noticed, Tellers, Tells};
 pub use orphans::{OrphanRow, Renewal};

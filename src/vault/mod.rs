@@ -45,7 +45,7 @@ use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
 use crate::processor::webhook::WebhookSecret;
-use crate::seal::mac::MacKey;
+use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
 use crate::store::Store;
@@ -112,7 +112,7 @@ pub struct Capture {
     /// Checks session secrets.
     pub session_verify_key: MacKey,
     /// Marks vaulted cards, so that they are known again.
-    pub fingerprint_key: MacKey,
+    pub marking: Arc<MacKeys>,
     /// What each account's processor signs its notices with.
     pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
     /// Where the issuer's authentication page returns the shopper.
@@ -139,7 +139,7 @@ pub struct Internal {
     /// Which key-encryption keys there are.
     pub rotation: Arc<rotation::Rotation>,
     /// Marks vaulted cards, so that they are known again.
-    pub fingerprint_key: MacKey,
+    pub marking: Arc<MacKeys>,
     /// Who is told of what happened.
     pub endpoints: Vec<tell::Listener>,
     /// Keys that charge and detach.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::processor::Reference;
 use cloakroom::seal::file::{PrivateKek, PublicKek, read_passphrase};
+use cloakroom::seal::mac::{MacKey, MacKeys};
 use cloakroom::seal::{
     Context, DataKeyLimits, KekId, Opener, Sealed, Sealer, UnwrapKey, WrapKey, WrappedDataKey,
 };
@@ -280,6 +281,12 @@ fn size(name: &str, otherwise: u64) -> u64 {
         .unwrap_or(otherwise)
 }
 
+/// What vouches for data keys in that directory.
+fn marking(dir: &Path) -> Arc<MacKeys> {
+    let key = MacKey::read(&dir.join("fingerprint.key")).unwrap();
+    Arc::new(MacKeys::new(key, None))
+}
+
 const PLACE: (&str, &str) = ("tokens", "sealed");
 
 fn place(token: &str) -> Context<'_> {
@@ -296,7 +303,7 @@ fn place(token: &str) -> Context<'_> {
 async fn insert_tokens(database: &SqlitePool, dir: &Path, count: u64) {
     let public = PublicKek::read(&dir.join("kek-public.json"), Environment::Test).unwrap();
     let limits = DataKeyLimits::new(60, 100).unwrap();
-    let sealer = Sealer::new(WrapKey::File(public), limits, Clock::system());
+    let sealer = Sealer::new(WrapKey::File(public), marking(dir), limits, Clock::system());
     let mut known = BTreeSet::new();
     let mut transaction = database.begin().await.unwrap();
     for number in 0..count {
@@ -339,7 +346,7 @@ async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
     let passphrase = read_passphrase(&dir.join("kek-passphrase")).unwrap();
     let private = dir.join(format!("{active}.json"));
     let private = PrivateKek::read(&private, &passphrase, Environment::Test).unwrap();
-    let opener = Opener::new(Environment::Test, Clock::system());
+    let opener = Opener::new(Environment::Test, marking(dir), Clock::system());
     opener.hold(UnwrapKey::File(private)).unwrap();
     let rows: Vec<SealedRow> = sqlx::query_as(
         "SELECT tokens.id, tokens.sealed, data_keys.id, data_keys.kek, data_keys.wrapped, data_keys.created_at_ms

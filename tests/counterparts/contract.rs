@@ -178,5 +178,7 @@ async fn schemathesis_finds_nothing_on_the_internal_plane() {
     reached(&answered, "GET", "/v1/tokens", &[200, 422]);
     reached(&answered, "GET", "/v1/tokens/{id}", &[200]);
     reached(&answered, "DELETE", "/v1/tokens/{id}", &[200, 410]);
+    reached(&answered, "GET", "/status", &[200]);
+    reached(&answered, "GET", "/v1/keys/seal_status", &[200]);
     reached(&answered, "GET", "/.well-known/jwks.json", &[200]);
 }

@@ -44,7 +44,7 @@ def certificate(method, path):
     name = "billing"
     if path in ("/v1/capture_sessions", "/v1/tokens/attach"):
         name = "checkout"
-    elif method == "DELETE" or path == "/v1/reports":
+    elif method == "DELETE" or path in ("/v1/reports", "/status") or path.startswith("/v1/keys/"):
         name = "admin"
     return tuple(f"{DIRECTORY}/client-{name}.{kind}" for kind in ("pem", "key"))
 

@@ -135,7 +135,7 @@ scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "ev
 [[clients]]
 san = "spiffe://cloakroom.dev/admin"
 account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read"]
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read", "keys:status", "keys:unseal"]
 "#,
         server_pem = certificates::SERVER_PEM,
         server_key = certificates::SERVER_KEY,

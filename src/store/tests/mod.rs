@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::Timestamp;
+use crate::seal::mac::Mark;
 use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
 use crate::token::{
     Account, CardSummary, ChargeId, DataKeyId, EventId, SessionId, TokenId, TokenStatus, Usage,
@@ -269,6 +270,15 @@ impl std::ops::Deref for Made {
     }
 }
 
+/// A keyed hash under one key.
+pub(super) fn mark(byte: u8) -> Mark {
+    let tag = [byte; 32];
+    Mark {
+        now: tag,
+        also: tag,
+    }
+}
+
 /// Something to be told.
 pub(super) fn news() -> News {
     News {
@@ -285,8 +295,8 @@ pub(super) fn token_of(session: SessionId) -> Made {
         id: TokenId::new(ENVIRONMENT, START),
         status: TokenStatus::Active,
         value: sealed_value(),
-        reference_mac: [3; 32],
-        fingerprint_mac: None,
+        reference: mark(3),
+        fingerprint: None,
         card: CardSummary {
             brand: "visa".into(),
             last4: "4242".into(),
