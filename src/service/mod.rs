@@ -184,7 +184,7 @@ impl Service {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
-            internal.know_data_keys().await?;
+            internal.know_data_keys().await.map_err(Refused::Keys)?;
             // Sealed, it can only be seen whether the custodians' key is the store's.
             match &internal.custody {
                 Some(custody) => internal.expect_canary_of(custody.kek()).await?,

@@ -78,22 +78,31 @@ impl Internal {
     /// that is ours. What somebody else put there is found before anything is opened with it.
     ///
     /// # Errors
-    /// [`Refusal::Sealed`], and the log names the data key.
-    pub async fn know_data_keys(&self) -> Result<(), Refusal> {
+    /// Which one is not, and what to look for, in words.
+    pub async fn know_data_keys(&self) -> Result<(), String> {
         let mut after = String::new();
         loop {
-            let page = self.common.store.data_keys(after, PAGE_ROWS_MAX).await?;
+            let page = self.common.store.data_keys(after, PAGE_ROWS_MAX).await;
+            let page = page.map_err(|failure| failure.to_string())?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
             after = last.id.to_string();
-            for key in page {
+            for key in &page {
                 let named = self.rotation.names(&key.kek);
-                if !named.unwrap_or_else(|| self.is_configured(&key.kek))
-                    || !self.opener.knows(&key)
-                {
-                    tracing::error!(data_key = %key.id, kek = %key.kek, "a data key is not ours");
-                    return Err(Refusal::Sealed);
+                if !named.unwrap_or_else(|| self.is_configured(&key.kek)) {
+                    return Err(format!(
+                        "{} is wrapped to {}, which is no key of ours",
+                        key.id, key.kek
+                    ));
+                }
+                if !self.opener.knows(key) {
+                    return Err(format!(
+                        "{} was not wrapped by a process with our fingerprint key: the row was \
+                         forged, or fingerprint_key_file was replaced without \
+                         fingerprint_key_also_file",
+                        key.id
+                    ));
                 }
             }
         }

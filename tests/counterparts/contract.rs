@@ -77,7 +77,7 @@ async fn exercise(app: &App, plane: &str, url: &str) -> BTreeMap<(String, String
     let doomed = tokens.split_off(16);
     let charge = app.charge(&tokens[0], "before").await.json();
     let mut held = Vec::new();
-    for number in 0..8 {
+    for number in 0..16 {
         let order =
             json!({ "token": tokens[0], "amount": 900, "currency": "eur", "capture": false });
         let made = app.order_charge(&order, &format!("held-{number}")).await;
