@@ -5,6 +5,7 @@
 //! itself, only the name of the file that holds it. There is no key that turns off TLS,
 //! authentication or audit.
 
+mod audit;
 mod keys;
 mod limits;
 mod postgres;
@@ -25,6 +26,7 @@ use url::Url;
 use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
+pub use audit::{AuditSettings, SinkSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
@@ -58,6 +60,8 @@ pub struct Config {
     /// Receivers of outgoing webhooks: the internal plane.
     #[serde(default)]
     pub webhooks: Vec<WebhookSettings>,
+    /// How the audit log is vouched for; every process in the live environment needs it.
+    pub audit: Option<AuditSettings>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -283,6 +287,13 @@ impl Config {
         }
         if self.internal.is_none() && !self.webhooks.is_empty() {
             return refuse("a process without [internal] must not be given webhooks' secrets");
+        }
+        match (&self.audit, self.environment) {
+            (Some(audit), _) => audit.check(self.internal.is_some())?,
+            (None, Environment::Live) => {
+                return refuse("in the live environment there is no way without [audit]");
+            }
+            (None, Environment::Test) => {}
         }
         self.keys.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;

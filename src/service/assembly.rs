@@ -79,6 +79,7 @@ pub(super) async fn common(
             charges_in_flight_max: limits.charges_in_flight_max,
             reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
             reports_per_hour_max: limits.reports_per_hour_max,
+            audit_sink_outage_s_max: config.audit.as_ref().map(|audit| audit.sink_outage_s_max),
         },
     })
 }

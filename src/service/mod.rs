@@ -11,6 +11,7 @@ mod place;
 mod reach;
 mod renewal;
 mod webhooks;
+mod witness;
 
 use std::future::Future;
 use std::io;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 
+use self::witness::Clerk;
 use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -34,6 +36,7 @@ pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
+pub use witness::{log_key, sinks};
 
 /// Seconds between two looks at keys whose time is over.
 const UPKEEP_INTERVAL_S: u64 = 5;
@@ -127,6 +130,7 @@ pub struct Service {
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
+    clerk: Option<Clerk>,
 }
 
 impl std::fmt::Debug for Service {
@@ -192,6 +196,8 @@ impl Service {
             }
         }
 
+        let clerk = internal.as_ref().map(|_| witness::clerk(config));
+        let clerk = clerk.transpose()?;
         let mut this = Self {
             addresses: Addresses::default(),
             servers: Vec::new(),
@@ -199,6 +205,7 @@ impl Service {
             capture,
             internal,
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
+            clerk,
             common,
         };
         this.listen(config, hardening, listeners)?;
@@ -223,6 +230,8 @@ impl Service {
             self.capture.clone(),
             self.internal.clone(),
         ));
+        let outage = self.common.limits.audit_sink_outage_s_max;
+        let clerks = witness::start(self.clerk, &self.common, outage);
         let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
         let workers: Vec<_> = self
             .internal
@@ -269,6 +278,7 @@ impl Service {
         for worker in workers {
             worker.abort();
         }
+        drop(clerks);
         let witnessed = record(&self.common, Action::ProcessStopped).await;
         let closed = self.common.store.close().await;
         witnessed?;

@@ -10,8 +10,8 @@ use figment::value::magic::RelativePathBuf;
 use url::Url;
 
 use crate::config::{
-    AccountSettings, AwsKmsSettings, CapturePlane, Config, InternalPlane, KeyFiles, OpsPlane,
-    Pkcs11Settings, ProcessorSettings, StoreSettings, StripeSettings,
+    AccountSettings, AuditSettings, AwsKmsSettings, CapturePlane, Config, InternalPlane, KeyFiles,
+    OpsPlane, Pkcs11Settings, ProcessorSettings, SinkSettings, StoreSettings, StripeSettings,
 };
 use crate::confinement::Reach;
 use crate::store::Host;
@@ -80,6 +80,9 @@ pub fn reach(config: &Config) -> Result<Reach, Refused> {
         needs.files(&listener.secret_files);
         needs.renewed(listener.ca_file.as_ref());
     }
+    if let Some(audit) = &config.audit {
+        needs.audit(audit);
+    }
     needs.files(&config.process.read_also);
     let written = config.process.write_also.iter();
     needs.write.extend(written.map(RelativePathBuf::relative));
@@ -121,6 +124,34 @@ impl Needs {
                 let named = directory != Path::new("");
                 let directory = if named { directory } else { Path::new(".") };
                 self.read.insert(directory.to_owned());
+            }
+        }
+    }
+
+    fn audit(&mut self, audit: &AuditSettings) {
+        let AuditSettings {
+            checkpoint_key_file,
+            checkpoint_vkey_file,
+            checkpoint_interval_s: _,
+            sink_outage_s_max: _,
+            sinks,
+        } = audit;
+        self.files(checkpoint_key_file);
+        self.files(checkpoint_vkey_file);
+        for sink in sinks {
+            match sink {
+                SinkSettings::File { path } => {
+                    let path = path.relative();
+                    let directory = path.parent().unwrap_or(Path::new("."));
+                    self.write.insert(directory.to_owned());
+                }
+                SinkSettings::Syslog { socket } => {
+                    self.read.insert(socket.relative());
+                }
+                SinkSettings::Https { url, ca_file } => {
+                    self.url(url);
+                    self.files(ca_file);
+                }
             }
         }
     }

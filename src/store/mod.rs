@@ -26,6 +26,7 @@
 //! commit), `schema`, `sqlite` and `postgres`.
 
 mod attempts;
+mod audit_log;
 mod backlog;
 mod batch;
 mod charges;
@@ -57,6 +58,7 @@ mod sqlite;
 mod tests;
 mod tokens;
 mod upkeep;
+mod witness;
 mod writer;
 
 use std::fmt;
@@ -72,6 +74,7 @@ use connection::Connection;
 use writer::Writer;
 
 pub use attempts::{Attempt, AttemptClaim};
+pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
 pub use charges::{
     ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, DeclineRow, Lease, Leased, NewCharge,
@@ -215,6 +218,12 @@ impl Store {
         };
         store.probe_write(clock.now()).await?;
         Ok(store)
+    }
+
+    /// Whether somebody outside of the database vouches for the audit log. While nobody does, every
+    /// act but the service's own is refused as unavailable.
+    pub fn set_witnessed(&self, is_there: bool) {
+        self.writer.set_witnessed(is_there);
     }
 
     /// Takes no more operations, finishes those that wait and closes every connection; SQLite's

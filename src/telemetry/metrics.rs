@@ -13,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::audit::Audit;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::registrar::Registrar;
@@ -90,6 +91,7 @@ struct Families {
     lifecycle: Lifecycle,
     store: Store,
     tls: Tls,
+    audit: Audit,
     work: Work,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
@@ -143,6 +145,7 @@ impl Metrics {
             lifecycle: Lifecycle::register(&add),
             store: Store::register(&add),
             tls: Tls::register(&add),
+            audit: Audit::register(&add),
             work: Work::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
@@ -223,6 +226,10 @@ impl Metrics {
 
     pub(super) fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.0.audit
     }
 
     pub(super) fn tls(&self) -> &Tls {

@@ -93,6 +93,8 @@ pub struct Limits {
     pub reports_of_an_address_per_hour_max: u32,
     /// Reports that are taken within an hour.
     pub reports_per_hour_max: u32,
+    /// Seconds that an event may be without a copied checkpoint over it, where that is asked for.
+    pub audit_sink_outage_s_max: Option<u32>,
 }
 
 /// The processors of all accounts, with the keys of one plane.
