@@ -5,6 +5,7 @@
 //! itself, only the name of the file that holds it. There is no key that turns off TLS,
 //! authentication or audit.
 
+mod alerts;
 mod keys;
 mod limits;
 mod postgres;
@@ -25,6 +26,7 @@ use url::Url;
 use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
+pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
@@ -58,6 +60,9 @@ pub struct Config {
     /// Receivers of outgoing webhooks: the internal plane.
     #[serde(default)]
     pub webhooks: Vec<WebhookSettings>,
+    /// Who is told of alerts: the internal plane.
+    #[serde(default)]
+    pub alerts: AlertSettings,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -284,7 +289,11 @@ impl Config {
         if self.internal.is_none() && !self.webhooks.is_empty() {
             return refuse("a process without [internal] must not be given webhooks' secrets");
         }
+        if self.internal.is_none() && self.alerts.tells_anybody() {
+            return refuse("a process without [internal] must not be given alerts' secrets");
+        }
         self.keys.check()?;
+        self.alerts.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;

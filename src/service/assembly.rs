@@ -79,6 +79,7 @@ pub(super) async fn common(
             charges_in_flight_max: limits.charges_in_flight_max,
             reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
             reports_per_hour_max: limits.reports_per_hour_max,
+            alert_window_s: config.alerts.window_s,
         },
     })
 }
@@ -158,6 +159,7 @@ pub(super) fn internal(
         rotation: keys::rotation(config, common)?,
         fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
+        alert_destinations: super::alerts::destinations(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
         session_verify_key: mac_key(&files.session_verify_key_file.relative())?,
         session_issue_key: mac_key(&issue_key)?,

@@ -13,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::alerts::Alerts;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::registrar::Registrar;
@@ -91,6 +92,7 @@ struct Families {
     store: Store,
     tls: Tls,
     work: Work,
+    alerts: Alerts,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
@@ -144,6 +146,7 @@ impl Metrics {
             store: Store::register(&add),
             tls: Tls::register(&add),
             work: Work::register(&add),
+            alerts: Alerts::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
                 "Data keys made by this process.",
@@ -227,6 +230,10 @@ impl Metrics {
 
     pub(super) fn tls(&self) -> &Tls {
         &self.0.tls
+    }
+
+    pub(super) fn alerts(&self) -> &Alerts {
+        &self.0.alerts
     }
 
     pub(super) fn work(&self) -> &Work {
