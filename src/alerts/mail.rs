@@ -153,12 +153,15 @@ impl Mailer {
 ///
 /// # Errors
 /// [`MailRefused::Address`] with `what` it was to be.
-pub(super) fn address(what: &'static str, text: &str) -> Result<Mailbox, MailRefused> {
+pub fn address(what: &'static str, text: &str) -> Result<Mailbox, MailRefused> {
     text.parse().map_err(|_| MailRefused::Address(what))
 }
 
 fn what_failed(error: &lettre::transport::smtp::Error) -> &'static str {
-    if error.is_timeout() {
+    if was_refused(error) {
+        // Nothing was sent.
+        "unreachable"
+    } else if error.is_timeout() {
         "timeout"
     } else if error.is_tls() {
         "tls"
@@ -170,6 +173,18 @@ fn what_failed(error: &lettre::transport::smtp::Error) -> &'static str {
     } else {
         "connect"
     }
+}
+
+/// Whether no connection was made at all.
+fn was_refused(error: &lettre::transport::smtp::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 fn ms(milliseconds: u32) -> Duration {

@@ -12,7 +12,7 @@ mod document;
 mod mail;
 
 pub use destination::{Destination, Told};
-pub use mail::{Mail, MailRefused, MailSettings, Mailed, Mailer, Security};
+pub use mail::{Mail, MailRefused, MailSettings, Mailed, Mailer, Security, address};
 
 use crate::clock::Timestamp;
 use crate::token::AlertId;

@@ -248,6 +248,18 @@ names! {
         KeysSharesForgotten = "keys.shares_forgotten",
         /// Custodians opened a sealed key together (10.2.1.2), or their shares did not open it.
         KeysUnsealed = "keys.unsealed",
+        /// An incident was opened.
+        IncidentOpened = "incident.opened",
+        /// The log was searched for whom an incident touched (10.2.1.3: access to audit logs).
+        IncidentScoped = "incident.scoped",
+        /// Affected customers begin to be told of an incident.
+        IncidentNotifyStarted = "incident.notify_started",
+        /// A run that tells customers came to its end.
+        IncidentNotifyEnded = "incident.notify_ended",
+        /// Customers whose message had an unknown end are told again, by an operator's word.
+        IncidentNoticeReleased = "incident.notice_released",
+        /// An incident was closed.
+        IncidentClosed = "incident.closed",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -5,6 +5,7 @@ mod check;
 mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
+mod incident;
 mod keys;
 mod migrate;
 mod openapi;
@@ -59,6 +60,8 @@ enum Verb {
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
     Audit(audit::Arguments),
+    /// Incidents: whom one touched, and telling them.
+    Incident(incident::Arguments),
     /// Compares payment pages with a signed baseline.
     Pagewatch(pagewatch::Arguments),
     /// Prints a plane's OpenAPI document.
@@ -174,6 +177,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
+        Verb::Incident(arguments) => incident::run(arguments),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }

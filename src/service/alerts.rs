@@ -53,7 +53,11 @@ fn webhook(webhook: &AlertWebhookSettings) -> Result<Destination, Refused> {
     Ok(Destination::Webhook(Box::new(endpoint)))
 }
 
-fn mailer(mail: &config::MailSettings) -> Result<Arc<Mailer>, String> {
+/// The mail server of a configuration.
+///
+/// # Errors
+/// Says what is wrong with its settings.
+pub fn mailer(mail: &config::MailSettings) -> Result<Arc<Mailer>, String> {
     let credentials = match (&mail.user, &mail.password_file) {
         (Some(user), Some(file)) => {
             let password = secret_text(&file.relative())?;

@@ -32,6 +32,7 @@ use crate::memory::Hardening;
 use crate::telemetry::Metrics;
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
+pub use alerts::mailer;
 pub use assembly::{processors, store_settings};
 pub use key_maker::Configured;
 pub use keys::marking;

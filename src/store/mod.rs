@@ -21,7 +21,7 @@
 //!
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
-//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told); then the way to
+//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `incidents` (what customers are told); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
@@ -37,6 +37,7 @@ mod customers;
 mod events;
 mod failure;
 mod forget;
+mod incidents;
 mod key_jobs;
 mod keys;
 mod manifests;
@@ -85,6 +86,9 @@ pub use charges::{
 pub use claims::Claim;
 pub use failure::{Cause, Failure};
 pub use forget::Forget;
+pub use incidents::{
+    Exposed, Incident, NewIncident, NoticeKey, NoticeRow, NoticeSettled, NoticeState, Run,
+};
 pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
 pub use notices::{Notice, Noticed, Tellers, Tells};

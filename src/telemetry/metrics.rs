@@ -108,6 +108,13 @@ impl fmt::Debug for Metrics {
     }
 }
 
+const REQUEST_LABELS: &[&str] = &[
+    "plane",
+    "http_request_method",
+    "http_route",
+    "http_response_status_code",
+];
+
 impl Metrics {
     /// All metrics at zero, in a registry of their own. `clock` says when the process started,
     /// which is now.
@@ -121,12 +128,7 @@ impl Metrics {
                     "Duration of HTTP requests, from the request's head to the answer's.",
                     HTTP_BUCKETS_S,
                 ),
-                &[
-                    "plane",
-                    "http_request_method",
-                    "http_route",
-                    "http_response_status_code",
-                ],
+                REQUEST_LABELS,
             ),
             active_requests: add.gauges(
                 (

@@ -72,6 +72,10 @@ kinds! {
     EventId = Event("evt");
     /// A report from anybody.
     ReportId = Report("rep");
+    /// An incident.
+    IncidentId = Incident("inc");
+    /// One run that tells customers of an incident.
+    RunId = Run("run");
     /// An alert to the operator.
     AlertId = Alert("alr");
     /// What a rule of the watch does to somebody for a time.

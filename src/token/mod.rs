@@ -10,8 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use id::{
-    AlertId, BlockId, ChargeId, DataKeyId, Environment, EventId, Id, RefundId, ReportId, RequestId,
-    SessionId, TokenId,
+    AlertId, BlockId, ChargeId, DataKeyId, Environment, EventId, Id, IncidentId, RefundId,
+    ReportId, RequestId, RunId, SessionId, TokenId,
 };
 
 /// The merchant, brand or subsidiary to which clients, tokens and charges belong.

@@ -24,6 +24,7 @@ mod engines;
 mod forward;
 mod hostile;
 mod idempotency;
+mod incident;
 mod journey;
 mod lifecycle;
 mod memory;

@@ -13,13 +13,13 @@ use crate::programs::{Server, file, program};
 use crate::support::{App, Who, eventually};
 
 /// A mail server with a certificate of its own for `localhost`.
-struct Post {
+pub(crate) struct Post {
     server: Server,
     dir: TempDir,
 }
 
 impl Post {
-    fn start(mode: &str) -> Self {
+    pub(crate) fn start(mode: &str) -> Self {
         let dir = TempDir::new().unwrap();
         certificate(dir.path(), "server");
         let path = |name: &str| dir.path().join(name);
@@ -33,7 +33,7 @@ impl Post {
     }
 
     /// The section of a configuration, with the certificate of `authority` as the only trusted one.
-    fn settings(&self, security: &str, authority: &Path, more: &str) -> String {
+    pub(crate) fn settings(&self, security: &str, authority: &Path, more: &str) -> String {
         let port = self.server.url.rsplit(':').next().unwrap();
         format!(
             "{{host=\"localhost\",port={port},security=\"{security}\",ca_file={authority:?},\
@@ -41,7 +41,7 @@ impl Post {
         )
     }
 
-    fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.dir.path().join("server.pem")
     }
 
@@ -53,7 +53,7 @@ impl Post {
             .collect()
     }
 
-    fn messages(&self) -> Vec<Value> {
+    pub(crate) fn messages(&self) -> Vec<Value> {
         let kept = self.kept().into_iter();
         kept.filter(|one| one["text"].is_string()).collect()
     }

@@ -14,6 +14,7 @@
 )]
 
 mod contract;
+mod incident;
 mod localstripe;
 mod mail;
 mod programs;

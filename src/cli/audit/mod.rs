@@ -1,6 +1,6 @@
 //! `cloakroom audit verify|export|prove`: reading the audit log, which is itself an event in it.
 
-mod export;
+pub(super) mod export;
 mod prove;
 mod verify;
 
