@@ -278,8 +278,8 @@ impl Service {
         for worker in workers {
             worker.abort();
         }
-        drop(clerks);
         let witnessed = record(&self.common, Action::ProcessStopped).await;
+        clerks.finish(&self.common).await;
         let closed = self.common.store.close().await;
         witnessed?;
         closed.map_err(|failure| Refused::Store(failure.to_string()))?;

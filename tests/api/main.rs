@@ -10,6 +10,7 @@
 )]
 
 mod apart;
+mod audit_log;
 mod billing;
 mod breakout;
 mod cards;

@@ -138,8 +138,7 @@ checkpoint_vkey_file = "{checkpoint_public}"
 checkpoint_interval_s = 1
 
 [[audit.sinks]]
-kind = "file"
-path = "{CHECKPOINTS}"
+file = "{CHECKPOINTS}"
 
 [accounts.default.processor.stripe]
 base_url = "{processor}"
