@@ -74,7 +74,7 @@ scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "ev
 [[clients]]
 san = "spiffe://cloakroom.dev/admin"
 account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read", "keys:status", "keys:unseal"]
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read"]
 "#;
 
 /// The section of the store: what the file says, or the embedded database.
