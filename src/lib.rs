@@ -17,7 +17,7 @@
 //! 5. [`seal`] turns the processor's reference into ciphertext and is the only code that knows AES;
 //! 6. [`store`] keeps ciphertext and what the world may know, and cannot name a card;
 //! 7. [`audit`] says who did what, in the transaction of the act;
-//! 8. [`webhooks`] tells those who asked to be told.
+//! 8. [`webhooks`] tells those who asked to be told, and [`alerts`] tells the operator.
 //!
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
@@ -25,6 +25,7 @@
 //! payment page changed?), and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
+pub mod alerts;
 pub mod audit;
 pub mod card;
 pub mod cli;

@@ -110,6 +110,7 @@ impl From<service::Refused> for Failure {
             | Refused::Missing { .. }
             | Refused::Processor { .. }
             | Refused::Webhook { .. }
+            | Refused::Alerts { .. }
             | Refused::Confinement(_) => exit::CONFIG,
             Refused::Store(_) | Refused::Listener { .. } | Refused::Vault(_) => exit::UNAVAILABLE,
             Refused::Ended(_) => exit::SOFTWARE,

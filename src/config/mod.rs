@@ -5,6 +5,7 @@
 //! itself, only the name of the file that holds it. There is no key that turns off TLS,
 //! authentication or audit.
 
+mod alerts;
 mod audit;
 mod keys;
 mod limits;
@@ -26,6 +27,7 @@ use url::Url;
 use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
+pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
 pub use audit::{AuditSettings, SinkSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
@@ -62,6 +64,9 @@ pub struct Config {
     pub webhooks: Vec<WebhookSettings>,
     /// How the audit log is vouched for; every process in the live environment needs it.
     pub audit: Option<AuditSettings>,
+    /// Who is told of alerts: the internal plane.
+    #[serde(default)]
+    pub alerts: AlertSettings,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -295,7 +300,11 @@ impl Config {
             }
             (None, Environment::Test) => {}
         }
+        if self.internal.is_none() && self.alerts.tells_anybody() {
+            return refuse("a process without [internal] must not be given alerts' secrets");
+        }
         self.keys.check()?;
+        self.alerts.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;

@@ -43,11 +43,11 @@ pub struct WebhookSettings {
 }
 
 /// Standard Webhooks recommends 15 to 30 seconds.
-const fn request_timeout_ms() -> u32 {
+pub(super) const fn request_timeout_ms() -> u32 {
     20_000
 }
 
-const fn connect_timeout_ms() -> u32 {
+pub(super) const fn connect_timeout_ms() -> u32 {
     5_000
 }
 
@@ -74,7 +74,7 @@ impl WebhookSettings {
     fn wrong(&self, accounts: &BTreeMap<Account, AccountSettings>) -> Option<&'static str> {
         let timeouts = [self.request_timeout_ms, self.connect_timeout_ms];
         let kinds = self.events.as_ref();
-        if !(1..=NAME_LENGTH_MAX).contains(&self.name.len()) || !self.name.bytes().all(is_plain) {
+        if !is_name(&self.name) {
             Some("its name is 1 to 64 letters, digits, '-' or '_'")
         } else if !accounts.contains_key(&self.account) {
             Some("it is of an account that is not there")
@@ -90,6 +90,11 @@ impl WebhookSettings {
             None
         }
     }
+}
+
+/// 1 to 64 letters, digits, `-` or `_`.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=NAME_LENGTH_MAX).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 const fn is_plain(letter: u8) -> bool {

@@ -80,6 +80,7 @@ pub(super) async fn common(
             reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
             reports_per_hour_max: limits.reports_per_hour_max,
             audit_sink_outage_s_max: config.audit.as_ref().map(|audit| audit.sink_outage_s_max),
+            alert_window_s: config.alerts.window_s,
         },
     })
 }
@@ -159,6 +160,7 @@ pub(super) fn internal(
         rotation: keys::rotation(config, common)?,
         marking: keys::marking(config)?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
+        alert_destinations: super::alerts::destinations(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
         session_verify_key: mac_key(&files.session_verify_key_file.relative())?,
         session_issue_key: mac_key(&issue_key)?,

@@ -3,6 +3,7 @@
 //! Building and running are apart, so that a test builds the real service on port 0, and a
 //! configuration that does not hold is refused before anything listens.
 
+mod alerts;
 mod assembly;
 mod key_maker;
 mod keys;
@@ -66,6 +67,14 @@ pub enum Refused {
     /// A receiver of webhooks.
     #[error("webhook {name}: {reason}")]
     Webhook {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A receiver of alerts.
+    #[error("alerts to {name}: {reason}")]
+    Alerts {
         /// Its name.
         name: String,
         /// Why.
@@ -238,11 +247,12 @@ impl Service {
             .iter()
             .flat_map(|internal| {
                 let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
-                let mover = Arc::clone(internal);
+                let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
                 [
                     tokio::task::spawn_local(mover.rotate_forever()),
                     tokio::task::spawn_local(reconciler.reconcile_forever()),
                     tokio::task::spawn_local(teller.tell_forever()),
+                    tokio::task::spawn_local(alerter.alert_forever()),
                 ]
             })
             .collect();

@@ -10,8 +10,9 @@ use figment::value::magic::RelativePathBuf;
 use url::Url;
 
 use crate::config::{
-    AccountSettings, AuditSettings, AwsKmsSettings, CapturePlane, Config, InternalPlane, KeyFiles,
-    OpsPlane, Pkcs11Settings, ProcessorSettings, SinkSettings, StoreSettings, StripeSettings,
+    AccountSettings, AlertSettings, AlertWebhookSettings, AuditSettings, AwsKmsSettings,
+    CapturePlane, Config, InternalPlane, KeyFiles, MailSettings, OpsPlane, Pkcs11Settings,
+    ProcessorSettings, SinkSettings, StoreSettings, StripeSettings,
 };
 use crate::confinement::Reach;
 use crate::store::Host;
@@ -83,6 +84,7 @@ pub fn reach(config: &Config) -> Result<Reach, Refused> {
     if let Some(audit) = &config.audit {
         needs.audit(audit);
     }
+    needs.alerts(&config.alerts);
     needs.files(&config.process.read_also);
     let written = config.process.write_also.iter();
     needs.write.extend(written.map(RelativePathBuf::relative));
@@ -277,6 +279,44 @@ impl Needs {
         }
     }
 
+    fn alerts(&mut self, alerts: &AlertSettings) {
+        let AlertSettings {
+            window_s: _,
+            webhooks,
+            mail,
+        } = alerts;
+        for AlertWebhookSettings {
+            name: _,
+            url,
+            secret_files,
+            allow_private_addresses: _,
+            ca_file,
+            request_timeout_ms: _,
+            connect_timeout_ms: _,
+        } in webhooks
+        {
+            self.url(url);
+            self.files(secret_files);
+            self.renewed(ca_file);
+        }
+        if let Some(MailSettings {
+            host: _,
+            port,
+            security: _,
+            user: _,
+            password_file,
+            ca_file,
+            from: _,
+            to: _,
+            timeout_ms: _,
+        }) = mail
+        {
+            self.ports.insert(*port);
+            self.files(password_file);
+            self.files(ca_file);
+        }
+    }
+
     fn stripe(&mut self, stripe: &StripeSettings) {
         self.url(&stripe.base_url);
         self.files(&stripe.capture_key_file);
@@ -318,6 +358,18 @@ name = "shop"
 account = "default"
 url = "https://shop.example:9000/hook"
 secret_files = ["keys/hook"]
+[alerts.mail]
+host = "mail.example"
+port = 587
+security = "starttls"
+user = "cloakroom"
+password_file = "keys/mail"
+from = "alerts@shop.example"
+to = ["ops@shop.example"]
+[[alerts.webhooks]]
+name = "pager"
+url = "https://pager.example:9001/hook"
+secret_files = ["keys/pager"]
 [process]
 read_also = ["hsm"]
 write_also = ["hsm/tokens"]
@@ -338,7 +390,7 @@ connect_ports_also = [8000]
         std::fs::write(&file, CONFIG).unwrap();
         let reach = reach(&Config::read(&file).unwrap()).unwrap();
 
-        let ports = [53, 6_000, 7_000, 8_000, 9_000];
+        let ports = [53, 587, 6_000, 7_000, 8_000, 9_000, 9_001];
         assert_eq!(reach.connect_ports, Some(BTreeSet::from(ports)));
         assert_eq!(reach.write, BTreeSet::from([dir.join("hsm/tokens")]));
         let of_the_machine: BTreeSet<_> = OF_THE_MACHINE.iter().map(PathBuf::from).collect();
@@ -352,10 +404,13 @@ connect_ports_also = [8000]
             "keys/password",
             "keys/kek-public.json",
             "kek",
+            "keys",
             "keys/verify",
             "keys/fingerprint",
             "keys/stripe",
             "keys/hook",
+            "keys/mail",
+            "keys/pager",
         ];
         let mut expected: BTreeSet<_> = names.iter().map(|name| dir.join(name)).collect();
         expected.insert("/run/postgresql".into());

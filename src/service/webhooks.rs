@@ -23,12 +23,10 @@ fn endpoint(webhook: &WebhookSettings) -> Result<Listener, Refused> {
         name: webhook.name.clone(),
         reason,
     };
-    let files = webhook.secret_files.iter();
-    let secrets: Result<Vec<Secret>, String> = files.map(|path| secret(&path.relative())).collect();
     let settings = Settings {
         name: webhook.name.clone(),
         url: webhook.url.clone(),
-        secrets: secrets.map_err(refuse)?,
+        secrets: secrets(&webhook.secret_files).map_err(refuse)?,
         allow_private_addresses: webhook.allow_private_addresses,
         ca_file: webhook.ca_file.as_ref().map(RelativePathBuf::relative),
         request_timeout_ms: webhook.request_timeout_ms,
@@ -40,6 +38,11 @@ fn endpoint(webhook: &WebhookSettings) -> Result<Listener, Refused> {
         kinds: webhook.events.clone().map(Vec::from_iter),
         endpoint,
     })
+}
+
+/// The secrets in files, each readable by its owner only.
+pub(super) fn secrets(files: &[RelativePathBuf]) -> Result<Vec<Secret>, String> {
+    files.iter().map(|path| secret(&path.relative())).collect()
 }
 
 fn secret(path: &Path) -> Result<Secret, String> {

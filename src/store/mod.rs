@@ -21,10 +21,11 @@
 //!
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
-//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`; then the way to
+//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
+mod alerts;
 mod attempts;
 mod audit_log;
 mod backlog;
@@ -73,6 +74,7 @@ use crate::token::Environment;
 use connection::Connection;
 use writer::Writer;
 
+pub use alerts::{AlertTold, DueAlert, NewAlert};
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};

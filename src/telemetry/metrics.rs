@@ -13,6 +13,7 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::alerts::Alerts;
 use super::audit::Audit;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
@@ -93,6 +94,7 @@ struct Families {
     tls: Tls,
     audit: Audit,
     work: Work,
+    alerts: Alerts,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
@@ -147,6 +149,7 @@ impl Metrics {
             tls: Tls::register(&add),
             audit: Audit::register(&add),
             work: Work::register(&add),
+            alerts: Alerts::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
                 "Data keys made by this process.",
@@ -234,6 +237,10 @@ impl Metrics {
 
     pub(super) fn tls(&self) -> &Tls {
         &self.0.tls
+    }
+
+    pub(super) fn alerts(&self) -> &Alerts {
+        &self.0.alerts
     }
 
     pub(super) fn work(&self) -> &Work {

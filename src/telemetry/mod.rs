@@ -5,6 +5,7 @@
 //! anywhere: a body, a header's value, a card, a `pm_…`, an e-mail address, a name. Spans are
 //! `skip_all` and carry ids.
 
+mod alerts;
 mod audit;
 mod calls;
 mod lifecycle;

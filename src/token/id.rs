@@ -72,6 +72,10 @@ kinds! {
     EventId = Event("evt");
     /// A report from anybody.
     ReportId = Report("rep");
+    /// An alert to the operator.
+    AlertId = Alert("alr");
+    /// What a rule of the watch does to somebody for a time.
+    BlockId = Block("blk");
     /// A data key, under which processor references are sealed.
     DataKeyId = DataKey("dek");
     /// A request, as in `X-Request-Id`.

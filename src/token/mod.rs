@@ -10,8 +10,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use id::{
-    ChargeId, DataKeyId, Environment, EventId, Id, RefundId, ReportId, RequestId, SessionId,
-    TokenId,
+    AlertId, BlockId, ChargeId, DataKeyId, Environment, EventId, Id, RefundId, ReportId, RequestId,
+    SessionId, TokenId,
 };
 
 /// The merchant, brand or subsidiary to which clients, tokens and charges belong.

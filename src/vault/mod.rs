@@ -5,11 +5,12 @@
 //! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
 //! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
 //! [`notice`] (what the processor tells), [`tell`] (what we tell) and `deliver` (to whom).
-//! [`unseal`] is how custodians open the key of a process that started sealed.
+//! [`alert`] is how the operator is told. [`unseal`] is how custodians open the key of a process that started sealed.
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
 //! with the act, or the act does not happen.
 
+pub mod alert;
 pub mod attach;
 mod canary;
 pub mod charge;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+use crate::alerts::Destination;
 use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
@@ -95,6 +97,8 @@ pub struct Limits {
     pub reports_per_hour_max: u32,
     /// Seconds that an event may be without a copied checkpoint over it, where that is asked for.
     pub audit_sink_outage_s_max: Option<u32>,
+    /// Seconds in which an alert of one name about one subject is told once.
+    pub alert_window_s: u32,
 }
 
 /// The processors of all accounts, with the keys of one plane.
@@ -144,6 +148,8 @@ pub struct Internal {
     pub marking: Arc<MacKeys>,
     /// Who is told of what happened.
     pub endpoints: Vec<tell::Listener>,
+    /// Who is told of alerts.
+    pub alert_destinations: Vec<Destination>,
     /// Keys that charge and detach.
     pub processors: Processors,
     /// Checks session secrets.

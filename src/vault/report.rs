@@ -2,6 +2,7 @@
 
 use super::grant::{Granted, Origin, ReportsRead};
 use super::{Capture, Internal, Refusal, Witness};
+use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Actor, Outcome};
 use crate::store::{ReportBudget, ReportRow};
 use crate::token::ReportId;
@@ -66,8 +67,10 @@ impl Capture {
             .take_report(report.clone(), budget, event)
             .await?;
         if taken {
-            // The alert. What the report says is read behind a grant, not in the log.
-            tracing::error!(report = %report.id, about = order.about, "somebody reports: read it at GET /v1/reports on the internal plane");
+            // What the report says is read behind a grant, not in the log and not in a mail.
+            let seen = format!("a report of {} was taken as {}", order.about, report.id);
+            let alert = Alert::new(AlertName::ReportTaken, &report.id.to_string(), &seen);
+            common.raise_or_log(alert).await;
             common.metrics.reported(order.about);
             Ok(report)
         } else {

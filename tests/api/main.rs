@@ -9,6 +9,7 @@
     reason = "a test that goes wrong fails, and a table of cases is as long as it is"
 )]
 
+mod alerts;
 mod apart;
 mod audit_log;
 mod billing;

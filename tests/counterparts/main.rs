@@ -1,7 +1,8 @@
 //! Independent counterparts: programs that others wrote, at the other end of our wires.
 //!
 //! Stripe's own SDK is a client of our sandbox, `localstripe` is a processor for our service,
-//! schemathesis is a client of both planes, and the library of Standard Webhooks is a receiver.
+//! schemathesis is a client of both planes, the library of Standard Webhooks is a receiver, and
+//! aiosmtpd is a mail server.
 //! Each runs as a process of its own, out of the virtual environment that `tests/run` makes.
 //! README.md beside this file says what each cannot do.
 
@@ -14,6 +15,7 @@
 
 mod contract;
 mod localstripe;
+mod mail;
 mod programs;
 mod standard_webhooks;
 mod stripe_sdk;

@@ -69,7 +69,7 @@ impl Server {
             .read_line(&mut url)
             .unwrap();
         let url = url.trim_end().trim_end_matches('/').to_owned();
-        assert!(url.starts_with("https://"), "{command:?} did not start");
+        assert!(url.contains("://"), "{command:?} did not start");
         Self { url, child }
     }
 

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 11));
+    assert_eq!((first.from, first.to), (0, 12));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -29,11 +29,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "deliveries",
             "reports",
             "keys",
-            "audit log"
+            "audit log",
+            "watch"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (11, 11, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (12, 12, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -45,7 +46,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 11
+            needed: 12
         }
     );
     assert!(
@@ -62,10 +63,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 11",
+            "DELETE FROM _sqlx_migrations WHERE version = 12",
             Failure::SchemaTooOld {
                 found: 10,
-                needed: 11,
+                needed: 12,
             },
             false,
         ),

@@ -1,5 +1,6 @@
 //! The store on real files. What is sealed here is only bytes: the store cannot tell.
 
+mod alerts;
 mod audit_log;
 mod charges;
 mod cluster;

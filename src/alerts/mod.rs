@@ -1,0 +1,178 @@
+//! Alerts: what the operator must know, with what to do next, and the ways to tell it.
+//!
+//! An [`Alert`] is of a closed set of [`AlertName`]s; each brings its severity and its next step, so
+//! that nobody who is woken has to guess. It is raised by writing a row (once for each name and
+//! subject in a window, whichever node sees it) and told from there by the internal plane: signed
+//! webhooks ([`crate::webhooks`]) and mail ([`Mailer`]). Both senders know nothing of alerts and may
+//! carry other messages. Nothing in an alert comes from a card; subjects are addresses, shops,
+//! clients and ids.
+
+mod destination;
+mod document;
+mod mail;
+
+pub use destination::{Destination, Told};
+pub use mail::{Mail, MailRefused, MailSettings, Mailed, Mailer, Security};
+
+use crate::clock::Timestamp;
+use crate::token::AlertId;
+
+/// Bytes of a subject and of what was seen; more is cut.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Whom an alert wakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Somebody is woken.
+    Page,
+    /// It waits for the morning.
+    Ticket,
+}
+
+impl Severity {
+    /// The name in rows, labels and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
+macro_rules! alerts {
+    ($($(#[$doc:meta])* $name:ident = $text:literal $severity:ident $next:literal,)+) => {
+        /// What there are alerts of. The names are stable: receivers rely on them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum AlertName {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl AlertName {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// The name in rows, labels and messages.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// Whom it wakes.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)+ }
+            }
+
+            /// What to do next.
+            #[must_use]
+            pub const fn next_step(self) -> &'static str {
+                match self { $(Self::$name => $next,)+ }
+            }
+        }
+    };
+}
+
+alerts! {
+    /// A rule of the watch stopped somebody who tries cards.
+    CardTesting = "card_testing" Page
+        "Look at `cloakroom watch list`; have the merchant put a check for humans before the checkout, tell the processor, and lift what turns out to be honest with `cloakroom watch lift`.",
+    /// A client opened more than its budget and was cut off.
+    ClientCutOff = "client_cut_off" Page
+        "Ask the client's owner whether the load is theirs. If not, revoke its certificate and treat it as an incident; if so, raise its budget and run `cloakroom watch lift`.",
+    /// A client does more than it usually does.
+    ClientBusy = "client_busy" Ticket
+        "Ask the client's owner whether the load is theirs; if so, raise the rule's threshold under [watch.rules].",
+    /// More cards than usual are posted in a shop.
+    ShopBusy = "shop_busy" Ticket
+        "Compare with the shop's sales; if nobody there knows of a campaign, look at the decline ratio and at `cloakroom watch list`.",
+    /// Somebody is refused again and again.
+    GrantsRefused = "grants_refused" Ticket
+        "The audit events grant.refused name the certificate and the address; a misconfigured client asks the same again and again, an intruder asks many things.",
+    /// A certificate or a revocation list ends soon.
+    CertificateEnds = "certificate_ends" Ticket
+        "Put the new file in place of the old one; it is taken within a second, without a restart.",
+    /// A key is past its cryptoperiod or near its end, or the key manifest is not to be believed.
+    KeyAge = "key_age" Ticket
+        "Run `cloakroom keys status`, then `cloakroom keys rotate`; see pci-docs/keys.md.",
+    /// Somebody reported abuse or an incident.
+    ReportTaken = "report_taken" Page
+        "Read it at GET /v1/reports on the internal plane within the hour; an incident is handled by your incident plan.",
+}
+
+/// Something that the operator must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What it is.
+    pub name: AlertName,
+    /// Whom or what it is about.
+    pub subject: String,
+    /// What was seen, in words.
+    pub seen: String,
+}
+
+impl Alert {
+    /// That alert, its texts cut to what is kept.
+    #[must_use]
+    pub fn new(name: AlertName, subject: &str, seen: &str) -> Self {
+        Self {
+            name,
+            subject: cut(subject),
+            seen: cut(seen),
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// An alert as it is kept and told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Its id, the same however often it is sent.
+    pub id: AlertId,
+    /// [`AlertName::name`], perhaps of a later version.
+    pub name: String,
+    /// [`Severity::name`].
+    pub severity: String,
+    /// Whom or what it is about.
+    pub subject: String,
+    /// What was seen.
+    pub seen: String,
+    /// What to do next.
+    pub next_step: String,
+    /// Which process saw it first.
+    pub node: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alert_has_a_name_of_its_own_and_says_what_to_do_next() {
+        let names: std::collections::BTreeSet<_> =
+            AlertName::ALL.iter().map(|name| name.name()).collect();
+        assert_eq!(names.len(), AlertName::ALL.len());
+        for name in AlertName::ALL {
+            let next = name.next_step();
+            assert!(next.len() > 40 && next.len() <= TEXT_BYTES_MAX, "{next}");
+            assert!(next.ends_with('.'), "{next}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_letters() {
+        let long = "é".repeat(TEXT_BYTES_MAX);
+        let alert = Alert::new(AlertName::ShopBusy, &long, "x");
+        assert_eq!(alert.subject.len(), TEXT_BYTES_MAX);
+        assert!(alert.subject.chars().all(|letter| letter == 'é'));
+    }
+}

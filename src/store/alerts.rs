@@ -1,0 +1,293 @@
+//! Alerts: raised once for each name and subject in a window, routed to who is told, and delivered.
+
+use super::charges::Lease;
+use super::connection::Connection;
+use super::parse::{Reading, one_row};
+use super::row::row;
+use super::sql::query;
+use super::{Failure, Store};
+use crate::alerts::{Alert, Raised};
+use crate::clock::Timestamp;
+use crate::token::{AlertId, Environment};
+
+/// An alert to be raised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAlert {
+    /// Its id, where it is the first of its window.
+    pub id: AlertId,
+    /// What it is.
+    pub alert: Alert,
+    /// Which process saw it.
+    pub node: String,
+    /// Milliseconds in which it is told once; windows are the same on every node.
+    pub window_ms: u64,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// An alert that somebody is to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueAlert {
+    /// The alert.
+    pub raised: Raised,
+    /// How often it was tried before.
+    pub attempts: u32,
+}
+
+/// How a try to tell somebody ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertTold {
+    /// Which alert.
+    pub alert: AlertId,
+    /// Whom.
+    pub destination: String,
+    /// A status code or a reason: a short name.
+    pub answer: String,
+    /// Whether it was taken.
+    pub taken: bool,
+    /// When to try again; nothing when there is no more trying.
+    pub next: Option<Timestamp>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// Raises an alert; false where it was raised in this window already, and is counted there.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn raise(&self, alert: NewAlert) -> Result<bool, Failure> {
+        self.write(move |tx| Box::pin(async move { raise(tx, &alert).await }))
+            .await
+    }
+
+    /// Owes alerts that nobody has been told of to every destination.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn route_alerts(
+        &self,
+        destinations: Vec<String>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let any = self
+            .read(|connection| Box::pin(any_unrouted(connection)))
+            .await?;
+        if !any {
+            return Ok(());
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                // Of two nodes one gets the row: the other finds it routed.
+                let routed: Vec<(String,)> = query(
+                    "UPDATE alerts
+                        SET routed_at_ms = $1
+                      WHERE id IN (SELECT id FROM alerts WHERE routed_at_ms IS NULL ORDER BY id LIMIT $2)
+                        AND routed_at_ms IS NULL
+                  RETURNING id",
+                )
+                .bind(now.unix_ms())
+                .bind(limit)
+                .all(tx)
+                .await?;
+                for (id,) in routed {
+                    for destination in &destinations {
+                        owe(tx, &id, destination, now).await?;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Takes alerts that are due at a destination, for whoever will tell them.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn lease_alerts(
+        &self,
+        destination: String,
+        lease: Lease,
+    ) -> Result<Vec<DueAlert>, Failure> {
+        let environment = self.environment;
+        let (name, now) = (destination.clone(), lease.now);
+        let any = self
+            .read(move |connection| Box::pin(any_due(connection, name, now)))
+            .await?;
+        if !any {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                let taken: Vec<(String, i64)> = query(
+                    "UPDATE alert_deliveries
+                        SET lease_until_ms = $3
+                      WHERE destination = $1 AND lease_until_ms <= $2
+                        AND alert_id IN (
+                            SELECT alert_id
+                              FROM alert_deliveries
+                             WHERE destination = $1 AND lease_until_ms <= $2
+                             ORDER BY lease_until_ms
+                             LIMIT $4)
+                  RETURNING alert_id, attempts",
+                )
+                .bind(&destination)
+                .bind(lease.now.unix_ms())
+                .bind(lease.lease_until.unix_ms())
+                .bind(lease.limit)
+                .all(tx)
+                .await?;
+                let mut due = Vec::with_capacity(taken.len());
+                for (id, attempts) in taken {
+                    let row: Row = query(
+                        "SELECT id, name, severity, subject, seen, next_step, node, raised_at_ms
+                           FROM alerts
+                          WHERE id = $1",
+                    )
+                    .bind(&id)
+                    .one(tx)
+                    .await?;
+                    let reading = Reading::new("alert_deliveries", &id, environment);
+                    due.push(DueAlert {
+                        attempts: reading.number("attempts", attempts)?,
+                        raised: row.read(environment)?,
+                    });
+                }
+                Ok(due)
+            })
+        })
+        .await
+    }
+
+    /// Writes down how a try to tell somebody ended.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn alert_told(&self, told: AlertTold) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let next = told.next.filter(|_| !told.taken);
+                let status = match (told.taken, next) {
+                    (true, _) => "delivered",
+                    (false, Some(_)) => "due",
+                    (false, None) => "given_up",
+                };
+                let written = query(
+                    "UPDATE alert_deliveries
+                        SET status = $3,
+                            attempts = attempts + 1,
+                            answer = $4,
+                            lease_until_ms = $5,
+                            updated_at_ms = $6
+                      WHERE alert_id = $1 AND destination = $2",
+                )
+                .bind(told.alert.to_string())
+                .bind(&told.destination)
+                .bind(status)
+                .bind(&told.answer)
+                .bind(next.map(Timestamp::unix_ms))
+                .bind(told.at.unix_ms())
+                .execute(tx)
+                .await?;
+                one_row(written, "alert_deliveries", &told.alert)
+            })
+        })
+        .await
+    }
+}
+
+/// Raises `alert` in a transaction that others may share.
+pub(super) async fn raise(tx: &mut Connection, alert: &NewAlert) -> Result<bool, Failure> {
+    let at = alert.at.unix_ms();
+    let window = i64::try_from(alert.window_ms.max(1)).unwrap_or(i64::MAX);
+    let start = at.saturating_sub(at.checked_rem_euclid(window).unwrap_or(0));
+    let name = alert.alert.name;
+    let times: i64 = query(
+        "INSERT INTO alerts (id, name, severity, subject, seen, next_step, node, window_start_ms, times, raised_at_ms, last_at_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)
+             ON CONFLICT (name, subject, window_start_ms) DO UPDATE
+            SET times = alerts.times + 1, last_at_ms = excluded.last_at_ms
+      RETURNING times",
+    )
+    .bind(alert.id.to_string())
+    .bind(name.name())
+    .bind(name.severity().name())
+    .bind(&alert.alert.subject)
+    .bind(&alert.alert.seen)
+    .bind(name.next_step())
+    .bind(&alert.node)
+    .bind(start)
+    .bind(at)
+    .scalar(tx)
+    .await?;
+    Ok(times == 1)
+}
+
+async fn owe(
+    tx: &mut Connection,
+    alert: &str,
+    destination: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "INSERT INTO alert_deliveries (alert_id, destination, status, attempts, lease_until_ms, updated_at_ms)
+         VALUES ($1, $2, 'due', 0, $3, $3)",
+    )
+    .bind(alert)
+    .bind(destination)
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "alert_deliveries", &alert)
+}
+
+async fn any_unrouted(connection: &mut Connection) -> Result<bool, Failure> {
+    query("SELECT EXISTS (SELECT 1 FROM alerts WHERE routed_at_ms IS NULL)")
+        .scalar(connection)
+        .await
+}
+
+async fn any_due(
+    connection: &mut Connection,
+    destination: String,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    query(
+        "SELECT EXISTS (SELECT 1 FROM alert_deliveries WHERE destination = $1 AND lease_until_ms <= $2)",
+    )
+    .bind(&destination)
+    .bind(now.unix_ms())
+    .scalar(connection)
+    .await
+}
+
+row! {
+    struct Row {
+        id: String,
+        name: String,
+        severity: String,
+        subject: String,
+        seen: String,
+        next_step: String,
+        node: String,
+        raised_at_ms: i64,
+    }
+}
+
+impl Row {
+    fn read(self, environment: Environment) -> Result<Raised, Failure> {
+        let reading = Reading::new("alerts", &self.id, environment);
+        Ok(Raised {
+            id: reading.id("id", &self.id)?,
+            name: self.name,
+            severity: self.severity,
+            subject: self.subject,
+            seen: self.seen,
+            next_step: self.next_step,
+            node: self.node,
+            at: Timestamp::from_unix_ms(self.raised_at_ms),
+        })
+    }
+}
