@@ -11,6 +11,7 @@ mod limits;
 mod postgres;
 mod process;
 mod stripe;
+mod watch;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,7 @@ pub use limits::Limits;
 pub use postgres::PostgresSettings;
 pub use process::ProcessSettings;
 pub use stripe::StripeSettings;
+pub use watch::{RuleSettings, WatchMode, WatchSettings};
 pub use webhooks::WebhookSettings;
 
 /// The whole configuration.
@@ -63,6 +65,9 @@ pub struct Config {
     /// Who is told of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
+    /// Who tries cards, and what is done about it.
+    #[serde(default)]
+    pub watch: WatchSettings,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -294,6 +299,7 @@ impl Config {
         }
         self.keys.check()?;
         self.alerts.check()?;
+        self.watch.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;

@@ -114,6 +114,9 @@ receipt_key_file = "{receipt}"
 manifest_key_file = "{manifest}"
 manifest_public_key_file = "{manifest_public}"
 
+[watch]
+mode = "observe" # test cards are declined on purpose, and all come from one address
+
 [accounts.default.processor.stripe]
 base_url = "{processor}"
 ca_file = "{ca}"

@@ -217,6 +217,7 @@ pub(super) fn session() -> NewSession {
         usage: Usage::OffSession,
         metadata: "{}".into(),
         secret_mac: [9; 32],
+        shopper_verified: true,
         attempts_max: 2,
         created_at: START,
         expires_at: START.plus_s(900),
