@@ -21,8 +21,8 @@ const SHARE_BUCKETS_MAX: usize = 2_000;
 /// How far back a look at the others' buckets reaches beyond the one before it: their clocks may be
 /// behind ours, and saying a thing twice counts once.
 const OVERLAP_MS: u64 = 30_000;
-/// Looks between two sweeps.
-const SWEEP_INTERVAL_TICKS: u64 = 30;
+/// Looks between two sweeps, each of which goes through all windows.
+const SWEEP_INTERVAL_TICKS: u64 = 600;
 
 /// The engine of this process, and what it needs to know of its surroundings.
 pub struct Watcher {
@@ -213,6 +213,7 @@ impl Common {
                 }
                 Err(failure) => tracing::warn!(%failure, "the watch could not be shared"),
             }
+            self.watch.engine().sweep_ranges(now);
             if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
                 self.watch.engine().sweep(now);
             }

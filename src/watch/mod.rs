@@ -113,6 +113,8 @@ pub struct Watch {
     ranges: Ranges,
     blocks: HashMap<Subject, Vec<Block>>,
     decided: Vec<Decision>,
+    /// Windows in which something was counted since the last sharing.
+    touched: Vec<(RuleName, Subject)>,
 }
 
 impl Watch {
@@ -125,6 +127,7 @@ impl Watch {
             ranges: Ranges::new(),
             blocks: HashMap::new(),
             decided: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -206,6 +209,10 @@ impl Watch {
             .entry((rule.name, subject.clone()))
             .or_default();
         window.add(bucket, hit);
+        if !window.is_touched {
+            window.is_touched = true;
+            self.touched.push((rule.name, subject.clone()));
+        }
         if !hit || window.quiet_until_ms > now.unix_ms() {
             return;
         }
@@ -267,10 +274,14 @@ impl Watch {
     /// What this process counted and the others do not know yet.
     pub fn take_new(&mut self) -> Vec<Bucket> {
         let mut new = Vec::new();
-        for ((rule, subject), window) in &mut self.windows {
+        for (rule, subject) in std::mem::take(&mut self.touched) {
+            let Some(window) = self.windows.get_mut(&(rule, subject.clone())) else {
+                continue;
+            };
+            window.is_touched = false;
             let buckets = window.take_new().into_iter();
             new.extend(buckets.map(|(bucket_ms, count)| Bucket {
-                rule: *rule,
+                rule,
                 subject: subject.clone(),
                 bucket_ms,
                 count,
@@ -314,7 +325,14 @@ impl Watch {
         }
     }
 
-    /// Drops what is out of every window, and wipes ranges whose time is over.
+    /// Wipes card ranges whose time is over.
+    pub fn sweep_ranges(&mut self, now: Timestamp) {
+        if let Some(rule) = self.range_rule() {
+            self.ranges.sweep(&rule, now);
+        }
+    }
+
+    /// Drops what is out of every window.
     pub fn sweep(&mut self, now: Timestamp) {
         let rules = &self.settings.rules;
         self.windows.retain(|(name, _), window| {
@@ -330,9 +348,6 @@ impl Watch {
             blocks.retain(|block| block.holds(now));
             !blocks.is_empty()
         });
-        if let Some(rule) = self.range_rule() {
-            self.ranges.sweep(&rule, now);
-        }
     }
 
     /// Seconds of the longest window.

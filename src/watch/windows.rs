@@ -47,6 +47,8 @@ pub(super) struct Window {
     others: BTreeMap<(String, i64), Count>,
     /// Nothing before this counts: somebody decided, or was let go, then.
     counted_from_ms: i64,
+    /// Whether it stands among those to be shared.
+    pub(super) is_touched: bool,
     /// Nothing is decided before this.
     pub(super) quiet_until_ms: i64,
 }
