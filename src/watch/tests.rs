@@ -33,9 +33,9 @@ fn fail(watch: &mut Watch, times: u32, who: &Subject) {
 fn an_address_that_fails_is_blocked_until_its_time_is_over_and_nobody_else_is() {
     let mut watch = engine();
     let who = address(7);
-    fail(&mut watch, 8, &who);
+    fail(&mut watch, 10, &who);
     assert_eq!(
-        watch.admit(&[who.clone()], false, NOW.plus_s(8)),
+        watch.admit(&[who.clone()], true, NOW.plus_s(10)),
         Verdict::Welcome
     );
     fail(&mut watch, 1, &who);
@@ -43,7 +43,7 @@ fn an_address_that_fails_is_blocked_until_its_time_is_over_and_nobody_else_is() 
     let names: Vec<_> = decided.iter().map(|one| one.rule.name).collect();
     assert!(names.contains(&RuleName::AddressFailures), "{names:?}");
     assert!(matches!(
-        watch.admit(&[who.clone()], true, NOW.plus_s(9)),
+        watch.admit(&[who.clone()], true, NOW.plus_s(20)),
         Verdict::Later { .. }
     ));
     assert_eq!(
@@ -143,10 +143,10 @@ fn what_two_processes_count_is_added_and_what_one_decides_holds_on_both() {
 fn a_decision_that_is_not_written_down_yet_survives_a_look_at_the_store() {
     let mut watch = engine();
     let who = address(7);
-    fail(&mut watch, 9, &who);
+    fail(&mut watch, 11, &who);
     watch.set_blocks(Vec::new());
     assert!(matches!(
-        watch.admit(&[who.clone()], true, NOW.plus_s(9)),
+        watch.admit(&[who.clone()], true, NOW.plus_s(20)),
         Verdict::Later { .. }
     ));
     let decisions = watch.take_decisions();

@@ -31,6 +31,7 @@ mod monitoring;
 mod notices;
 mod openapi;
 mod operations;
+mod oracle;
 mod outages;
 mod pagewatch;
 mod problems;
@@ -44,3 +45,4 @@ mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod watch;

@@ -13,6 +13,7 @@ mod schema;
 mod sessions;
 mod settling;
 mod tokens;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
