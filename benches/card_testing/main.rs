@@ -11,21 +11,11 @@
     clippy::cast_possible_truncation,
     reason = "a workload that goes wrong ends"
 )]
-#![cfg_attr(
-    not(test),
-    expect(
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::print_stderr,
-        clippy::print_stdout,
-        reason = "a workload that goes wrong ends, and its report is printed"
-    )
-)]
-
 mod chance;
 pub(crate) mod traffic;
 pub(crate) mod trial;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -57,17 +47,17 @@ fn main() -> ExitCode {
         .iter()
         .filter(|seed| **seed < TUNING_SEEDS_END);
     if ![0, arguments.seeds.len()].contains(&tuning.count()) {
-        eprintln!("seeds below 1000 are for setting thresholds; do not mix them with others");
+        say("seeds below 1000 are for setting thresholds; do not mix them with others");
         return ExitCode::from(64);
     }
-    println!(
+    say(&format!(
         "seeds {:?}, {SESSIONS} honest sessions a day",
         arguments.seeds
+    ));
+    say(
+        "| rules | honest sessions challenged | lost | attack | cards stopped | first stopped after | cards before that | good cards learnt |",
     );
-    println!(
-        "| rules | honest sessions challenged | lost | attack | cards stopped | first stopped after | cards before that | good cards learnt |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    say("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let row = |name: &str, rules: &[Rule]| report(name, rules, &arguments.seeds);
     row("all", &trial::shipped());
     row(
@@ -80,6 +70,11 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+fn say(line: &str) {
+    // Nothing can be done when the terminal is gone.
+    let _said = writeln!(std::io::stdout().lock(), "{line}");
 }
 
 fn report(name: &str, rules: &[Rule], seeds: &[u64]) {
@@ -104,7 +99,9 @@ fn line(name: &str, with: &str, days: &[Outcome], attack: Option<Who>) {
     let challenged = mean(&|day| size(day.challenged.len()));
     let lost = mean(&|day| size(day.lost.len()));
     let Some(attack) = attack else {
-        println!("| {name} | {challenged:.1} | {lost:.1} | {with} | | | | |");
+        say(&format!(
+            "| {name} | {challenged:.1} | {lost:.1} | {with} | | | | |"
+        ));
         return;
     };
     let of = |day: &Outcome| day.of.get(&attack).copied().unwrap_or_default();
@@ -125,9 +122,12 @@ fn line(name: &str, with: &str, days: &[Outcome], attack: Option<Who>) {
     } else {
         let mut after = after;
         after.sort_unstable();
-        format!("{} s", after[after.len() / 2] / 1_000)
+        format!(
+            "{} s",
+            after.get(after.len() / 2).map_or(0, |ms| ms / 1_000)
+        )
     };
-    println!(
+    say(&format!(
         "| {name} | {challenged:.1} | {lost:.1} | {with} | {recall:.1} % | {after} | {before:.0} | {learnt:.0} of {good:.0} |"
-    );
+    ));
 }

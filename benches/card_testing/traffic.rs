@@ -296,7 +296,10 @@ fn attacking(
             at_ms: begin + i64::from(card) * step + jitter,
             who: attack.who,
             session,
-            address: addresses[place],
+            address: addresses
+                .get(place)
+                .copied()
+                .unwrap_or_else(|| ip(185, 0, 7, 10)),
             shop: attack.shop,
             customer: None,
             range: (ends != Seen::InvalidNumber).then_some(range),

@@ -95,10 +95,10 @@ pub(crate) fn per_address_limit() -> Vec<Rule> {
 /// A number of each range, made up: digits that no issuer was asked for, with their check digit.
 fn numbers() -> Vec<Pan> {
     (0..RANGES)
-        .map(|range| {
+        .filter_map(|range| {
             let body = format!("4{:07}0000000", range * 31);
-            let check = (0..10).find_map(|digit| Pan::parse(&format!("{body}{digit}")).ok());
-            check.expect("one of ten check digits fits")
+            // One of the ten check digits fits.
+            (0..10).find_map(|digit| Pan::parse(&format!("{body}{digit}")).ok())
         })
         .collect()
 }

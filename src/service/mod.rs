@@ -281,6 +281,10 @@ impl Service {
         for worker in workers {
             worker.abort();
         }
+        // What was decided in the last second.
+        if let Err(failure) = self.common.exchange(self.common.now()).await {
+            tracing::warn!(%failure, "the watch could not be shared at the stop");
+        }
         let witnessed = record(&self.common, Action::ProcessStopped).await;
         let closed = self.common.store.close().await;
         witnessed?;

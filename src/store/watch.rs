@@ -12,11 +12,11 @@ use crate::clock::Timestamp;
 use crate::token::{BlockId, Environment};
 
 /// Buckets that are read at one look.
-const BUCKETS_MAX: u32 = 20_000;
+const BUCKETS_MAX: u32 = 200_000;
 /// Blocks that are read at one look: more hold at no time, or something else is wrong.
 const BLOCKS_MAX: u32 = 10_000;
 /// The most rows of each kind that one sweep removes.
-const SWEEP_ROWS_MAX: u32 = 1_000;
+const SWEEP_ROWS_MAX: u32 = 5_000;
 /// How long a block and an alert are kept after their end, for questions about them.
 const KEPT_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::session::Admitted;
-use super::{Capture, CardFault, Refusal, marks, processor_of};
+use super::{Capture, CardFault, Refusal, marks, processor_of, watch};
 use crate::audit::{Action, Outcome};
 use crate::card::{Card, Fault};
 use crate::processor::{self, BillingDetails, CardOrder, NextAction, VaultedCard};
 use crate::seal::Context;
 use crate::store::{Attempt, AttemptClaim, NewToken, TokenKept, TokenRow};
 use crate::token::{TokenId, TokenStatus};
-use crate::watch::{CardRange, Seen};
+use crate::watch::CardRange;
 
 /// Seconds after which a caller should ask again about a request that is still running.
 const RETRY_AFTER_S: u32 = 2;
@@ -60,7 +60,7 @@ impl Capture {
             let range = CardRange::of(&order.card.number);
             this.require_welcome_range(&admitted, &range).await?;
             let outcome = this.tokenize_to_the_end(&admitted, order).await;
-            if let Some(seen) = seen(&outcome) {
+            if let Some(seen) = watch::seen(&outcome) {
                 this.saw_card(&admitted, seen, Some(&range));
             }
             drop(range);
@@ -235,7 +235,7 @@ impl Capture {
         };
         self.saw_card(
             admitted,
-            guessed(faults.iter().map(|fault| fault.field.pointer())),
+            watch::guessed(faults.iter().map(|fault| fault.field.pointer())),
             None,
         );
         match self.release(admitted, attempt, true).await {
@@ -360,35 +360,6 @@ pub(crate) const fn sealed_reference<'a>(
 enum Claimed {
     New { number: u32 },
     Again { token: TokenId, key: String },
-}
-
-/// What the watch counts of an outcome; nothing where the card was not asked about.
-fn seen(outcome: &Result<Tokenized, Refusal>) -> Option<Seen> {
-    match outcome {
-        Ok(Tokenized { replayed, .. }) => (!replayed).then_some(Seen::Accepted),
-        Err(Refusal::InvalidCard(faults)) => {
-            Some(guessed(faults.iter().map(|fault| fault.pointer)))
-        }
-        Err(Refusal::Declined { decline, .. }) => {
-            let code = decline.code.to_string();
-            let details = ["incorrect_cvc", "invalid_cvc", "expired_card"];
-            Some(match code.as_str() {
-                "incorrect_number" | "invalid_number" => Seen::InvalidNumber,
-                code if details.contains(&code) => Seen::WrongDetails,
-                _ => Seen::Declined,
-            })
-        }
-        Err(_) => None,
-    }
-}
-
-/// What is wrong with a card that cannot be one.
-fn guessed(mut pointers: impl Iterator<Item = &'static str>) -> Seen {
-    if pointers.any(|pointer| pointer == "/card/number") {
-        Seen::InvalidNumber
-    } else {
-        Seen::WrongDetails
-    }
 }
 
 /// The outcome as a metric's label.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::session::Admitted;
+use super::tokenize::Tokenized;
 use super::{Capture, Common, Refusal, process};
 use crate::alerts::Alert;
 use crate::audit::{Action, Outcome};
@@ -106,6 +107,35 @@ impl Watcher {
         let mut subjects = vec![Subject::client(client)];
         subjects.extend(customer.map(|name| Subject::customer(account.as_str(), name)));
         subjects
+    }
+}
+
+/// What the watch counts of an outcome; nothing where the card was not asked about.
+pub(super) fn seen(outcome: &Result<Tokenized, Refusal>) -> Option<Seen> {
+    match outcome {
+        Ok(Tokenized { replayed, .. }) => (!replayed).then_some(Seen::Accepted),
+        Err(Refusal::InvalidCard(faults)) => {
+            Some(guessed(faults.iter().map(|fault| fault.pointer)))
+        }
+        Err(Refusal::Declined { decline, .. }) => {
+            let code = decline.code.to_string();
+            let details = ["incorrect_cvc", "invalid_cvc", "expired_card"];
+            Some(match code.as_str() {
+                "incorrect_number" | "invalid_number" => Seen::InvalidNumber,
+                code if details.contains(&code) => Seen::WrongDetails,
+                _ => Seen::Declined,
+            })
+        }
+        Err(_) => None,
+    }
+}
+
+/// What is wrong with a card that cannot be one.
+pub(super) fn guessed(mut pointers: impl Iterator<Item = &'static str>) -> Seen {
+    if pointers.any(|pointer| pointer == "/card/number") {
+        Seen::InvalidNumber
+    } else {
+        Seen::WrongDetails
     }
 }
 
@@ -289,13 +319,11 @@ impl Common {
         let alert = alert(decision);
         self.metrics.rule_tripped(rule.name, decision.enforced);
         self.metrics.alert_raised(alert.name);
-        tracing::error!(
-            alert = alert.name.name(),
-            subject = alert.subject,
-            seen = alert.seen,
-            "alert"
-        );
-        self.store.place_block(block, self.new_alert(alert)).await
+        let alert = self.new_alert(alert);
+        // Without its subject, which may be a customer's name.
+        let (id, rule) = (alert.id, rule.name.name());
+        tracing::error!(alert = alert.alert.name.name(), %id, rule, "alert");
+        self.store.place_block(block, alert).await
     }
 
     fn row(&self, bucket: &Bucket) -> BucketRow {

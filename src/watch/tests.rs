@@ -35,7 +35,7 @@ fn an_address_that_fails_is_blocked_until_its_time_is_over_and_nobody_else_is() 
     let who = address(7);
     fail(&mut watch, 10, &who);
     assert_eq!(
-        watch.admit(&[who.clone()], true, NOW.plus_s(10)),
+        watch.admit(std::slice::from_ref(&who), true, NOW.plus_s(10)),
         Verdict::Welcome
     );
     fail(&mut watch, 1, &who);
@@ -43,7 +43,7 @@ fn an_address_that_fails_is_blocked_until_its_time_is_over_and_nobody_else_is() 
     let names: Vec<_> = decided.iter().map(|one| one.rule.name).collect();
     assert!(names.contains(&RuleName::AddressFailures), "{names:?}");
     assert!(matches!(
-        watch.admit(&[who.clone()], true, NOW.plus_s(20)),
+        watch.admit(std::slice::from_ref(&who), true, NOW.plus_s(20)),
         Verdict::Later { .. }
     ));
     assert_eq!(
@@ -75,7 +75,10 @@ fn a_challenge_lets_in_whom_the_merchant_has_verified() {
     let shop = Subject::shop("default", "https://shop.example");
     fail(&mut watch, 21, &shop);
     let now = NOW.plus_s(30);
-    assert_eq!(watch.admit(&[shop.clone()], false, now), Verdict::Challenge);
+    assert_eq!(
+        watch.admit(std::slice::from_ref(&shop), false, now),
+        Verdict::Challenge
+    );
     assert_eq!(watch.admit(&[shop], true, now), Verdict::Welcome);
 }
 
@@ -146,7 +149,7 @@ fn a_decision_that_is_not_written_down_yet_survives_a_look_at_the_store() {
     fail(&mut watch, 11, &who);
     watch.set_blocks(Vec::new());
     assert!(matches!(
-        watch.admit(&[who.clone()], true, NOW.plus_s(20)),
+        watch.admit(std::slice::from_ref(&who), true, NOW.plus_s(20)),
         Verdict::Later { .. }
     ));
     let decisions = watch.take_decisions();

@@ -8,7 +8,7 @@ fn bucket(process: &str, hits: u32) -> BucketRow {
         rule: "address_failures".to_owned(),
         subject: "address 192.0.2.7".to_owned(),
         bucket_ms: START.unix_ms(),
-        events: hits + 1,
+        events: 12,
         hits,
     }
 }
