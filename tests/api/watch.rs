@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::alerts::destination;
 use crate::engines::{Engine, on_both_engines};
+use crate::support::apart::Apart;
 use crate::support::receiver::Receiver;
 use crate::support::{Answer, App, VISA, Who, answered, card, eventually, request};
 
@@ -231,6 +232,34 @@ async fn a_block_survives_a_restart_and_an_observing_service_only_tells() {
     assert_eq!(app.count("SELECT count(*) FROM watch_blocks").await, 0);
     assert_eq!(
         app.count("SELECT count(*) FROM alerts WHERE name = 'card_testing'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn what_the_capture_process_decides_holds_in_the_internal_process() {
+    let rules = (RULES, "{customer_failures={hits_max=2}}");
+    let app = App::start_apart_as(&Apart {
+        overrides: &[rules],
+        ..Apart::default()
+    });
+    let (anna, bert) = (
+        json!({ "customer_ref": "anna" }),
+        json!({ "customer_ref": "bert" }),
+    );
+    for _ in 0..3 {
+        post(&app, &anna, IMPOSSIBLE)
+            .await
+            .problem(422, "invalid_card");
+    }
+    eventually("no session is made for her", async || {
+        app.order_session(&anna).await.status == 429
+    })
+    .await;
+    assert_eq!(post(&app, &bert, VISA).await.status, 201);
+    assert_eq!(
+        app.count("SELECT count(*) FROM alerts WHERE node = 'capture-1'")
             .await,
         1
     );
