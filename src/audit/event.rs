@@ -248,6 +248,10 @@ names! {
         KeysSharesForgotten = "keys.shares_forgotten",
         /// Custodians opened a sealed key together (10.2.1.2), or their shares did not open it.
         KeysUnsealed = "keys.unsealed",
+        /// A rule of the watch stopped somebody for a time (10.2.1.5: access rights were changed).
+        WatchActed = "watch.acted",
+        /// An operator let them in again (10.2.1.2: an administrative act).
+        WatchLifted = "watch.lifted",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -11,6 +11,7 @@ mod openapi;
 mod pagewatch;
 mod rotation;
 mod serve;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ enum Verb {
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
     Audit(audit::Arguments),
+    /// Whom the rules of the watch stop, and who is let go.
+    Watch(watch::Arguments),
     /// Compares payment pages with a signed baseline.
     Pagewatch(pagewatch::Arguments),
     /// Prints a plane's OpenAPI document.
@@ -174,6 +177,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
+        Verb::Watch(arguments) => block_on(watch::run(arguments)),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }

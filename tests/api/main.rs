@@ -32,6 +32,7 @@ mod monitoring;
 mod notices;
 mod openapi;
 mod operations;
+mod oracle;
 mod outages;
 mod pagewatch;
 mod problems;
@@ -45,3 +46,4 @@ mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod watch;

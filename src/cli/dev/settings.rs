@@ -140,6 +140,9 @@ checkpoint_interval_s = 1
 [[audit.sinks]]
 file = "{CHECKPOINTS}"
 
+[watch]
+mode = "observe" # test cards are declined on purpose, and all come from one address
+
 [accounts.default.processor.stripe]
 base_url = "{processor}"
 ca_file = "{ca}"

@@ -65,7 +65,7 @@ async fn another_schema_is_refused_by_name() {
         (
             "DELETE FROM _sqlx_migrations WHERE version = 12",
             Failure::SchemaTooOld {
-                found: 10,
+                found: 11,
                 needed: 12,
             },
             false,
