@@ -17,8 +17,8 @@
 //! 5. [`seal`] turns the processor's reference into ciphertext and is the only code that knows AES;
 //! 6. [`store`] keeps ciphertext and what the world may know, and cannot name a card;
 //! 7. [`audit`] says who did what, in the transaction of the act;
-//! 8. [`webhooks`] tells those who asked to be told, [`alerts`] tells the operator, and
-//!    [`incident`] says who is touched when something went wrong.
+//! 8. [`webhooks`] tells those who asked to be told, [`alerts`] tells the operator what [`watch`]
+//!    has seen, and [`incident`] says who is touched when something went wrong.
 //!
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
@@ -50,4 +50,5 @@ pub mod telemetry;
 pub mod token;
 pub mod vault;
 pub mod view;
+pub mod watch;
 pub mod webhooks;

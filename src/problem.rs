@@ -64,6 +64,8 @@ codes! {
     CardDeclined = "card_declined" 402 false "The card was declined.",
     /// A known caller without the scope.
     NotGranted = "not_granted" 403 false "The caller has not been granted this.",
+    /// A rule of the watch wants the shopper verified anew.
+    VerificationRequired = "verification_required" 403 false "The shopper must be verified again; then make a new session that says so.",
     /// No such thing, or somebody else's.
     NotFound = "not_found" 404 false "There is nothing here for this caller.",
     /// The path exists, the method does not.
@@ -190,7 +192,10 @@ impl Problem {
             // RFC 9110 11.6.1: a 401 names a scheme.
             answer.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
-        answer.body(self.body(request_id))
+        let mut answer = answer.body(self.body(request_id));
+        // The envelope sees by it which refusals have had their event already.
+        answer.extensions_mut().insert(self.code);
+        answer
     }
 
     /// The JSON document of this problem.

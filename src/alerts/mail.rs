@@ -141,7 +141,8 @@ impl Mailer {
             Ok(Err(error)) if error.is_permanent() => Mailed::Refused,
             Ok(Err(error)) => {
                 let what = what_failed(&error);
-                tracing::info!(what, %error, "the mail server did not take a message");
+                // Not its own words: they may repeat an address.
+                tracing::info!(what, "the mail server did not take a message");
                 Mailed::Failed(what)
             }
             Err(_elapsed) => Mailed::Failed("timeout"),

@@ -260,6 +260,10 @@ names! {
         IncidentNoticeReleased = "incident.notice_released",
         /// An incident was closed.
         IncidentClosed = "incident.closed",
+        /// A rule of the watch stopped somebody for a time (10.2.1.5: access rights were changed).
+        WatchActed = "watch.acted",
+        /// An operator let them in again (10.2.1.2: an administrative act).
+        WatchLifted = "watch.lifted",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

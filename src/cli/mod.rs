@@ -12,6 +12,7 @@ mod openapi;
 mod pagewatch;
 mod rotation;
 mod serve;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ enum Verb {
     Audit(audit::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
+    /// Whom the rules of the watch stop, and who is let go.
+    Watch(watch::Arguments),
     /// Compares payment pages with a signed baseline.
     Pagewatch(pagewatch::Arguments),
     /// Prints a plane's OpenAPI document.
@@ -178,6 +181,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
+        Verb::Watch(arguments) => block_on(watch::run(arguments)),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }

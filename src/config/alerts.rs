@@ -179,6 +179,27 @@ to = ["ops@example.com"]
     }
 
     #[test]
+    fn the_operators_page_shows_settings_that_are_taken() {
+        #[derive(Deserialize)]
+        struct Shown {
+            alerts: AlertSettings,
+            watch: super::super::WatchSettings,
+        }
+        let page = include_str!("../../docs/watch.md");
+        let shown = page.split("```toml\n").nth(1).unwrap();
+        let shown = shown.split("```").next().unwrap();
+        let shown: Shown = Figment::from(Toml::string(shown)).extract().unwrap();
+        shown.alerts.check().unwrap();
+        shown.watch.check().unwrap();
+        assert_eq!(shown.alerts.mail.unwrap().security, Security::Starttls);
+        let defaults = super::super::WatchSettings::default();
+        assert_eq!(shown.watch.mode, defaults.mode);
+        assert_eq!(shown.watch.windows_max, defaults.windows_max);
+        assert_eq!(shown.watch.share_interval_ms, defaults.share_interval_ms);
+        assert_eq!(shown.alerts.window_s, AlertSettings::default().window_s);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_without_the_url() {
         for (from, to, why) in [
             ("https://", "http://", "expected an https URL"),

@@ -26,28 +26,23 @@ pub struct AuditSettings {
     pub sinks: Vec<SinkSettings>,
 }
 
-/// A place for copies of checkpoints.
+/// A place for copies of checkpoints: one of the three.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum SinkSettings {
+#[serde(deny_unknown_fields)]
+pub struct SinkSettings {
     /// A file that is appended to; on another file system than the database's.
-    File {
-        /// The file.
-        path: RelativePathBuf,
-    },
-    /// The machine's syslog, which carries them further.
-    Syslog {
-        /// Its socket: `/dev/log`.
-        socket: RelativePathBuf,
-    },
+    pub file: Option<RelativePathBuf>,
+    /// The socket of the machine's syslog, which carries them further: `/dev/log`.
+    pub syslog_socket: Option<RelativePathBuf>,
     /// An address that takes POSTs.
-    Https {
-        /// The address.
-        #[serde(deserialize_with = "https")]
-        url: Url,
-        /// Authorities to trust, PEM; the machine's where there is none.
-        ca_file: Option<RelativePathBuf>,
-    },
+    #[serde(default, deserialize_with = "https_if_any")]
+    pub url: Option<Url>,
+    /// Authorities that `url` is trusted by, PEM; the machine's where there is none.
+    pub ca_file: Option<RelativePathBuf>,
+}
+
+fn https_if_any<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+    https(from).map(Some)
 }
 
 mod defaults {
@@ -80,8 +75,20 @@ impl AuditSettings {
         if is_internal && self.sinks.is_empty() {
             return refuse("[audit] needs at least one [[audit.sinks]]");
         }
+        let kinds = |sink: &SinkSettings| {
+            let named = [
+                sink.file.is_some(),
+                sink.syslog_socket.is_some(),
+                sink.url.is_some(),
+            ];
+            named.into_iter().filter(|is_named| *is_named).count()
+        };
+        if self.sinks.iter().any(|sink| kinds(sink) != 1) {
+            return refuse("each of [[audit.sinks]] has one of file, syslog_socket and url");
+        }
         if self.checkpoint_interval_s == 0
-            || u64::from(self.sink_outage_s_max) < u64::from(self.checkpoint_interval_s) * 3
+            || u64::from(self.sink_outage_s_max)
+                < u64::from(self.checkpoint_interval_s).saturating_mul(3)
         {
             return refuse(
                 "audit.sink_outage_s_max must be at least three times audit.checkpoint_interval_s, \

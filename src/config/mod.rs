@@ -12,6 +12,7 @@ mod limits;
 mod postgres;
 mod process;
 mod stripe;
+mod watch;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ pub use limits::Limits;
 pub use postgres::PostgresSettings;
 pub use process::ProcessSettings;
 pub use stripe::StripeSettings;
+pub use watch::{RuleSettings, WatchMode, WatchSettings};
 pub use webhooks::WebhookSettings;
 
 /// The whole configuration.
@@ -67,6 +69,9 @@ pub struct Config {
     /// Who is told of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
+    /// Who tries cards, and what is done about it.
+    #[serde(default)]
+    pub watch: WatchSettings,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -305,6 +310,7 @@ impl Config {
         }
         self.keys.check()?;
         self.alerts.check()?;
+        self.watch.check()?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;

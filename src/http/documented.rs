@@ -77,7 +77,7 @@ kinds! {
     /// Money that is moved or held.
     Paying = Making + [CardDeclined, NotFound, TokenDeleted, Sealed];
     /// A card, sent by whoever holds a session's secret.
-    TakingCard = Paying + [InvalidCard];
+    TakingCard = Paying + [InvalidCard, VerificationRequired];
 }
 
 /// One response for each status among the codes.

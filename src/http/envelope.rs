@@ -218,6 +218,11 @@ async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceRes
     let (Some(common), 401 | 403) = (&plane.common, status) else {
         return;
     };
+    let code = response.response().extensions().get::<Code>().copied();
+    // A shopper who is to be verified again lacks no right; the vault has written its event.
+    if code == Some(Code::VerificationRequired) {
+        return;
+    }
     plane.metrics.grant_refused(plane.name);
     let actor = response
         .request()
@@ -226,6 +231,17 @@ async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceRes
         .map_or(Actor::Unidentified, |client| {
             Actor::Client(client.san.clone())
         });
+    let client = match &actor {
+        Actor::Client(san) => Some(san.as_str()),
+        Actor::Session(_)
+        | Actor::Operator(_)
+        | Actor::Processor(_)
+        | Actor::Process
+        | Actor::Unidentified => None,
+    };
+    common
+        .watch
+        .refused(client, &frame.origin.address, plane.clock.now());
     let witness = Witness {
         actor,
         account: None,

@@ -10,6 +10,7 @@ use super::Plane;
 use super::envelope::frame;
 use super::peer::Peer;
 use crate::problem::{Code, Problem};
+use crate::vault::Common;
 use crate::vault::grant::{Granted, Scope};
 use crate::vault::idempotency::IdempotencyKey;
 
@@ -40,6 +41,10 @@ fn grant<S: Scope>(request: &HttpRequest) -> Result<Granted<S>, Problem> {
     let client = plane.clients.find(peer.names()).ok_or_else(|| {
         Problem::new(Code::Unauthenticated).detail("The certificate names no configured client.")
     })?;
+    let cut_off = |common: &Common| common.watch.is_cut_off(&client.san, plane.clock.now());
+    if plane.common.as_ref().is_some_and(cut_off) {
+        return Err(Problem::new(Code::NotGranted));
+    }
     Granted::to(&client, frame(request)?.origin).ok_or_else(|| Problem::new(Code::NotGranted))
 }
 

@@ -182,9 +182,9 @@ impl Health {
             Err(failure) => (State::Failed, failure.to_string()),
             Ok(oldest) => {
                 let age_ms = oldest.map_or(0, |oldest| self.common.now().ms_since(oldest));
-                let state = match age_ms / 1_000 {
-                    seconds if seconds > u64::from(limit_s) => State::Failed,
-                    seconds if seconds > u64::from(limit_s / 2) => State::Warning,
+                let state = match u64::from(limit_s).saturating_mul(1_000) {
+                    most if age_ms > most => State::Failed,
+                    most if age_ms > most / 2 => State::Warning,
                     _ => State::Ok,
                 };
                 let detail =

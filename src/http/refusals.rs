@@ -38,6 +38,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::AttemptsExhausted => Self::new(Code::RateLimited)
                 .detail("The capture session has no attempt left; make a new one."),
+            Refusal::VerificationRequired => Self::new(Code::VerificationRequired),
             Refusal::RateLimited { retry_after_s } => {
                 Self::new(Code::RateLimited).retry_after_s(retry_after_s)
             }

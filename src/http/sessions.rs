@@ -44,6 +44,10 @@ pub struct CaptureSessionOrder {
     /// Whether the token will be charged while the shopper is away.
     #[schema(default = "off_session")]
     usage: Option<UsageName>,
+    /// Whether the merchant has verified the shopper for this session, by whatever tells people from
+    /// programs: after `verification_required` only such a session takes a card.
+    #[serde(default)]
+    shopper_verified: bool,
     /// The merchant's own notes: at most 50, names of 40 and values of 500 bytes.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
@@ -74,6 +78,7 @@ impl Described for CaptureSessionOrder {
         "/origin",
         "/expires_in_s",
         "/usage",
+        "/shopper_verified",
         "/metadata",
     ];
 }
@@ -152,6 +157,7 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
         origin: origin.flatten(),
         expires_in_s,
         usage: order.usage.map_or(Usage::OffSession, Usage::from),
+        shopper_verified: order.shopper_verified,
         metadata: order.metadata,
     })
 }

@@ -22,6 +22,7 @@ use crate::seal::signing::SigningKey;
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::{Account, Environment};
+use crate::vault::watch::Watcher;
 use crate::vault::{self, Capture, Common, Internal, Processors};
 
 /// Times that one piece of work may ask the processor, each within the timeout.
@@ -82,7 +83,21 @@ pub(super) async fn common(
             audit_sink_outage_s_max: config.audit.as_ref().map(|audit| audit.sink_outage_s_max),
             alert_window_s: config.alerts.window_s,
         },
+        watch: watcher(config),
     })
+}
+
+/// The watch of this run: what its last run counted is another process's to it.
+fn watcher(config: &Config) -> Arc<Watcher> {
+    let mut random = [0_u8; 8];
+    crate::random::fill(&mut random);
+    let settings = &config.watch;
+    Watcher::new(
+        settings.engine(),
+        settings.shared_addresses.clone(),
+        settings.share_interval_ms,
+        format!("{:016x}", u64::from_be_bytes(random)),
+    )
 }
 
 /// Longer than the slowest processor can take with all its calls.

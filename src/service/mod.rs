@@ -3,6 +3,7 @@
 //! Building and running are apart, so that a test builds the real service on port 0, and a
 //! configuration that does not hold is refused before anything listens.
 
+mod ages;
 mod alerts;
 mod assembly;
 mod key_maker;
@@ -239,9 +240,11 @@ impl Service {
             self.common.clone(),
             self.capture.clone(),
             self.internal.clone(),
+            self.tls.clone(),
         ));
         let outage = self.common.limits.audit_sink_outage_s_max;
         let clerks = witness::start(self.clerk, &self.common, outage);
+        let watch = tokio::task::spawn_local(self.common.clone().watch_forever());
         let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
         let workers: Vec<_> = self
             .internal
@@ -285,12 +288,17 @@ impl Service {
             }
         }
         upkeep.abort();
+        watch.abort();
         renewal.abort();
         for worker in workers {
             worker.abort();
         }
-        drop(clerks);
+        // What was decided in the last second.
+        if let Err(failure) = self.common.exchange(self.common.now()).await {
+            tracing::warn!(%failure, "the watch could not be shared at the stop");
+        }
         let witnessed = record(&self.common, Action::ProcessStopped).await;
+        clerks.finish(&self.common).await;
         let closed = self.common.store.close().await;
         witnessed?;
         closed.map_err(|failure| Refused::Store(failure.to_string()))?;
@@ -337,7 +345,12 @@ async fn record(common: &Common, action: Action) -> Result<(), Refused> {
 }
 
 /// Wipes keys whose time is over and sweeps rows that have expired, until the process stops.
-async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<Arc<Internal>>) {
+async fn upkeep(
+    common: Common,
+    capture: Option<Arc<Capture>>,
+    internal: Option<Arc<Internal>>,
+    tls: Vec<(PlaneName, Arc<tls::Live>)>,
+) {
     let mut ticks: u64 = 0;
     loop {
         // In quiet hours nobody seals or opens, and an old key would stay in memory.
@@ -358,6 +371,12 @@ async fn upkeep(common: Common, capture: Option<Arc<Capture>>, internal: Option<
                 Ok(rows) => tracing::info!(rows, "expired rows swept"),
                 Err(failure) => tracing::warn!(%failure, "nothing could be swept"),
             }
+            if internal.is_some()
+                && let Err(failure) = common.sweep_watch().await
+            {
+                tracing::warn!(%failure, "nothing of the watch could be swept");
+            }
+            ages::look(&common, internal.as_deref(), &tls).await;
         }
         ticks = ticks.wrapping_add(1);
         tokio::time::sleep(Duration::from_secs(UPKEEP_INTERVAL_S)).await;

@@ -141,20 +141,22 @@ impl Needs {
         self.files(checkpoint_key_file);
         self.files(checkpoint_vkey_file);
         for sink in sinks {
-            match sink {
-                SinkSettings::File { path } => {
-                    let path = path.relative();
-                    let directory = path.parent().unwrap_or(Path::new("."));
-                    self.write.insert(directory.to_owned());
-                }
-                SinkSettings::Syslog { socket } => {
-                    self.read.insert(socket.relative());
-                }
-                SinkSettings::Https { url, ca_file } => {
-                    self.url(url);
-                    self.files(ca_file);
-                }
+            let SinkSettings {
+                file,
+                syslog_socket,
+                url,
+                ca_file,
+            } = sink;
+            if let Some(file) = file {
+                let file = file.relative();
+                let directory = file.parent().unwrap_or(Path::new("."));
+                self.write.insert(directory.to_owned());
             }
+            self.files(syslog_socket);
+            if let Some(url) = url {
+                self.url(url);
+            }
+            self.files(ca_file);
         }
     }
 

@@ -4,7 +4,7 @@
 //! None of it is on the way of a request: an event is written with its act, and all of this comes
 //! after.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::magic::RelativePathBuf;
@@ -27,6 +27,8 @@ const BATCH_EVENTS_MAX: u32 = 500;
 const LOOK_INTERVAL_MS: u64 = 500;
 /// Milliseconds for which a node that gives places is the only one.
 const LEASE_MS: u64 = 10_000;
+/// Seconds that the last round may take when the process stops.
+const LAST_ROUND_S_MAX: u64 = 5;
 /// Checkpoints that are read together for a sink that missed them.
 const MISSED_MAX: u32 = 100;
 
@@ -83,62 +85,70 @@ pub fn log_key(settings: &AuditSettings) -> Result<Option<LogKey>, Refused> {
 /// # Errors
 /// [`Refused::Tls`] for authorities that cannot be read.
 pub fn sinks(settings: &AuditSettings) -> Result<Vec<Sink>, Refused> {
-    let sink = |sink: &SinkSettings| {
-        Ok(match sink {
-            SinkSettings::File { path } => Sink::File(path.relative()),
-            SinkSettings::Syslog { socket } => Sink::Syslog(socket.relative()),
-            SinkSettings::Https { url, ca_file } => {
-                let ca = ca_file.as_ref().map(RelativePathBuf::relative);
-                let tls = trust::client_tls(ca.as_deref().map(Path::new), &[])
+    let one = |sink: &SinkSettings| {
+        let SinkSettings {
+            file,
+            syslog_socket,
+            url,
+            ca_file,
+        } = sink;
+        let path = |path: &RelativePathBuf| path.relative();
+        let plain = file.as_ref().map(|file| Sink::File(path(file)));
+        let plain = plain.or(syslog_socket
+            .as_ref()
+            .map(|socket| Sink::Syslog(path(socket))));
+        match (plain, url) {
+            (Some(sink), _) => Ok(Some(sink)),
+            (None, None) => Ok(None),
+            (None, Some(url)) => {
+                let ca = ca_file.as_ref().map(path);
+                let tls = trust::client_tls(ca.as_deref(), &[])
                     .map_err(|refused| Refused::Keys(format!("[[audit.sinks]] {refused}")))?;
-                Sink::Https {
+                Ok(Some(Sink::Https {
                     url: url.clone(),
                     tls: Box::new(tls),
-                }
+                }))
             }
-        })
+        }
     };
-    settings.sinks.iter().map(sink).collect()
-}
-
-impl Clerk {
-    /// Starts the clerks of an internal process.
-    pub(super) fn start(self, common: &Common) -> Vec<JoinHandle<()>> {
-        let Self {
-            signing,
-            interval_ms,
-            sinks,
-        } = self;
-        let mut clerks: Vec<_> = sinks
-            .into_iter()
-            .map(|sink| tokio::task::spawn_local(publish_forever(common.clone(), sink)))
-            .collect();
-        let order = order_forever(common.clone(), signing, interval_ms);
-        clerks.push(tokio::task::spawn_local(order));
-        clerks
-    }
+    settings
+        .sinks
+        .iter()
+        .filter_map(|sink| one(sink).transpose())
+        .collect()
 }
 
 /// Gives events their places, and signs what has come of it.
-async fn order_forever(common: Common, signing: Option<(SigningKey, LogKey)>, interval_ms: u64) {
+async fn order_forever(common: Common, clerk: Arc<Clerk>) {
     let mut signed_at = Timestamp::from_unix_ms(0);
     loop {
-        let ordered = order(&common).await;
-        let now = common.now();
-        let done = match (ordered, &signing) {
-            (Err(failure), _) => Err(failure),
-            (Ok(None), _) => Ok(()),
-            (Ok(Some(edge)), None) => common.store.witnessed(None, edge.size(), now).await,
-            (Ok(Some(_)), Some(_)) if now.ms_since(signed_at) < interval_ms => Ok(()),
-            (Ok(Some(edge)), Some(key)) => {
-                signed_at = now;
-                sign(&common, &edge, key).await
-            }
-        };
-        if let Err(failure) = done {
-            tracing::warn!(%failure, "the audit log's order rests");
+        let is_due = common.now().ms_since(signed_at) >= clerk.interval_ms;
+        match clerk.order_and_sign(&common, is_due).await {
+            Ok(true) => signed_at = common.now(),
+            Ok(false) => {}
+            Err(failure) => tracing::warn!(%failure, "the audit log's order rests"),
         }
         tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
+    }
+}
+
+impl Clerk {
+    /// One round; whether something was signed.
+    async fn order_and_sign(&self, common: &Common, is_due: bool) -> Result<bool, Failure> {
+        let Some(edge) = order(common).await? else {
+            return Ok(false);
+        };
+        match &self.signing {
+            None => {
+                common
+                    .store
+                    .witnessed(None, edge.size(), common.now())
+                    .await?;
+            }
+            Some(key) if is_due => sign(common, &edge, key).await?,
+            Some(_) => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -180,11 +190,14 @@ async fn sign(
 }
 
 /// Copies to one sink whatever it has not, in order, until the process stops.
-async fn publish_forever(common: Common, sink: Sink) {
-    let name = format!("{}/{sink}", common.node);
+async fn publish_forever(common: Common, clerk: Arc<Clerk>, number: usize) {
+    let Some(sink) = clerk.sinks.get(number) else {
+        return;
+    };
+    let name = name(&common, sink);
     let mut is_down = false;
     loop {
-        match publish(&common, &sink, &name).await {
+        match publish(&common, sink, &name).await {
             Ok(0) => {}
             Ok(copies) if is_down => {
                 is_down = false;
@@ -251,28 +264,63 @@ pub(super) async fn guard_forever(common: Common, sink_outage_s_max: u32) {
 }
 
 /// The clerks of a process, for as long as it lives.
-pub(super) struct Clerks(pub(super) Vec<JoinHandle<()>>);
-
-impl Drop for Clerks {
-    fn drop(&mut self) {
-        for clerk in &self.0 {
-            clerk.abort();
-        }
-    }
+pub(super) struct Clerks {
+    clerk: Option<Arc<Clerk>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts what a process of this configuration does for the audit log.
+/// Starts what a process does for the audit log; `clerk` is there in an internal one.
 pub(super) fn start(
     clerk: Option<Clerk>,
     common: &Common,
     sink_outage_s_max: Option<u32>,
 ) -> Clerks {
-    let mut clerks = clerk.map_or_else(Vec::new, |clerk| clerk.start(common));
-    if let Some(limit_s) = sink_outage_s_max {
-        clerks.push(tokio::task::spawn_local(guard_forever(
-            common.clone(),
-            limit_s,
-        )));
+    let clerk = clerk.map(Arc::new);
+    let mut tasks = Vec::new();
+    if let Some(clerk) = &clerk {
+        let order = order_forever(common.clone(), Arc::clone(clerk));
+        tasks.push(tokio::task::spawn_local(order));
+        for number in 0..clerk.sinks.len() {
+            let publish = publish_forever(common.clone(), Arc::clone(clerk), number);
+            tasks.push(tokio::task::spawn_local(publish));
+        }
     }
-    Clerks(clerks)
+    if let Some(limit_s) = sink_outage_s_max {
+        let guard = guard_forever(common.clone(), limit_s);
+        tasks.push(tokio::task::spawn_local(guard));
+    }
+    Clerks { clerk, tasks }
+}
+
+impl Clerks {
+    /// Stops, once what was written up to now has been signed and copied, or a while has passed.
+    pub(super) async fn finish(self, common: &Common) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        let Some(clerk) = &self.clerk else {
+            return;
+        };
+        let last = async {
+            clerk
+                .order_and_sign(common, true)
+                .await
+                .map_err(|failure| failure.to_string())?;
+            for sink in &clerk.sinks {
+                publish(common, sink, &name(common, sink)).await?;
+            }
+            Ok::<(), String>(())
+        };
+        let limit = Duration::from_secs(LAST_ROUND_S_MAX);
+        match tokio::time::timeout(limit, last).await {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => tracing::warn!(reason, "the last checkpoint is not everywhere"),
+            Err(_) => tracing::warn!("the last checkpoint took too long"),
+        }
+    }
+}
+
+/// A sink's name among all nodes'.
+fn name(common: &Common, sink: &Sink) -> String {
+    format!("{}/{sink}", common.node)
 }

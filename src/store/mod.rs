@@ -21,7 +21,8 @@
 //!
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
-//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `incidents` (what customers are told); then the way to
+//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
+//! `incidents` (what customers are told); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
@@ -60,6 +61,7 @@ mod sqlite;
 mod tests;
 mod tokens;
 mod upkeep;
+mod watch;
 mod witness;
 mod writer;
 
@@ -103,6 +105,7 @@ pub use sealed::SealedRow;
 pub use sessions::{ClaimFound, NewSession, SessionBegun, SessionRow};
 pub use tokens::TokenRow;
 pub use upkeep::SWEEP_ROWS_MAX;
+pub use watch::{BlockRow, BucketRow};
 
 /// Where the store is and how much it takes at once.
 #[derive(Clone)]

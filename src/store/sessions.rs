@@ -32,6 +32,8 @@ pub struct NewSession {
     pub metadata: String,
     /// The keyed hash of the client secret.
     pub secret_mac: [u8; 32],
+    /// Whether the merchant says that it has verified the shopper for it.
+    pub shopper_verified: bool,
     /// How many posted cards it takes.
     pub attempts_max: u32,
     /// Now.
@@ -61,6 +63,8 @@ pub struct SessionRow {
     pub metadata: String,
     /// The keyed hash of the client secret.
     pub secret_mac: [u8; 32],
+    /// Whether the merchant says that it has verified the shopper for it.
+    pub shopper_verified: bool,
     /// How many posted cards it will still take.
     pub attempts_left: u32,
     /// How many it has taken; never goes down.
@@ -208,8 +212,8 @@ impl Store {
 
 async fn insert(tx: &mut Connection, session: &NewSession) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12)",
+        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13)",
     )
     .bind(session.id.to_string())
     .bind(session.account.as_str())
@@ -223,6 +227,7 @@ async fn insert(tx: &mut Connection, session: &NewSession) -> Result<(), Failure
     .bind(i64::from(session.attempts_max))
     .bind(session.created_at.unix_ms())
     .bind(session.expires_at.unix_ms())
+    .bind(session.shopper_verified)
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session.id)
@@ -235,7 +240,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
     let row: Option<Row> = query(
-        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified
            FROM sessions
           WHERE id = $1",
     )
@@ -263,6 +268,7 @@ row! {
         token_key: Option<String>,
         created_at_ms: i64,
         expires_at_ms: i64,
+        shopper_verified: bool,
     }
 }
 
@@ -279,6 +285,7 @@ impl Row {
             usage: reading.found("usage", Usage::from_name(&self.usage))?,
             metadata: self.metadata,
             secret_mac: reading.found("secret_mac", self.secret_mac.try_into().ok())?,
+            shopper_verified: self.shopper_verified,
             attempts_left: reading.number("attempts_left", self.attempts_left)?,
             attempts_made: reading.number("attempts_made", self.attempts_made)?,
             busy_until: moment_if_any(self.busy_until_ms),

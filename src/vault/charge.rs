@@ -14,6 +14,7 @@ use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
 use crate::store::{ChargeBegun, ChargeFilter, ChargeRow, NewCharge, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
+use crate::watch::Seen;
 
 /// Seconds after which a caller should ask again about a charge that is still running.
 pub(super) const RETRY_AFTER_S: u32 = 2;
@@ -94,7 +95,12 @@ impl Internal {
             ),
         ];
         let (charge, sealed, attempt) = match common.store.begin_charge(claim, new, events).await? {
-            ChargeBegun::New(charge, sealed) => (*charge, *sealed, Try::First),
+            ChargeBegun::New(charge, sealed) => {
+                common
+                    .watch
+                    .did(Seen::Opened, granted.client(), common.now());
+                (*charge, *sealed, Try::First)
+            }
             ChargeBegun::Replayed(charge, Some(sealed)) => (*charge, *sealed, Try::Again),
             ChargeBegun::Replayed(charge, None) if charge.status == ChargeStatus::Processing => {
                 return Err(Refusal::InFlight {
@@ -119,6 +125,13 @@ impl Internal {
             .spawn_on(work, &self.common.runtime)
             .await
             .unwrap_or(Err(Refusal::Internal))?;
+        let declined = settled.status == ChargeStatus::Declined;
+        let seen = if declined {
+            Seen::ChargeDeclined
+        } else {
+            Seen::Charged
+        };
+        common.watch.did(seen, &settled.client, common.now());
         answer(settled, attempt == Try::Again)
     }
 

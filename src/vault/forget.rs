@@ -8,6 +8,7 @@ use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::store::{Forget, TokenRow};
 use crate::token::{TokenId, TokenStatus};
+use crate::watch::Seen;
 
 /// Seconds after which a charge that still needs the token should have settled.
 const RETRY_AFTER_S: u32 = 5;
@@ -59,7 +60,12 @@ impl Internal {
         let action = Action::TokenDeletionStarted;
         let event = common.event(&witness, action, Outcome::Success, subject.clone());
         let row = match common.store.begin_forget(account, id, event).await? {
-            Forget::Open(row) => row,
+            Forget::Open(row) => {
+                common
+                    .watch
+                    .did(Seen::Opened, granted.client(), common.now());
+                row
+            }
             Forget::InUse => {
                 return Err(Refusal::InFlight {
                     retry_after_s: RETRY_AFTER_S,

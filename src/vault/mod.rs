@@ -34,6 +34,7 @@ pub mod steps;
 pub mod tell;
 pub mod tokenize;
 pub mod unseal;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,6 +73,8 @@ pub struct Common {
     pub metrics: Metrics,
     /// Limits of the verbs.
     pub limits: Limits,
+    /// Who tries cards, and what is done about it.
+    pub watch: Arc<watch::Watcher>,
     /// The runtime that outlives every worker thread: work that must go on when its caller has
     /// hung up, and when the caller's worker stops, runs here.
     pub runtime: Handle,

@@ -81,6 +81,9 @@ pub enum Refusal {
     /// The attempts of a session are used up.
     #[error("no attempt is left")]
     AttemptsExhausted,
+    /// A rule of the watch wants the shopper verified anew.
+    #[error("the shopper must be verified again")]
+    VerificationRequired,
     /// The processor or this service takes no more at the moment.
     #[error("too many requests")]
     RateLimited {

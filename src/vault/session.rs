@@ -34,6 +34,8 @@ pub struct SessionOrder {
     /// How the token is going to be charged.
     #[serde(serialize_with = "usage_name")]
     pub usage: Usage,
+    /// Whether the merchant has verified the shopper for this session.
+    pub shopper_verified: bool,
     /// The merchant's own notes.
     pub metadata: BTreeMap<String, String>,
 }
@@ -74,6 +76,8 @@ impl Internal {
         key: Option<&IdempotencyKey>,
     ) -> Result<Issued, Refusal> {
         let common = &self.common;
+        let (account, customer) = (granted.account(), order.customer_ref.as_deref());
+        common.admit_session(granted.client(), account, customer)?;
 
         // 1. The same request again is answered from the row that it made the first time.
         let claim = key.map(|key| common.claim(granted, key, &order));
@@ -103,6 +107,7 @@ impl Internal {
             origin: order.origin,
             usage: order.usage,
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
+            shopper_verified: order.shopper_verified,
             secret_mac: kept(&self.session_verify_key, &secret),
             attempts_max: common.limits.session_attempts_max,
             created_at: now,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::session::Admitted;
-use super::{Capture, CardFault, Refusal, marks, processor_of};
+use super::{Capture, CardFault, Refusal, marks, processor_of, watch};
 use crate::audit::{Action, Outcome};
 use crate::card::{Card, Fault};
 use crate::processor::{self, BillingDetails, CardOrder, NextAction, VaultedCard};
 use crate::seal::Context;
 use crate::store::{Attempt, AttemptClaim, NewToken, TokenKept, TokenRow};
 use crate::token::{TokenId, TokenStatus};
+use crate::watch::CardRange;
 
 /// Seconds after which a caller should ask again about a request that is still running.
 const RETRY_AFTER_S: u32 = 2;
@@ -56,7 +57,13 @@ impl Capture {
         // The browser may hang up; what the processor was asked to do is written down all the same.
         let this = Arc::clone(self);
         let work = tracing::Instrument::in_current_span(async move {
-            let outcome = this.tokenize_to_the_end(admitted, order).await;
+            let range = CardRange::of(&order.card.number);
+            this.require_welcome_range(&admitted, &range).await?;
+            let outcome = this.tokenize_to_the_end(&admitted, order).await;
+            if let Some(seen) = watch::seen(&outcome) {
+                this.saw_card(&admitted, seen, Some(&range));
+            }
+            drop(range);
             this.common.metrics.tokenized(outcome_name(&outcome));
             outcome
         });
@@ -68,7 +75,7 @@ impl Capture {
 
     async fn tokenize_to_the_end(
         &self,
-        admitted: Admitted,
+        admitted: &Admitted,
         order: TokenOrder,
     ) -> Result<Tokenized, Refusal> {
         let TokenOrder {
@@ -80,7 +87,7 @@ impl Capture {
 
         // 1. One short transaction takes an attempt from the session's budget, and the session for
         //    this request alone.
-        let attempt = self.claim_attempt(&admitted, key.as_ref()).await?;
+        let attempt = self.claim_attempt(admitted, key.as_ref()).await?;
 
         // 2. The card goes to the processor, and is gone. The processor's key is made from the
         //    session and the caller's key, so that the processor itself tells a retry (same card)
@@ -112,16 +119,16 @@ impl Capture {
         // 3. A replay is answered from the row, now that the processor has seen the same card.
         let number = match attempt {
             Claimed::New { number } => number,
-            Claimed::Again { token, .. } => return self.replay(&admitted, token, vaulted).await,
+            Claimed::Again { token, .. } => return self.replay(admitted, token, vaulted).await,
         };
         let vaulted = match vaulted {
             Ok(vaulted) => vaulted,
-            Err(failure) => return Err(self.failed(&admitted, number, failure).await),
+            Err(failure) => return Err(self.failed(admitted, number, failure).await),
         };
 
         // 4. The processor's reference is sealed, and one transaction writes the token, its data
         //    key, the session's end and the audit event.
-        self.keep(&admitted, vaulted, key.as_ref().map(|_| key_text))
+        self.keep(admitted, vaulted, key.as_ref().map(|_| key_text))
             .await
     }
 
@@ -226,6 +233,11 @@ impl Capture {
             Ok(Claimed::Again { .. }) => return Refusal::Internal,
             Err(refusal) => return refusal,
         };
+        self.saw_card(
+            admitted,
+            watch::guessed(faults.iter().map(|fault| fault.field.pointer())),
+            None,
+        );
         match self.release(admitted, attempt, true).await {
             Ok(()) => Refusal::InvalidCard(faults.into_iter().map(CardFault::from).collect()),
             Err(refusal) => refusal,
@@ -361,7 +373,11 @@ const fn outcome_name(outcome: &Result<Tokenized, Refusal>) -> &'static str {
         Ok(_) => "created",
         Err(Refusal::Declined { .. }) => "declined",
         Err(Refusal::InvalidCard(_)) => "invalid_card",
-        Err(Refusal::Unauthenticated(_) | Refusal::AttemptsExhausted) => "session_refused",
+        Err(
+            Refusal::Unauthenticated(_)
+            | Refusal::AttemptsExhausted
+            | Refusal::VerificationRequired,
+        ) => "session_refused",
         Err(Refusal::InFlight { .. } | Refusal::IdempotencyMismatch) => "conflict",
         Err(
             Refusal::NotFound

@@ -11,6 +11,7 @@
 
 mod alerts;
 mod apart;
+mod audit_log;
 mod billing;
 mod breakout;
 mod cards;
@@ -32,6 +33,7 @@ mod monitoring;
 mod notices;
 mod openapi;
 mod operations;
+mod oracle;
 mod outages;
 mod pagewatch;
 mod problems;
@@ -45,3 +47,4 @@ mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod watch;

@@ -106,6 +106,18 @@ const HONEST: &[(&str, &str)] = &[
         "0x180",
     ),
     (r#"cloakroom_reports_total{about="incident"}"#, "0x180"),
+    (
+        r#"cloakroom_alerts_total{name="card_testing", severity="page"}"#,
+        "0x180",
+    ),
+    (
+        r#"cloakroom_alert_deliveries_total{outcome="failed"}"#,
+        "0x60 1x120",
+    ),
+    (
+        r#"cloakroom_watch_turned_away_total{how="challenged"}"#,
+        "0+2x180",
+    ),
     (r#"cloakroom_reports_total{about="refused"}"#, "0+1x180"),
     (
         r#"cloakroom_browser_reports_total{violated="script-src"}"#,
@@ -212,6 +224,21 @@ const WRONG: &[(&str, &str, &str)] = &[
         "CloakroomReport",
         r#"cloakroom_reports_total{about="incident"}"#,
         "0x175 1x5",
+    ),
+    (
+        "CloakroomAlertRaised",
+        r#"cloakroom_alerts_total{name="card_testing", severity="page"}"#,
+        "0x175 1x5",
+    ),
+    (
+        "CloakroomAlertsNotTold",
+        r#"cloakroom_alert_deliveries_total{outcome="failed"}"#,
+        "0x60 1x110 9x10",
+    ),
+    (
+        "CloakroomCardsTurnedAway",
+        r#"cloakroom_watch_turned_away_total{how="challenged"}"#,
+        "0+2x60 120+20x120",
     ),
     (
         "CloakroomBrowserReport",

@@ -157,7 +157,26 @@ async fn schemathesis_finds_nothing_on_the_capture_plane() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_on_the_internal_plane() {
-    let app = App::start();
+    // Here one client may do what else takes a custodian.
+    let client = |name: &str, scopes: &str| {
+        format!("{{san=\"spiffe://cloakroom.dev/{name}\",account=\"default\",scopes=[{scopes}]}}")
+    };
+    let clients = [
+        client(
+            "checkout",
+            r#""sessions:create","tokens:attach","tokens:read""#,
+        ),
+        client(
+            "billing",
+            r#""tokens:read","charges:create","charges:read","refunds:create","events:read""#,
+        ),
+        client(
+            "admin",
+            r#""tokens:read","tokens:delete","reports:read","status:read","keys:status","keys:unseal""#,
+        ),
+    ];
+    let clients = format!("[{}]", clients.join(","));
+    let app = App::start_with(&[], &[("CLOAKROOM__CLIENTS", &clients)]);
     let url = app.at.internal.clone();
     let answered = exercise(&app, "internal", &url).await;
     reached(

@@ -74,7 +74,7 @@ scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "ev
 [[clients]]
 san = "spiffe://cloakroom.dev/admin"
 account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read", "keys:status", "keys:unseal"]
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read"]
 "#;
 
 /// The section of the store: what the file says, or the embedded database.
@@ -138,8 +138,10 @@ checkpoint_vkey_file = "{checkpoint_public}"
 checkpoint_interval_s = 1
 
 [[audit.sinks]]
-kind = "file"
-path = "{CHECKPOINTS}"
+file = "{CHECKPOINTS}"
+
+[watch]
+mode = "observe" # test cards are declined on purpose, and all come from one address
 
 [accounts.default.processor.stripe]
 base_url = "{processor}"

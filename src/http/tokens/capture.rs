@@ -167,6 +167,7 @@ pub async fn create(
     let origin = admitted.session().origin.clone();
     let answer = async {
         cors::require_origin(&request, origin.as_deref(), &vault.public_origin)?;
+        vault.require_welcome(&admitted).await?;
         media_type(&request)?;
         let key = idempotency_key(&request)?;
         let body = request

@@ -1,6 +1,7 @@
 //! Keys are replaced while the service runs: nothing is out of reach meanwhile, whatever is killed,
 //! and afterwards nothing stands under a key that was retired.
 
+mod both;
 mod drill;
 mod vouching;
 

@@ -3,6 +3,7 @@
 
 mod acknowledged;
 mod failover;
+mod log;
 mod rivals;
 mod roles;
 mod tls;

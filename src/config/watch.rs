@@ -1,0 +1,193 @@
+//! The watch: `[watch]`. The rules have defaults; `[watch.rules.NAME]` changes one.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::Refused;
+use crate::watch::{Action, RULES, Rule, RuleName, Settings, SubjectKind};
+
+const WINDOW_S_MAX: u32 = 86_400;
+const LASTS_S_MAX: u32 = 2_592_000;
+/// What is known of a card range is gone within a quarter of an hour.
+const CARD_RANGE_S_MAX: u32 = 900;
+
+/// Whether rules act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WatchMode {
+    /// Rules act and tell.
+    #[default]
+    Enforce,
+    /// Rules tell what they would do, and nobody is stopped.
+    Observe,
+}
+
+/// The watch.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WatchSettings {
+    /// `enforce`, or `observe` while thresholds are being found.
+    pub mode: WatchMode,
+    /// Addresses of proxies of our own that end TCP before us: all shoppers come from them, so no
+    /// rule counts by them.
+    pub shared_addresses: Vec<IpAddr>,
+    /// Windows that are kept in memory at one time; the longest quiet make room.
+    pub windows_max: usize,
+    /// Milliseconds between two exchanges with the other processes, through the store.
+    pub share_interval_ms: u64,
+    /// Rules that are not as by default.
+    pub rules: BTreeMap<RuleName, RuleSettings>,
+}
+
+/// What is otherwise than by default in one rule; see `src/watch/rules.rs`.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleSettings {
+    /// Seconds of the sliding window.
+    pub window_s: Option<u32>,
+    /// Hits that are still nothing.
+    pub hits_max: Option<u32>,
+    /// The share of hits, in per cent, that is still nothing.
+    pub per_cent_max: Option<u32>,
+    /// `alert`, `challenge`, `throttle` or `block`.
+    pub action: Option<Action>,
+    /// Seconds for which it is done; 0: until it is lifted.
+    pub lasts_s: Option<u32>,
+}
+
+impl Default for WatchSettings {
+    fn default() -> Self {
+        Self {
+            mode: WatchMode::Enforce,
+            shared_addresses: Vec::new(),
+            windows_max: 200_000,
+            share_interval_ms: 1_000,
+            rules: BTreeMap::new(),
+        }
+    }
+}
+
+impl WatchSettings {
+    /// The engine's settings.
+    #[must_use]
+    pub fn engine(&self) -> Settings {
+        Settings {
+            rules: RULES.iter().map(|rule| self.changed(rule)).collect(),
+            enforces: self.mode == WatchMode::Enforce,
+            windows_max: self.windows_max,
+        }
+    }
+
+    fn changed(&self, rule: &Rule) -> Rule {
+        let other = self.rules.get(&rule.name).copied().unwrap_or_default();
+        Rule {
+            window_s: other.window_s.unwrap_or(rule.window_s),
+            hits_max: other.hits_max.unwrap_or(rule.hits_max),
+            per_cent_max: other.per_cent_max.unwrap_or(rule.per_cent_max),
+            action: other.action.unwrap_or(rule.action),
+            lasts_s: other.lasts_s.unwrap_or(rule.lasts_s),
+            ..*rule
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Refused> {
+        let wrong = |name: &str, why: &str| {
+            Err(Refused::Inconsistent(format!("watch.rules.{name}: {why}")))
+        };
+        if !(1_000..=10_000_000).contains(&self.windows_max) {
+            return wrong("*", "watch.windows_max is 1000 to 10000000");
+        }
+        if !(100..=60_000).contains(&self.share_interval_ms) {
+            return wrong("*", "watch.share_interval_ms is 100 to 60000");
+        }
+        for rule in self.engine().rules {
+            let name = rule.name.name();
+            if !(60..=WINDOW_S_MAX).contains(&rule.window_s) {
+                return wrong(name, "window_s is 60 to 86400");
+            }
+            if rule.per_cent_max >= 100 {
+                return wrong(name, "per_cent_max is 0 to 99");
+            }
+            if rule.lasts_s > LASTS_S_MAX {
+                return wrong(name, "lasts_s is at most 2592000");
+            }
+            let longest = rule.window_s.max(rule.lasts_s);
+            if rule.by == SubjectKind::CardRange
+                && (longest > CARD_RANGE_S_MAX
+                    || rule.lasts_s == 0
+                    || rule.action > Action::Challenge)
+            {
+                return wrong(
+                    name,
+                    "a card range is known for 900 s at most, and challenged at most",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use figment::Figment;
+    use figment::providers::{Format as _, Toml};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<WatchSettings, String> {
+        let settings: WatchSettings = Figment::from(Toml::string(text))
+            .extract()
+            .map_err(|error| error.to_string())?;
+        settings.check().map_err(|refused| refused.to_string())?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn the_watch_enforces_by_default_and_a_rule_is_changed_where_it_is_named() {
+        let engine = read("").unwrap().engine();
+        assert!(engine.enforces);
+        assert_eq!(engine.rules, RULES);
+        let changed = "mode = \"observe\"\n[rules.client_opens]\nhits_max = 7\naction = \"alert\"";
+        let engine = read(changed).unwrap().engine();
+        assert!(!engine.enforces);
+        for (rule, default) in engine.rules.iter().zip(RULES) {
+            if rule.name == RuleName::ClientOpens {
+                assert_eq!((rule.hits_max, rule.action), (7, Action::Alert));
+            } else {
+                assert_eq!(rule, default);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        for (text, why) in [
+            ("mode = \"off\"", "unknown variant"),
+            ("[rules.no_such]\nhits_max = 1", "unknown variant"),
+            (
+                "[rules.shop_failures]\nwindow_s = 10",
+                "shop_failures: window_s",
+            ),
+            ("[rules.shop_failures]\nper_cent_max = 100", "per_cent_max"),
+            (
+                "[rules.shop_failures]\naction = \"shrug\"",
+                "unknown variant",
+            ),
+            (
+                "[rules.card_range_failures]\nlasts_s = 901",
+                "900 s at most",
+            ),
+            (
+                "[rules.card_range_failures]\naction = \"block\"",
+                "challenged at most",
+            ),
+            ("shared_addresses = [\"everywhere\"]", "address"),
+            ("windows_max = 1", "windows_max"),
+        ] {
+            let refused = read(text).err().unwrap();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+}
