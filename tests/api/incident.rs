@@ -141,7 +141,8 @@ async fn the_scope_of_a_scripted_intrusion_is_what_the_intruder_touched_and_noth
     assert_eq!(cheated.status.code(), Some(65), "{cheated:?}");
 }
 
-#[tokio::test]
+// The receiver answers on the other thread while a command is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_merchant_is_told_of_each_customer_once_and_of_none_after_the_close() {
     let (app, receiver) = (App::start(), Receiver::start().await);
     for customer in ["ann", "bob", "cid"] {
