@@ -2,9 +2,11 @@
 
 mod exposed;
 mod notices;
+mod row;
 
 pub use self::exposed::Exposed;
-pub use self::notices::{NoticeKey, NoticeRow, NoticeSettled, NoticeState, Run};
+pub use self::notices::{NoticeKey, NoticeSettled, NoticeState, Run};
+pub use self::row::NoticeRow;
 use super::events::{record, record_refused};
 use super::parse::{Reading, one_row};
 use super::row::row;

@@ -6,11 +6,11 @@
 //! looked at the mail server says otherwise; a webhook carries an id that its receiver knows again,
 //! so it waits to be sent once more.
 
+use super::row::NoticeRow;
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::connection::Connection;
 use crate::store::events::record;
-use crate::store::row::row;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{IncidentId, RunId};
@@ -79,54 +79,6 @@ pub struct NoticeSettled {
     pub answer: String,
     /// Not before, where it is sent again.
     pub due: Timestamp,
-}
-
-row! {
-    /// What became of a customer's message.
-    #[derive(Debug)]
-    pub struct NoticeRow {
-        account: String,
-        customer_ref: String,
-        state: String,
-        attempts: i64,
-        answer: Option<String>,
-        settled_at_ms: Option<i64>,
-    }
-}
-
-impl NoticeRow {
-    /// Whose message.
-    #[must_use]
-    pub fn key(&self) -> NoticeKey {
-        NoticeKey {
-            account: self.account.clone(),
-            customer: self.customer_ref.clone(),
-        }
-    }
-
-    /// Its state's name.
-    #[must_use]
-    pub fn state(&self) -> &str {
-        &self.state
-    }
-
-    /// Messages begun.
-    #[must_use]
-    pub const fn attempts(&self) -> i64 {
-        self.attempts
-    }
-
-    /// The receiver's word.
-    #[must_use]
-    pub fn answer(&self) -> Option<&str> {
-        self.answer.as_deref()
-    }
-
-    /// When it was settled.
-    #[must_use]
-    pub fn settled_at(&self) -> Option<Timestamp> {
-        self.settled_at_ms.map(Timestamp::from_unix_ms)
-    }
 }
 
 impl Store {
