@@ -63,6 +63,14 @@ impl Timestamp {
         self.date_time().format(&Rfc3339).unwrap_or_default()
     }
 
+    /// The moment that an RFC 3339 text names.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let ms = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(ms).ok().map(Self)
+    }
+
     fn date_time(self) -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0).saturating_mul(1_000_000))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -163,7 +163,6 @@ fn dependencies_run_one_way() {
                 "store",
                 "processor",
                 "card",
-                "seal",
                 "sandbox",
                 "config",
                 "cli",

@@ -31,6 +31,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// Whether it is the service's own act, which nobody asked for.
+    #[must_use]
+    pub const fn is_ours(&self) -> bool {
+        matches!(self.actor, Actor::Process)
+    }
+
     /// The same act, but not allowed: nothing was done.
     #[must_use]
     pub fn refused(self) -> Self {

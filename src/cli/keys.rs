@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use zeroize::Zeroizing;
 
 use super::{Failure, custody, exit, print, rotation};
+use crate::audit::note::LogKey;
 use crate::seal::mac::MacKey;
 use crate::seal::signing::SigningKey;
 use crate::seal::{file, pkcs11};
@@ -19,6 +20,8 @@ pub(super) mod names {
     pub(in crate::cli) const SESSION_VERIFY: &str = "session-verify.key";
     pub(in crate::cli) const FINGERPRINT: &str = "fingerprint.key";
     pub(in crate::cli) const RECEIPT: &str = "receipt.key";
+    pub(in crate::cli) const CHECKPOINT: &str = "checkpoint.key";
+    pub(in crate::cli) const CHECKPOINT_PUBLIC: &str = "checkpoint.vkey";
     pub(in crate::cli) const MANIFEST: &str = "manifest.key";
     pub(in crate::cli) const MANIFEST_PUBLIC: &str = "manifest-public.json";
 }
@@ -206,6 +209,7 @@ fn make_others(dir: &Path) -> Result<SigningKey, Failure> {
     let receipt = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::RECEIPT, receipt.as_bytes())?;
     make_manifest_key(dir)?;
+    make_checkpoint_key(dir)?;
     Ok(SigningKey::read(&dir.join(names::RECEIPT))?)
 }
 
@@ -217,6 +221,18 @@ fn make_manifest_key(dir: &Path) -> Result<(), Failure> {
     write(dir, names::MANIFEST_PUBLIC, public.as_bytes())
 }
 
+/// The key that signs the audit log's checkpoints, and its public half.
+fn make_checkpoint_key(dir: &Path) -> Result<(), Failure> {
+    let checkpoint = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
+    write(dir, names::CHECKPOINT, checkpoint.as_bytes())?;
+    let public = LogKey::of(&SigningKey::read(&dir.join(names::CHECKPOINT))?).text();
+    write(
+        dir,
+        names::CHECKPOINT_PUBLIC,
+        format!("{public}\n").as_bytes(),
+    )
+}
+
 /// Makes the keys that a directory of an earlier version has not.
 #[cfg(feature = "sandbox")]
 pub(super) fn ensure_later_keys(dir: &Path) -> Result<(), Failure> {
@@ -225,6 +241,9 @@ pub(super) fn ensure_later_keys(dir: &Path) -> Result<(), Failure> {
     }
     if !dir.join(names::MANIFEST).exists() {
         make_manifest_key(dir)?;
+    }
+    if !dir.join(names::CHECKPOINT).exists() {
+        make_checkpoint_key(dir)?;
     }
     Ok(())
 }

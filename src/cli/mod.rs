@@ -1,5 +1,6 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
+mod audit;
 mod check;
 mod custody;
 #[cfg(feature = "sandbox")]
@@ -26,6 +27,7 @@ use crate::service::{self, Listeners};
 mod exit {
     pub(super) const USAGE: u8 = 64;
     pub(super) const DATA: u8 = 65;
+    pub(super) const NO_INPUT: u8 = 66;
     pub(super) const UNAVAILABLE: u8 = 69;
     pub(super) const SOFTWARE: u8 = 70;
     pub(super) const CANT_CREATE: u8 = 73;
@@ -56,6 +58,8 @@ enum Verb {
     Check(check::Arguments),
     /// Keys.
     Keys(keys::Arguments),
+    /// The audit log: whether it is what was signed, and handing it on.
+    Audit(audit::Arguments),
     /// Whom the rules of the watch stop, and who is let go.
     Watch(watch::Arguments),
     /// Compares payment pages with a signed baseline.
@@ -172,6 +176,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         }
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
         Verb::Keys(arguments) => keys::run(arguments),
+        Verb::Audit(arguments) => audit::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),

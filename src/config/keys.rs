@@ -31,8 +31,11 @@ pub struct KeyFiles {
     pub aws_kms: Option<AwsKmsSettings>,
     /// HMAC key under which session secrets are kept and checked: both planes.
     pub session_verify_key_file: RelativePathBuf,
-    /// HMAC key that marks vaulted cards, so that the same card is the same token: both planes.
+    /// HMAC key that marks vaulted cards, so that the same card is the same token, and vouches for
+    /// wrapped data keys: both planes.
     pub fingerprint_key_file: RelativePathBuf,
+    /// A key beside it whose marks are believed as well, while the one takes the other's place.
+    pub fingerprint_key_also_file: Option<RelativePathBuf>,
     /// HMAC key from which session secrets are made: the internal plane only.
     pub session_issue_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs deletion receipts: the internal plane only.

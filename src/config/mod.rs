@@ -6,6 +6,7 @@
 //! authentication or audit.
 
 mod alerts;
+mod audit;
 mod keys;
 mod limits;
 mod postgres;
@@ -28,6 +29,7 @@ use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
 
 pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
+pub use audit::{AuditSettings, SinkSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
@@ -62,6 +64,8 @@ pub struct Config {
     /// Receivers of outgoing webhooks: the internal plane.
     #[serde(default)]
     pub webhooks: Vec<WebhookSettings>,
+    /// How the audit log is vouched for; every process in the live environment needs it.
+    pub audit: Option<AuditSettings>,
     /// Who is told of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
@@ -293,6 +297,13 @@ impl Config {
         }
         if self.internal.is_none() && !self.webhooks.is_empty() {
             return refuse("a process without [internal] must not be given webhooks' secrets");
+        }
+        match (&self.audit, self.environment) {
+            (Some(audit), _) => audit.check(self.internal.is_some())?,
+            (None, Environment::Live) => {
+                return refuse("in the live environment there is no way without [audit]");
+            }
+            (None, Environment::Test) => {}
         }
         if self.internal.is_none() && self.alerts.tells_anybody() {
             return refuse("a process without [internal] must not be given alerts' secrets");

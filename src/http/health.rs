@@ -139,6 +139,7 @@ impl Health {
     pub async fn look(&self) -> Vec<Line> {
         let mut lines = vec![
             self.store().await,
+            self.audit().await,
             self.canary().await,
             self.keys(),
             clock(&self.common.clock),
@@ -164,6 +165,37 @@ impl Health {
             name: "store_and_audit",
             state,
             detail,
+        }
+    }
+
+    /// Copies of the audit log's checkpoints get out of the database.
+    async fn audit(&self) -> Line {
+        let name = "audit_witness";
+        let Some(limit_s) = self.common.limits.audit_sink_outage_s_max else {
+            return Line {
+                name,
+                state: State::NotApplicable,
+                detail: None,
+            };
+        };
+        let (state, detail) = match self.common.store.oldest_unwitnessed().await {
+            Err(failure) => (State::Failed, failure.to_string()),
+            Ok(oldest) => {
+                let age_ms = oldest.map_or(0, |oldest| self.common.now().ms_since(oldest));
+                let state = match u64::from(limit_s).saturating_mul(1_000) {
+                    most if age_ms > most => State::Failed,
+                    most if age_ms > most / 2 => State::Warning,
+                    _ => State::Ok,
+                };
+                let detail =
+                    format!("the oldest event without a copied checkpoint is {age_ms} ms old");
+                (state, detail)
+            }
+        };
+        Line {
+            name,
+            state,
+            detail: Some(detail),
         }
     }
 

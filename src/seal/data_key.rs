@@ -9,6 +9,8 @@ use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
+use super::Refused;
+use super::mac::MacKeys;
 use crate::clock::Timestamp;
 use crate::token::DataKeyId;
 
@@ -78,10 +80,60 @@ pub struct WrappedDataKey {
     pub id: DataKeyId,
     /// What wrapped it.
     pub kek: KekId,
-    /// The provider's ciphertext.
+    /// The provider's ciphertext, and behind it the tag of all this: wrapping takes a public key
+    /// only, so whoever could write to the store could otherwise put a key of his own there.
     pub wrapped: Vec<u8>,
     /// When it was made; its cryptoperiod counts from here.
     pub created_at: Timestamp,
+}
+
+/// What a tag of a wrapped data key is for.
+const VOUCHED: &str = "wrapped data key";
+/// The bytes of such a tag, HMAC-SHA-256.
+const TAG_BYTES: usize = 32;
+
+impl WrappedDataKey {
+    /// A data key as it is to be stored, with the tag that says that one of us wrapped it.
+    pub(super) fn vouched(
+        (id, created_at): (DataKeyId, Timestamp),
+        kek: &KekId,
+        mut wrapped: Vec<u8>,
+        keys: &MacKeys,
+    ) -> Self {
+        let (name, at) = (id.to_string(), created_at.unix_ms().to_be_bytes());
+        let tag = keys.tag(
+            VOUCHED,
+            &[name.as_bytes(), &at, kek.as_str().as_bytes(), &wrapped],
+        );
+        wrapped.extend_from_slice(&tag);
+        Self {
+            id,
+            kek: kek.clone(),
+            wrapped,
+            created_at,
+        }
+    }
+
+    /// The provider's ciphertext, where one of us wrapped it, to this key-encryption key, under
+    /// this name, at this time.
+    ///
+    /// # Errors
+    /// [`Refused`] for whatever else.
+    pub fn ciphertext(&self, keys: &MacKeys) -> Result<&[u8], Refused> {
+        let (ciphertext, tag) = self
+            .wrapped
+            .split_last_chunk::<TAG_BYTES>()
+            .ok_or(Refused)?;
+        let (name, at) = (self.id.to_string(), self.created_at.unix_ms().to_be_bytes());
+        let parts = [
+            name.as_bytes(),
+            &at,
+            self.kek.as_str().as_bytes(),
+            ciphertext,
+        ];
+        let is_ours = keys.verify(VOUCHED, &parts, tag);
+        is_ours.then_some(ciphertext).ok_or(Refused)
+    }
 }
 
 impl fmt::Debug for WrappedDataKey {
@@ -156,7 +208,7 @@ impl fmt::Debug for DataKey {
 }
 
 /// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 0xf])

@@ -1,7 +1,8 @@
-//! The HMAC key of capture-session secrets.
+//! HMAC keys: of capture-session secrets, and of the marks by which rows are known again.
 //!
-//! A session's client secret is stored only as its tag under this key, so that the database alone
-//! gives nobody a session. The label keeps one use of the key apart from another.
+//! A session's client secret is stored only as its tag, so that the database alone gives nobody a
+//! session. The label keeps one use of a key apart from another. [`MacKeys`] is a key with the one
+//! it replaces, or is to be replaced by.
 
 use std::fmt;
 use std::path::Path;
@@ -39,7 +40,7 @@ impl MacKey {
         text
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim_ascii()).ok()?);
         let key = KeyBytes::from_slice(&bytes)?;
         Some(Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose())))
@@ -65,6 +66,59 @@ impl MacKey {
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(hmac::sign(&self.0, message).as_ref());
         tag
+    }
+}
+
+/// A key, and beside it one that is believed as well while the one takes the other's place.
+pub struct MacKeys {
+    now: MacKey,
+    also: Option<MacKey>,
+}
+
+/// By what a row is known again: its tag under the key that marks now, and under the one beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What is written.
+    pub now: [u8; TAG_BYTES],
+    /// What may have been written; the same where there is one key only.
+    pub also: [u8; TAG_BYTES],
+}
+
+impl MacKeys {
+    /// Marks with `now`; believes `also`, too.
+    #[must_use]
+    pub const fn new(now: MacKey, also: Option<MacKey>) -> Self {
+        Self { now, also }
+    }
+
+    /// The tag under the key that marks now.
+    #[must_use]
+    pub fn tag(&self, label: &'static str, parts: &[&[u8]]) -> [u8; TAG_BYTES] {
+        self.now.tag(label, parts)
+    }
+
+    /// Whether `tag` is that of either key.
+    #[must_use]
+    pub fn verify(&self, label: &'static str, parts: &[&[u8]], tag: &[u8]) -> bool {
+        let mut keys = std::iter::once(&self.now).chain(&self.also);
+        keys.any(|key| key.verify(label, parts, tag))
+    }
+
+    /// By what a row is known again.
+    #[must_use]
+    pub fn mark(&self, label: &'static str, parts: &[&[u8]]) -> Mark {
+        let now = self.now.tag(label, parts);
+        let also = self.also.as_ref().map(|key| key.tag(label, parts));
+        Mark {
+            now,
+            also: also.unwrap_or(now),
+        }
+    }
+}
+
+impl fmt::Debug for MacKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKeys(..)")
     }
 }
 
@@ -105,6 +159,30 @@ mod tests {
         assert!(!key.verify("session", &[b"ab", b"c"], b""));
         let another = MacKey::parse(MacKey::generate().as_bytes()).unwrap();
         assert!(!another.verify("session", &[b"ab", b"c"], &tag));
+    }
+
+    #[test]
+    fn while_a_key_takes_anothers_place_both_are_believed() {
+        let file = MacKey::generate();
+        let (old, new) = (MacKey::generate(), MacKey::generate());
+        let key = |text: &[u8]| MacKey::parse(text).unwrap();
+        let before = MacKeys::new(key(old.as_bytes()), Some(key(new.as_bytes())));
+        let after = MacKeys::new(key(new.as_bytes()), Some(key(old.as_bytes())));
+        let alone = MacKeys::new(key(new.as_bytes()), None);
+        let parts: [&[u8]; 1] = [b"row"];
+        let (written, later) = (before.tag("use", &parts), after.tag("use", &parts));
+        assert_ne!(written, later);
+        for keys in [&before, &after] {
+            assert!(keys.verify("use", &parts, &written) && keys.verify("use", &parts, &later));
+            assert!(!keys.verify("another", &parts, &written));
+        }
+        assert!(!alone.verify("use", &parts, &written) && alone.verify("use", &parts, &later));
+        let mark = after.mark("use", &parts);
+        assert_eq!((mark.now, mark.also), (later, written));
+        let mark = alone.mark("use", &parts);
+        assert_eq!((mark.now, mark.also), (later, later));
+        let third = MacKeys::new(key(file.as_bytes()), None);
+        assert!(!third.verify("use", &parts, &written) && !third.verify("use", &parts, &later));
     }
 
     #[test]

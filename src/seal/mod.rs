@@ -44,6 +44,7 @@ use std::sync::Arc;
 use crate::token::Environment;
 
 pub use canary::Canary;
+pub(crate) use data_key::hex;
 pub use data_key::{KekId, KekIdRefused, WrappedDataKey};
 pub use envelope::{Opened, PAYLOAD_BYTES_MAX, Sealed};
 pub use opener::{DATA_KEY_CACHED_S_MAX, DATA_KEYS_CACHED_MAX, Opener};

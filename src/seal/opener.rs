@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::data_key::{DataKey, WrappedDataKey};
+use super::mac::MacKeys;
 use super::{Context, KekId, Opened, Refused, Sealed, Sealer, UnwrapKey, envelope};
 use crate::clock::{Clock, Timestamp};
 use crate::token::{DataKeyId, Environment};
@@ -23,6 +24,8 @@ pub struct Opener {
     environment: Environment,
     held: RwLock<Vec<Arc<UnwrapKey>>>,
     clock: Clock,
+    /// Say that a wrapped data key is one of ours.
+    vouching: Arc<MacKeys>,
     /// Held for the length of a look-up, never across an await.
     cache: Mutex<HashMap<DataKeyId, Cached>>,
 }
@@ -37,11 +40,12 @@ struct Cached {
 impl Opener {
     /// An opener for `environment` that holds no key yet.
     #[must_use]
-    pub fn new(environment: Environment, clock: Clock) -> Self {
+    pub fn new(environment: Environment, vouching: Arc<MacKeys>, clock: Clock) -> Self {
         Self {
             environment,
             held: RwLock::default(),
             clock,
+            vouching,
             cache: Mutex::new(HashMap::with_capacity(DATA_KEYS_CACHED_MAX)),
         }
     }
@@ -95,14 +99,20 @@ impl Opener {
         data_key: &WrappedDataKey,
     ) -> Result<Opened, Refused> {
         let environment = self.environment();
-        let ours =
+        let is_here =
             context.environment == environment && sealed.data_key(environment) == Some(data_key.id);
-        let unwrap = self.key(&data_key.kek).filter(|_| ours).ok_or(Refused)?;
+        let unwrap = self.key(&data_key.kek).filter(|_| is_here).ok_or(Refused)?;
         let key = match self.cached(data_key) {
             Some(key) => key,
             None => self.unwrap(&unwrap, data_key).await?,
         };
         envelope::open(&key, context, sealed)
+    }
+
+    /// Whether one of us wrapped that data key.
+    #[must_use]
+    pub fn knows(&self, data_key: &WrappedDataKey) -> bool {
+        data_key.ciphertext(&self.vouching).is_ok()
     }
 
     /// Lets a key go: it opens nothing more here.
@@ -122,15 +132,16 @@ impl Opener {
         sealer: &Sealer,
     ) -> Result<WrappedDataKey, Refused> {
         let old = self.key(&data_key.kek).ok_or(Refused)?;
-        let bytes = old.unwrap(data_key).await?;
+        let bytes = old.unwrap(data_key, &self.vouching).await?;
         let wrap = sealer.wrap();
-        let rewrapped = WrappedDataKey {
-            kek: wrap.kek().clone(),
-            wrapped: wrap.wrap(data_key.id, &bytes).await.ok_or(Refused)?,
-            ..data_key.clone()
-        };
+        let rewrapped = WrappedDataKey::vouched(
+            (data_key.id, data_key.created_at),
+            wrap.kek(),
+            wrap.wrap(data_key.id, &bytes).await.ok_or(Refused)?,
+            &self.vouching,
+        );
         let new = self.key(&rewrapped.kek).ok_or(Refused)?;
-        let again = new.unwrap(&rewrapped).await?;
+        let again = new.unwrap(&rewrapped, &self.vouching).await?;
         if again.expose() == bytes.expose() {
             Ok(rewrapped)
         } else {
@@ -167,7 +178,7 @@ impl Opener {
         unwrap: &UnwrapKey,
         data_key: &WrappedDataKey,
     ) -> Result<Arc<DataKey>, Refused> {
-        let bytes = unwrap.unwrap(data_key).await?;
+        let bytes = unwrap.unwrap(data_key, &self.vouching).await?;
         let key = Arc::new(DataKey::new(data_key.id, bytes).ok_or(Refused)?);
         let mut cache = self.cache();
         let since = self.clock.now();

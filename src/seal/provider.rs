@@ -10,6 +10,7 @@
 
 use super::data_key::{KeyBytes, WrappedDataKey};
 use super::envelope::length_prefixed;
+use super::mac::MacKeys;
 use super::{KekId, Refused, SealFailed, aws_kms, file, pkcs11};
 use crate::token::{DataKeyId, Environment};
 
@@ -103,12 +104,17 @@ impl UnwrapKey {
         }
     }
 
-    /// Reads a data key back.
-    pub(super) async fn unwrap(&self, key: &WrappedDataKey) -> Result<KeyBytes, Refused> {
+    /// Reads a data key back that one of us has wrapped.
+    pub(super) async fn unwrap(
+        &self,
+        key: &WrappedDataKey,
+        keys: &MacKeys,
+    ) -> Result<KeyBytes, Refused> {
+        let ciphertext = key.ciphertext(keys)?;
         match self {
-            Self::File(private) => private.unwrap(key.id, &key.wrapped).ok_or(Refused),
-            Self::Pkcs11(hsm) => hsm.unwrap(key.id, &key.wrapped).await.ok_or(Refused),
-            Self::AwsKms(kms) => kms.unwrap(key.id, &key.wrapped).await,
+            Self::File(private) => private.unwrap(key.id, ciphertext).ok_or(Refused),
+            Self::Pkcs11(hsm) => hsm.unwrap(key.id, ciphertext).await.ok_or(Refused),
+            Self::AwsKms(kms) => kms.unwrap(key.id, ciphertext).await,
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::data_key::{DataKey, WrappedDataKey};
+use super::mac::MacKeys;
 use super::{Context, KekId, Refused, SealFailed, SealedValue, WrapKey, envelope};
 use crate::clock::{Clock, Timestamp};
 use crate::token::{DataKeyId, Environment};
@@ -89,6 +90,8 @@ pub struct Sealer {
     ends_at_ms: AtomicI64,
     limits: DataKeyLimits,
     clock: Clock,
+    /// Say that a wrapped data key is one of ours.
+    vouching: Arc<MacKeys>,
     /// Held for the length of a comparison, never across an await.
     current: Mutex<Option<Epoch>>,
     /// Held while a data key is made: the provider is asked once, and the others wait for it.
@@ -112,13 +115,14 @@ struct ServingKey {
 impl Sealer {
     /// A sealer for the environment that the key belongs to. It makes no data key until it must.
     #[must_use]
-    pub fn new(wrap: WrapKey, limits: DataKeyLimits, clock: Clock) -> Self {
+    pub fn new(wrap: WrapKey, vouching: Arc<MacKeys>, limits: DataKeyLimits, clock: Clock) -> Self {
         Self {
             environment: wrap.environment(),
             wrap: RwLock::new(Arc::new(wrap)),
             ends_at_ms: AtomicI64::new(i64::MAX),
             limits,
             clock,
+            vouching,
             current: Mutex::new(None),
             making: tokio::sync::Mutex::const_new(()),
             created: AtomicU64::new(0),
@@ -267,12 +271,12 @@ impl Sealer {
         self.created.fetch_add(1, Ordering::Relaxed);
         Ok(ServingKey {
             key,
-            wrapped: Arc::new(WrappedDataKey {
-                id,
-                kek: wrap.kek().clone(),
-                wrapped: fresh.wrapped,
-                created_at,
-            }),
+            wrapped: Arc::new(WrappedDataKey::vouched(
+                (id, created_at),
+                wrap.kek(),
+                fresh.wrapped,
+                &self.vouching,
+            )),
         })
     }
 

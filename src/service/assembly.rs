@@ -80,6 +80,7 @@ pub(super) async fn common(
             charges_in_flight_max: limits.charges_in_flight_max,
             reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
             reports_per_hour_max: limits.reports_per_hour_max,
+            audit_sink_outage_s_max: config.audit.as_ref().map(|audit| audit.sink_outage_s_max),
             alert_window_s: config.alerts.window_s,
         },
         watch: watcher(config),
@@ -124,7 +125,7 @@ pub(super) fn capture(
         sealer: keys::sealer(config, common)?,
         rotation: keys::rotation(config, common)?,
         processors: processors(config, PlaneName::Capture, Some(&common.metrics))?,
-        fingerprint_key: mac_key(&config.keys.fingerprint_key_file.relative())?,
+        marking: keys::marking(config)?,
         webhook_secrets: webhook_secrets(config)?,
         session_verify_key: mac_key(&config.keys.session_verify_key_file.relative())?,
         return_url: return_url(&plane.public_url),
@@ -172,7 +173,7 @@ pub(super) fn internal(
         custody,
         sealer: keys::sealer(config, common)?,
         rotation: keys::rotation(config, common)?,
-        fingerprint_key: mac_key(&files.fingerprint_key_file.relative())?,
+        marking: keys::marking(config)?,
         endpoints: super::webhooks::webhook_endpoints(config)?,
         alert_destinations: super::alerts::destinations(config)?,
         processors: processors(config, PlaneName::Internal, Some(&common.metrics))?,
@@ -203,7 +204,7 @@ pub(super) fn secret_text(path: &Path) -> Result<Zeroizing<String>, String> {
         .map_err(|_| "its secret is not text".to_owned())
 }
 
-fn mac_key(path: &Path) -> Result<MacKey, Refused> {
+pub(super) fn mac_key(path: &Path) -> Result<MacKey, Refused> {
     MacKey::read(path).map_err(|refused| Refused::Keys(refused.to_string()))
 }
 

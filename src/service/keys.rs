@@ -6,11 +6,12 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::Refused;
-use super::assembly::{required, secret_text};
+use super::assembly::{mac_key, required, secret_text};
 use super::key_maker::{Configured, kms_settings};
 use crate::clock::Clock;
 use crate::config::{AwsKmsSettings, Config, Pkcs11Settings};
 use crate::seal::custody::SharedKek;
+use crate::seal::mac::MacKeys;
 use crate::seal::signing::VerifyingKey;
 use crate::seal::{self, Opener, Sealer, UnwrapKey, WrapKey, aws_kms, file, pkcs11};
 use crate::vault::Common;
@@ -26,7 +27,12 @@ pub(super) fn sealer(config: &Config, common: &Common) -> Result<Sealer, Refused
     };
     let limits = seal::DataKeyLimits::new(keys.data_key_age_s_max, keys.data_key_seals_max)
         .map_err(|refused| Refused::Keys(refused.to_string()))?;
-    Ok(Sealer::new(wrap, limits, common.clock.clone()))
+    Ok(Sealer::new(
+        wrap,
+        marking(config)?,
+        limits,
+        common.clock.clone(),
+    ))
 }
 
 /// The internal plane reads data keys back: with a key that it holds from the start, or with one
@@ -36,7 +42,7 @@ pub(super) fn opener(
     common: &Common,
 ) -> Result<(Opener, Option<Custody>), Refused> {
     let keys = &config.keys;
-    let opener = Opener::new(config.environment, common.clock.clone());
+    let opener = Opener::new(config.environment, marking(config)?, common.clock.clone());
     let unwrap = match (&keys.aws_kms, &keys.pkcs11, shared_kek(config)?) {
         (Some(settings), _, _) => {
             UnwrapKey::AwsKms(Box::new(kms(settings, config, &common.clock)?))
@@ -51,6 +57,18 @@ pub(super) fn opener(
         .hold(unwrap)
         .map_err(|refused| Refused::Keys(refused.to_string()))?;
     Ok((opener, None))
+}
+
+/// What marks rows, so that they are known again, and vouches for wrapped data keys.
+///
+/// # Errors
+/// [`Refused::Keys`] names the file, what is wrong with it, and the mend.
+pub fn marking(config: &Config) -> Result<Arc<MacKeys>, Refused> {
+    let keys = &config.keys;
+    let now = mac_key(&keys.fingerprint_key_file.relative())?;
+    let also = keys.fingerprint_key_also_file.as_ref();
+    let also = also.map(|file| mac_key(&file.relative())).transpose()?;
+    Ok(Arc::new(MacKeys::new(now, also)))
 }
 
 /// The private document, where custodians open it.

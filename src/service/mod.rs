@@ -13,6 +13,7 @@ mod place;
 mod reach;
 mod renewal;
 mod webhooks;
+mod witness;
 
 use std::future::Future;
 use std::io;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 
+use self::witness::Clerk;
 use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -33,8 +35,10 @@ use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use assembly::{processors, store_settings};
 pub use key_maker::Configured;
+pub use keys::marking;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
+pub use witness::{log_key, sinks};
 
 /// Seconds between two looks at keys whose time is over.
 const UPKEEP_INTERVAL_S: u64 = 5;
@@ -136,6 +140,7 @@ pub struct Service {
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
+    clerk: Option<Clerk>,
 }
 
 impl std::fmt::Debug for Service {
@@ -193,6 +198,7 @@ impl Service {
             capture.ensure_canary().await?;
         }
         if let Some(internal) = &internal {
+            internal.know_data_keys().await.map_err(Refused::Keys)?;
             // Sealed, it can only be seen whether the custodians' key is the store's.
             match &internal.custody {
                 Some(custody) => internal.expect_canary_of(custody.kek()).await?,
@@ -200,6 +206,8 @@ impl Service {
             }
         }
 
+        let clerk = internal.as_ref().map(|_| witness::clerk(config));
+        let clerk = clerk.transpose()?;
         let mut this = Self {
             addresses: Addresses::default(),
             servers: Vec::new(),
@@ -207,6 +215,7 @@ impl Service {
             capture,
             internal,
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
+            clerk,
             common,
         };
         this.listen(config, hardening, listeners)?;
@@ -232,22 +241,11 @@ impl Service {
             self.internal.clone(),
             self.tls.clone(),
         ));
+        let outage = self.common.limits.audit_sink_outage_s_max;
+        let clerks = witness::start(self.clerk, &self.common, outage);
         let watch = tokio::task::spawn_local(self.common.clone().watch_forever());
         let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
-        let workers: Vec<_> = self
-            .internal
-            .iter()
-            .flat_map(|internal| {
-                let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
-                let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
-                [
-                    tokio::task::spawn_local(mover.rotate_forever()),
-                    tokio::task::spawn_local(reconciler.reconcile_forever()),
-                    tokio::task::spawn_local(teller.tell_forever()),
-                    tokio::task::spawn_local(alerter.alert_forever()),
-                ]
-            })
-            .collect();
+        let workers = workers(self.internal.as_ref());
         let trackers = [
             self.capture.as_ref().map(|capture| capture.tasks.clone()),
             self.internal
@@ -286,6 +284,7 @@ impl Service {
             tracing::warn!(%failure, "the watch could not be shared at the stop");
         }
         let witnessed = record(&self.common, Action::ProcessStopped).await;
+        clerks.finish(&self.common).await;
         let closed = self.common.store.close().await;
         witnessed?;
         closed.map_err(|failure| Refused::Store(failure.to_string()))?;
@@ -319,6 +318,21 @@ pub fn confine(config: &Config, reach: &Reach, hardening: Hardening) -> Result<H
     let insistence = config.process.insistence(config.environment);
     let measures = confinement::enter(reach, insistence)?;
     Ok(hardening.confined(measures))
+}
+
+/// What the internal plane does by itself.
+fn workers(internal: Option<&Arc<Internal>>) -> Vec<tokio::task::JoinHandle<()>> {
+    let Some(internal) = internal else {
+        return Vec::new();
+    };
+    let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
+    let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
+    vec![
+        tokio::task::spawn_local(mover.rotate_forever()),
+        tokio::task::spawn_local(reconciler.reconcile_forever()),
+        tokio::task::spawn_local(teller.tell_forever()),
+        tokio::task::spawn_local(alerter.alert_forever()),
+    ]
 }
 
 /// Starts and stops are events (PCI DSS 10.2.1.6).

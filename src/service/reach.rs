@@ -10,9 +10,9 @@ use figment::value::magic::RelativePathBuf;
 use url::Url;
 
 use crate::config::{
-    AccountSettings, AlertSettings, AlertWebhookSettings, AwsKmsSettings, CapturePlane, Config,
-    InternalPlane, KeyFiles, MailSettings, OpsPlane, Pkcs11Settings, ProcessorSettings,
-    StoreSettings, StripeSettings,
+    AccountSettings, AlertSettings, AlertWebhookSettings, AuditSettings, AwsKmsSettings,
+    CapturePlane, Config, InternalPlane, KeyFiles, MailSettings, OpsPlane, Pkcs11Settings,
+    ProcessorSettings, SinkSettings, StoreSettings, StripeSettings,
 };
 use crate::confinement::Reach;
 use crate::store::Host;
@@ -81,6 +81,9 @@ pub fn reach(config: &Config) -> Result<Reach, Refused> {
         needs.files(&listener.secret_files);
         needs.renewed(listener.ca_file.as_ref());
     }
+    if let Some(audit) = &config.audit {
+        needs.audit(audit);
+    }
     needs.alerts(&config.alerts);
     needs.files(&config.process.read_also);
     let written = config.process.write_also.iter();
@@ -124,6 +127,36 @@ impl Needs {
                 let directory = if named { directory } else { Path::new(".") };
                 self.read.insert(directory.to_owned());
             }
+        }
+    }
+
+    fn audit(&mut self, audit: &AuditSettings) {
+        let AuditSettings {
+            checkpoint_key_file,
+            checkpoint_vkey_file,
+            checkpoint_interval_s: _,
+            sink_outage_s_max: _,
+            sinks,
+        } = audit;
+        self.files(checkpoint_key_file);
+        self.files(checkpoint_vkey_file);
+        for sink in sinks {
+            let SinkSettings {
+                file,
+                syslog_socket,
+                url,
+                ca_file,
+            } = sink;
+            if let Some(file) = file {
+                let file = file.relative();
+                let directory = file.parent().unwrap_or(Path::new("."));
+                self.write.insert(directory.to_owned());
+            }
+            self.files(syslog_socket);
+            if let Some(url) = url {
+                self.url(url);
+            }
+            self.files(ca_file);
         }
     }
 
@@ -203,6 +236,7 @@ impl Needs {
             aws_kms,
             session_verify_key_file,
             fingerprint_key_file,
+            fingerprint_key_also_file,
             session_issue_key_file,
             receipt_key_file,
             manifest_key_file: _,
@@ -213,6 +247,7 @@ impl Needs {
             data_key_seals_max: _,
         } = keys;
         self.files([session_verify_key_file, fingerprint_key_file]);
+        self.files(fingerprint_key_also_file);
         self.files(kek_public_file);
         // A further KEK is put beside the first one while the service runs.
         self.renewed(kek_private_file);
@@ -312,7 +347,7 @@ user = "u"
 password_file = "keys/password"
 [keys]
 kek_public_file = "keys/kek-public.json"
-kek_private_file = "keys/kek-private.json"
+kek_private_file = "kek/kek-private.json"
 session_verify_key_file = "keys/verify"
 fingerprint_key_file = "keys/fingerprint"
 [accounts.default.processor.stripe]
@@ -368,6 +403,7 @@ connect_ports_also = [8000]
             "hsm",
             "keys/password",
             "keys/kek-public.json",
+            "kek",
             "keys",
             "keys/verify",
             "keys/fingerprint",

@@ -144,7 +144,7 @@ impl Store {
                         id: token.id,
                         account: &found.account,
                         value: &token.value,
-                        reference_mac: &token.reference_mac,
+                        reference: token.reference,
                         renew: None,
                         now: token.created_at,
                     };

@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
+use super::witness::Witness;
 use super::{Cause, Failure, events};
 
 /// How often operations that got in the way of others are run again.
@@ -101,13 +102,14 @@ enum Log {
 pub(super) async fn commit(
     connection: &mut Connection,
     members: &mut Vec<Box<dyn Member>>,
+    witness: &Witness,
 ) -> Result<(), Failure> {
     let mut contended_runs = 0_u32;
     let rivals = connection.has_rivals();
     let mut suspect = None;
     let mut log = Log::Together;
     loop {
-        let (index, failure) = match transact(connection, members, log).await {
+        let (index, failure) = match transact(connection, members, (log, witness)).await {
             Err(Spoiled::ByTheLog(failure)) if log == Log::OneByOne => return Err(failure),
             Err(Spoiled::ByTheLog(_)) => {
                 connection.roll_back().await?;
@@ -156,11 +158,20 @@ async fn pause(run: u32) {
 async fn transact(
     connection: &mut Connection,
     members: &mut [Box<dyn Member>],
-    log: Log,
+    (log, witness): (Log, &Witness),
 ) -> Result<(), Spoiled> {
     connection.begin().await.map_err(Spoiled::Whole)?;
     for (index, member) in members.iter_mut().enumerate() {
+        let before = connection.events().len();
         let mut ran = member.run(connection).await;
+        // Settling what was begun goes on: it is nobody's privilege.
+        let mut acts = connection.events().iter().skip(before);
+        if ran.is_ok() && !witness.is_there() && acts.any(|event| !event.is_ours()) {
+            return Err(Spoiled::ByMember(
+                index,
+                Failure::Unavailable(Cause::Unwitnessed),
+            ));
+        }
         if ran.is_ok() && log == Log::OneByOne {
             ran = events::write_noted(connection).await;
         }

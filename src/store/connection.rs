@@ -46,6 +46,11 @@ impl Connection {
         self.events.push(event);
     }
 
+    /// What was noted so far and is not written.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// Gives out the noted events, to be written.
     pub(super) fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

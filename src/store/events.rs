@@ -1,4 +1,5 @@
-//! Audit events: written with what they record, or alone where nothing else is.
+//! Audit events: written with what they record, or alone where nothing else is; each with its leaf,
+//! which waits for its place in the log.
 
 use sqlx::PgConnection;
 
@@ -7,6 +8,7 @@ use super::parse::one_row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
+use crate::audit::leaf::Line;
 use crate::token::Account;
 
 impl Store {
@@ -71,12 +73,19 @@ async fn write(tx: &mut Connection, event: &Event) -> Result<(), Failure> {
     .bind(&event.origin)
     .bind(&event.node)
     .bind(event.request_id.as_deref())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
-    one_row(written, "audit_events", &event.id)
+    one_row(written, "audit_events", &event.id)?;
+    let waiting = query("INSERT INTO audit_pending (event_id, at_ms, leaf) VALUES ($1, $2, $3)")
+        .bind(event.id.to_string())
+        .bind(event.at.unix_ms())
+        .bind(Line::from(event).leaf().as_slice())
+        .execute(tx)
+        .await?;
+    one_row(waiting, "audit_pending", &event.id)
 }
 
-/// One statement for all events of a batch: on PostgreSQL each statement is a round trip.
+/// Two statements for all events of a batch: on PostgreSQL each statement is a round trip.
 async fn write_together(link: &mut PgConnection, events: &[Event]) -> Result<(), Failure> {
     fn column<T>(events: &[Event], of: impl Fn(&Event) -> T) -> Vec<T> {
         events.iter().map(of).collect()
@@ -96,10 +105,20 @@ async fn write_together(link: &mut PgConnection, events: &[Event]) -> Result<(),
     .bind(column(events, |event| event.origin.clone()))
     .bind(column(events, |event| event.node.clone()))
     .bind(column(events, |event| event.request_id.clone()))
+    .execute(&mut *link)
+    .await?
+    .rows_affected();
+    let waiting = sqlx::query(
+        "INSERT INTO audit_pending (event_id, at_ms, leaf)
+         SELECT * FROM UNNEST ($1::text[], $2::bigint[], $3::bytea[])",
+    )
+    .bind(column(events, |event| event.id.to_string()))
+    .bind(column(events, |event| event.at.unix_ms()))
+    .bind(column(events, |event| Line::from(event).leaf().to_vec()))
     .execute(link)
     .await?
     .rows_affected();
-    if usize::try_from(written) == Ok(events.len()) {
+    if [written, waiting].map(usize::try_from) == [Ok(events.len()), Ok(events.len())] {
         Ok(())
     } else {
         Err(Failure::engine(&"not every audit event was written"))

@@ -72,6 +72,9 @@ pub enum Cause {
     /// Other transactions were in the way as often as it was tried.
     #[error("too many transactions at once on the same rows")]
     Contended,
+    /// No copy of the audit log's checkpoints could be made outside of the database for too long.
+    #[error("nobody outside of the database takes the audit log's checkpoints")]
+    Unwitnessed,
     /// No server is the primary.
     #[error("no database server is the primary")]
     NoPrimary,

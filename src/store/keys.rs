@@ -85,6 +85,35 @@ impl Store {
         .await
     }
 
+    /// Every wrapped data key, in the order of their ids, `limit` at a time, those behind `after`.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn data_keys(
+        &self,
+        after: String,
+        limit: u32,
+    ) -> Result<Vec<WrappedDataKey>, Failure> {
+        let environment = self.environment;
+        self.read(move |connection| {
+            Box::pin(async move {
+                let rows: Vec<DataKeyRow> = query(
+                    "SELECT id AS key_id, kek AS key_kek, wrapped AS key_wrapped, created_at_ms AS key_created_at_ms
+                       FROM data_keys
+                      WHERE id > $1
+                      ORDER BY id
+                      LIMIT $2",
+                )
+                .bind(after)
+                .bind(limit)
+                .all(connection)
+                .await?;
+                rows.into_iter().map(|row| row.read(environment)).collect()
+            })
+        })
+        .await
+    }
+
     /// The wrapped data key of that id.
     ///
     /// # Errors

@@ -27,6 +27,7 @@
 
 mod alerts;
 mod attempts;
+mod audit_log;
 mod backlog;
 mod batch;
 mod charges;
@@ -59,6 +60,7 @@ mod tests;
 mod tokens;
 mod upkeep;
 mod watch;
+mod witness;
 mod writer;
 
 use std::fmt;
@@ -75,6 +77,7 @@ use writer::Writer;
 
 pub use alerts::{AlertTold, DueAlert, NewAlert};
 pub use attempts::{Attempt, AttemptClaim};
+pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
 pub use charges::{
     ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, DeclineRow, Lease, Leased, NewCharge,
@@ -83,7 +86,7 @@ pub use charges::{
 pub use claims::Claim;
 pub use failure::{Cause, Failure};
 pub use forget::Forget;
-pub use key_jobs::{KeyJob, KeyWork, Progress, ToReseal};
+pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
 pub use notices::{Notice, Noticed, Tellers, Tells};
 pub use orphans::{OrphanRow, Renewal};
@@ -219,6 +222,12 @@ impl Store {
         };
         store.probe_write(clock.now()).await?;
         Ok(store)
+    }
+
+    /// Whether somebody outside of the database vouches for the audit log. While nobody does, every
+    /// act but the service's own is refused as unavailable.
+    pub fn set_witnessed(&self, is_there: bool) {
+        self.writer.set_witnessed(is_there);
     }
 
     /// Takes no more operations, finishes those that wait and closes every connection; SQLite's

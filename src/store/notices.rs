@@ -13,6 +13,7 @@ use super::tokens::{self, TokenRow};
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::seal::mac::Mark;
 use crate::token::{Account, CardSummary, ChargeId, Environment};
 
 /// A notice, as far as it concerns the store.
@@ -55,14 +56,14 @@ pub enum Tells {
     /// A card was renewed.
     Card {
         /// The keyed hash of the processor's name of the card.
-        reference_mac: [u8; 32],
+        reference: Mark,
         /// What the world may know of it now.
         card: CardSummary,
     },
     /// The issuer has agreed to a card: its shopper authenticated.
     Setup {
         /// The keyed hash of the processor's name of the card.
-        reference_mac: [u8; 32],
+        reference: Mark,
     },
     /// Nothing that concerns us.
     Nothing,
@@ -140,19 +141,16 @@ impl Store {
                             None => false,
                         }
                     }
-                    Tells::Card {
-                        reference_mac,
-                        card,
-                    } => {
+                    Tells::Card { reference, card } => {
                         let renewed =
-                            tokens::renew(tx, environment, account, (reference_mac, card)).await?;
+                            tokens::renew(tx, environment, account, (reference, card)).await?;
                         if let Some(token) = &renewed {
                             outbox::tell(tx, &(tellers.token)(token)).await?;
                         }
                         renewed.is_some()
                     }
-                    Tells::Setup { reference_mac } => {
-                        let active = tokens::agree(tx, environment, account, reference_mac).await?;
+                    Tells::Setup { reference } => {
+                        let active = tokens::agree(tx, environment, account, reference).await?;
                         if let Some(token) = &active {
                             outbox::tell(tx, &(tellers.token)(token)).await?;
                         }

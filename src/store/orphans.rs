@@ -12,6 +12,7 @@ use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::seal::mac::Mark;
 use crate::seal::{Sealed, SealedValue, WrappedDataKey};
 use crate::token::{Account, Environment, TokenId};
 
@@ -53,8 +54,8 @@ pub(super) struct NewOrphan<'a> {
     pub(super) id: TokenId,
     pub(super) account: &'a Account,
     pub(super) value: &'a SealedValue,
-    /// The keyed hash of the processor's name of the card.
-    pub(super) reference_mac: &'a [u8; 32],
+    /// Keyed hash of the processor's name of the card.
+    pub(super) reference: Mark,
     /// The token that is this same card, with the expiry it is to have at the processor.
     pub(super) renew: Option<(TokenId, u8, u16)>,
     pub(super) now: Timestamp,
@@ -95,10 +96,11 @@ async fn is_a_tokens(tx: &mut Connection, orphan: &NewOrphan<'_>) -> Result<bool
         "SELECT EXISTS (
            SELECT 1
              FROM tokens
-            WHERE account = $1 AND reference_mac = $2 AND status IN ('active', 'requires_action'))",
+            WHERE account = $1 AND reference_mac IN ($2, $3) AND status IN ('active', 'requires_action'))",
     )
     .bind(orphan.account.as_str())
-    .bind(orphan.reference_mac.as_slice())
+    .bind(orphan.reference.now.as_slice())
+    .bind(orphan.reference.also.as_slice())
     .scalar(tx)
     .await
 }

@@ -16,6 +16,7 @@ use super::{Failure, Store};
 use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
 use crate::seal::SealedValue;
+use crate::seal::mac::Mark;
 use crate::token::{Account, CardSummary, Environment, SessionId, TokenId, TokenStatus, Usage};
 
 /// A token to be made.
@@ -27,10 +28,10 @@ pub struct NewToken {
     pub status: TokenStatus,
     /// The processor's reference, sealed for this row's column `sealed`.
     pub value: SealedValue,
-    /// The keyed hash of the processor's name of the card.
-    pub reference_mac: [u8; 32],
-    /// The keyed hash of the processor's fingerprint of the card, where it gives one.
-    pub fingerprint_mac: Option<[u8; 32]>,
+    /// Keyed hash of the processor's name of the card.
+    pub reference: Mark,
+    /// Keyed hash of the processor's fingerprint of the card, where it gives one.
+    pub fingerprint: Option<Mark>,
     /// What the world may know of the card.
     pub card: CardSummary,
     /// Now.
@@ -185,19 +186,25 @@ async fn known(
     token: &NewToken,
     owner: &Owner,
 ) -> Result<Option<TokenRow>, Failure> {
-    let (Some(mac), Some(customer_ref)) = (&token.fingerprint_mac, &owner.customer_ref) else {
+    let (Some(mark), Some(customer_ref)) = (token.fingerprint, &owner.customer_ref) else {
         return Ok(None);
     };
     let id: Option<String> = query(
         "UPDATE token_cards
-            SET last_seen_at_ms = $5
-          WHERE account = $1 AND customer_ref = $2 AND usage = $3 AND fingerprint_mac = $4
+            SET last_seen_at_ms = $6, fingerprint_mac = $4
+          WHERE account = $1 AND customer_ref = $2 AND usage = $3 AND fingerprint_mac =
+                (SELECT fingerprint_mac
+                   FROM token_cards
+                  WHERE account = $1 AND customer_ref = $2 AND usage = $3 AND fingerprint_mac IN ($4, $5)
+                  ORDER BY CASE WHEN fingerprint_mac = $4 THEN 0 ELSE 1 END
+                  LIMIT 1)
       RETURNING token_id",
     )
     .bind(owner.account.as_str())
     .bind(customer_ref)
     .bind(owner.usage.name())
-    .bind(mac.as_slice())
+    .bind(mark.now.as_slice())
+    .bind(mark.also.as_slice())
     .bind(token.created_at.unix_ms())
     .scalar_if_any(tx)
     .await?;
@@ -218,7 +225,7 @@ async fn remember(
     owner: &Owner,
     instead_of: Option<TokenId>,
 ) -> Result<(), Failure> {
-    let (Some(mac), Some(customer_ref)) = (&token.fingerprint_mac, &owner.customer_ref) else {
+    let (Some(mark), Some(customer_ref)) = (token.fingerprint, &owner.customer_ref) else {
         return Ok(());
     };
     let statement = match instead_of {
@@ -236,7 +243,7 @@ async fn remember(
         .bind(owner.account.as_str())
         .bind(customer_ref)
         .bind(owner.usage.name())
-        .bind(mac.as_slice())
+        .bind(mark.now.as_slice())
         .bind(token.id.to_string())
         .bind(token.created_at.unix_ms());
     if let Some(before) = instead_of {
@@ -263,7 +270,7 @@ async fn meet(
         id: token.id,
         account: &row.account,
         value: &token.value,
-        reference_mac: &token.reference_mac,
+        reference: token.reference,
         renew: renewed.then_some((row.id, card.exp_month, card.exp_year)),
         now: token.created_at,
     };

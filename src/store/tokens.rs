@@ -11,6 +11,7 @@ use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::seal::mac::Mark;
 use crate::token::{Account, CardSummary, Environment, SessionId, TokenId, TokenStatus, Usage};
 
 /// A token as the world may see it. What can charge it is not here.
@@ -177,7 +178,7 @@ pub(super) async fn insert(
     .bind(token.status.name())
     .bind(token.value.sealed.as_bytes())
     .bind(token.value.data_key.id.to_string())
-    .bind(token.reference_mac.as_slice())
+    .bind(token.reference.now.as_slice())
     .bind(&token.card.brand)
     .bind(&token.card.last4)
     .bind(i64::from(token.card.exp_month))
@@ -221,17 +222,18 @@ pub(super) async fn agree(
     tx: &mut Connection,
     environment: Environment,
     account: &Account,
-    reference_mac: [u8; 32],
+    reference: Mark,
 ) -> Result<Option<TokenRow>, Failure> {
     let row: Option<Row> = query(concat!(
         "UPDATE tokens
             SET status = 'active'
-          WHERE account = $1 AND reference_mac = $2 AND status = 'requires_action'
+          WHERE account = $1 AND reference_mac IN ($2, $3) AND status = 'requires_action'
       RETURNING ",
         columns!()
     ))
     .bind(account.as_str())
-    .bind(reference_mac.as_slice())
+    .bind(reference.now.as_slice())
+    .bind(reference.also.as_slice())
     .optional(tx)
     .await?;
     row.map(|row| row.read(environment)).transpose()
@@ -243,12 +245,13 @@ pub(super) async fn renew(
     tx: &mut Connection,
     environment: Environment,
     account: &Account,
-    (reference_mac, card): ([u8; 32], CardSummary),
+    (reference, card): (Mark, CardSummary),
 ) -> Result<Option<TokenRow>, Failure> {
-    let row: Option<Row> = query(concat!("SELECT ", columns!(), " FROM tokens WHERE account = $1 AND reference_mac = $2 AND status IN ('active', 'requires_action')"
+    let row: Option<Row> = query(concat!("SELECT ", columns!(), " FROM tokens WHERE account = $1 AND reference_mac IN ($2, $3) AND status IN ('active', 'requires_action')"
     ))
     .bind(account.as_str())
-    .bind(reference_mac.as_slice())
+    .bind(reference.now.as_slice())
+    .bind(reference.also.as_slice())
     .optional(tx)
     .await?;
     let Some(row) = row else {

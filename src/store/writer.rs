@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{self, Member, Operation, Work};
 use super::connection::Connection;
 use super::source::Source;
+use super::witness::Witness;
 use super::{Cause, Commit, Failure, Observer, Settings};
 
 enum Job {
@@ -33,6 +34,7 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     waiting: Arc<AtomicUsize>,
     stop: CancellationToken,
+    witness: Witness,
     tasks: Arc<Mutex<Vec<Task>>>,
 }
 
@@ -59,11 +61,13 @@ impl Writer {
         let jobs = Arc::new(Mutex::new(jobs));
         let waiting = Arc::new(AtomicUsize::new(0));
         let stop = CancellationToken::new();
+        let witness = Witness::default();
         let desk = |connection| Desk {
             connection,
             source: Arc::clone(source),
             batch_ops_max: size(settings.batch_ops_max),
             waiting: Arc::clone(&waiting),
+            witness: witness.clone(),
             observer: settings.observer.clone(),
         };
         let mut tasks = Vec::with_capacity(connections.len());
@@ -83,6 +87,7 @@ impl Writer {
             queue,
             waiting,
             stop,
+            witness,
             tasks: Arc::new(Mutex::new(tasks)),
         })
     }
@@ -109,6 +114,11 @@ impl Writer {
             closed_well = closed_well.and(task.await.unwrap_or_else(|_| Err(closed())));
         }
         closed_well
+    }
+
+    /// Whether somebody vouches for the audit log; while not, nobody's act is written.
+    pub(super) fn set_witnessed(&self, is_there: bool) {
+        self.witness.set(is_there);
     }
 
     fn send(&self, job: Job) -> Result<(), Failure> {
@@ -148,6 +158,7 @@ struct Desk {
     source: Arc<Source>,
     batch_ops_max: usize,
     waiting: Arc<AtomicUsize>,
+    witness: Witness,
     observer: Option<Observer>,
 }
 
@@ -215,8 +226,9 @@ impl Desk {
     async fn transact(&mut self, writes: &mut Vec<Box<dyn Member>>) -> Result<(), Failure> {
         self.source.require_replicas()?;
         let time_limit = self.source.batch_timeout();
+        let witness = self.witness.clone();
         let connection = self.connected().await?;
-        let committed = batch::commit(connection, writes);
+        let committed = batch::commit(connection, writes, &witness);
         let Some(limit) = time_limit else {
             return committed.await;
         };

@@ -14,6 +14,7 @@ use prometheus::{
 };
 
 use super::alerts::Alerts;
+use super::audit::Audit;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::registrar::Registrar;
@@ -91,6 +92,7 @@ struct Families {
     lifecycle: Lifecycle,
     store: Store,
     tls: Tls,
+    audit: Audit,
     work: Work,
     alerts: Alerts,
     data_keys_created: IntCounter,
@@ -98,6 +100,17 @@ struct Families {
     log_lines_lost: IntCounter,
     grants_refused: IntCounterVec,
     browser_reports: IntCounterVec,
+}
+
+impl Families {
+    /// A series that is there from the start shows its first increase.
+    fn begin(&self) {
+        for plane in Plane::ALL.map(Plane::name) {
+            self.active_requests.with_label_values(&[plane]);
+            self.grants_refused.with_label_values(&[plane]);
+        }
+        self.charges.with_label_values(&["unreadable"]);
+    }
 }
 
 impl fmt::Debug for Metrics {
@@ -145,6 +158,7 @@ impl Metrics {
             lifecycle: Lifecycle::register(&add),
             store: Store::register(&add),
             tls: Tls::register(&add),
+            audit: Audit::register(&add),
             work: Work::register(&add),
             alerts: Alerts::register(&add),
             data_keys_created: add.add(IntCounter::new(
@@ -175,12 +189,7 @@ impl Metrics {
             ),
             registry: add.process(clock),
         };
-        // A series that is there from the start shows its first increase.
-        for plane in Plane::ALL.map(Plane::name) {
-            families.active_requests.with_label_values(&[plane]);
-            families.grants_refused.with_label_values(&[plane]);
-        }
-        families.charges.with_label_values(&["unreadable"]);
+        families.begin();
         Self(Arc::new(families))
     }
 
@@ -226,6 +235,10 @@ impl Metrics {
 
     pub(super) fn registry(&self) -> &Registry {
         &self.0.registry
+    }
+
+    pub(super) fn audit(&self) -> &Audit {
+        &self.0.audit
     }
 
     pub(super) fn tls(&self) -> &Tls {

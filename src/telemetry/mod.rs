@@ -6,6 +6,7 @@
 //! `skip_all` and carry ids.
 
 mod alerts;
+mod audit;
 mod calls;
 mod lifecycle;
 pub mod metrics;

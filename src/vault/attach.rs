@@ -119,7 +119,9 @@ impl Internal {
         let next_action = vaulted.next_action.clone();
 
         // 3. The reference is sealed, and one transaction writes the token and its audit event.
-        let token = self.new_token(granted, vaulted).await?;
+        let token = self
+            .new_token(granted, vaulted, order.customer_ref.as_deref())
+            .await?;
         let owner = Owner {
             account: account.clone(),
             customer_ref: order.customer_ref,
@@ -142,6 +144,7 @@ impl Internal {
         &self,
         granted: &Granted<TokensAttach>,
         vaulted: VaultedCard,
+        customer_ref: Option<&str>,
     ) -> Result<NewToken, Refusal> {
         let now = self.common.now();
         let account = granted.account();
@@ -156,15 +159,15 @@ impl Internal {
                 tracing::error!(%failed, "no data key could be made");
                 Refusal::Sealed
             })?;
-        let key = &self.fingerprint_key;
+        let marking = &self.marking;
         Ok(NewToken {
             id,
             status: match vaulted.next_action {
                 Some(_) => TokenStatus::RequiresAction,
                 None => TokenStatus::Active,
             },
-            reference_mac: marks::reference(key, account, vaulted.reference.payment_method()),
-            fingerprint_mac: marks::fingerprint(key, account, &vaulted),
+            reference: marks::reference(marking, account, vaulted.reference.payment_method()),
+            fingerprint: marks::fingerprint(marking, (account, customer_ref), &vaulted),
             card: vaulted.summary,
             value,
             created_at: now,

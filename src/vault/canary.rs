@@ -5,6 +5,9 @@ use super::{Capture, Internal, Refusal, Witness};
 use crate::audit::{Action, Actor, Outcome};
 use crate::seal::KekId;
 
+/// Data keys that are looked at together.
+const PAGE_ROWS_MAX: u32 = 1_000;
+
 /// The process itself, as the audit log names it.
 pub(crate) fn process() -> Witness {
     Witness {
@@ -69,6 +72,46 @@ impl Internal {
             .find(|canary| self.opener.holds(&canary.kek));
         let ours = ours.ok_or_else(foreign)?;
         Ok(self.opener.check_canary(ours).await?)
+    }
+
+    /// Looks at every wrapped data key: each is one that we have wrapped, to a key-encryption key
+    /// that is ours. What somebody else put there is found before anything is opened with it.
+    ///
+    /// # Errors
+    /// Which one is not, and what to look for, in words.
+    pub async fn know_data_keys(&self) -> Result<(), String> {
+        let mut after = String::new();
+        loop {
+            let page = self.common.store.data_keys(after, PAGE_ROWS_MAX).await;
+            let page = page.map_err(|failure| failure.to_string())?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.id.to_string();
+            for key in &page {
+                let named = self.rotation.names(&key.kek);
+                if !named.unwrap_or_else(|| self.is_configured(&key.kek)) {
+                    return Err(format!(
+                        "{} is wrapped to {}, which is no key of ours",
+                        key.id, key.kek
+                    ));
+                }
+                if !self.opener.knows(key) {
+                    return Err(format!(
+                        "{} was not wrapped by a process with our fingerprint key: the row was \
+                         forged, or fingerprint_key_file was replaced without \
+                         fingerprint_key_also_file",
+                        key.id
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Whether this process opens with that key, or waits for the custodians to open it.
+    fn is_configured(&self, kek: &KekId) -> bool {
+        let waits_for_it = |custody: &super::unseal::Custody| custody.kek() == kek;
+        self.opener.holds(kek) || self.custody.as_ref().is_some_and(waits_for_it)
     }
 
     /// While it is sealed: a store that has canaries, and none of `kek`, is somebody else's.

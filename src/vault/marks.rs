@@ -1,29 +1,34 @@
 //! Marks: keyed hashes by which a vaulted card is known again without being readable.
 //!
 //! They are made of the processor's own words (its name of the card, its fingerprint), never of a
-//! PAN (PCI DSS 3.5.1). Who holds the key and the database can tell which tokens are one card.
+//! PAN (PCI DSS 3.5.1). A customer's card is marked as that customer's, so the marks of one card
+//! that two customers use are not alike, and say nothing to whoever holds the database alone.
 
 use crate::processor::VaultedCard;
-use crate::seal::mac::MacKey;
+use crate::seal::mac::{MacKeys, Mark};
 use crate::token::Account;
 
 /// Of the processor's name of a card.
-pub(super) fn reference(key: &MacKey, account: &Account, payment_method: &str) -> [u8; 32] {
-    key.tag(
+pub(super) fn reference(keys: &MacKeys, account: &Account, payment_method: &str) -> Mark {
+    keys.mark(
         "processor payment method",
         &[account.as_str().as_bytes(), payment_method.as_bytes()],
     )
 }
 
-/// Of the processor's fingerprint of a card, where it gave one.
+/// Of the processor's fingerprint of a customer's card, where it gave one.
 pub(super) fn fingerprint(
-    key: &MacKey,
-    account: &Account,
+    keys: &MacKeys,
+    (account, customer_ref): (&Account, Option<&str>),
     vaulted: &VaultedCard,
-) -> Option<[u8; 32]> {
-    let fingerprint = vaulted.fingerprint.as_deref()?;
-    Some(key.tag(
+) -> Option<Mark> {
+    let (fingerprint, customer_ref) = (vaulted.fingerprint.as_deref()?, customer_ref?);
+    Some(keys.mark(
         "processor fingerprint",
-        &[account.as_str().as_bytes(), fingerprint.as_bytes()],
+        &[
+            account.as_str().as_bytes(),
+            customer_ref.as_bytes(),
+            fingerprint.as_bytes(),
+        ],
     ))
 }

@@ -48,7 +48,7 @@ use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
 use crate::processor::webhook::WebhookSecret;
-use crate::seal::mac::MacKey;
+use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
 use crate::store::Store;
@@ -98,6 +98,8 @@ pub struct Limits {
     pub reports_of_an_address_per_hour_max: u32,
     /// Reports that are taken within an hour.
     pub reports_per_hour_max: u32,
+    /// Seconds that an event may be without a copied checkpoint over it, where that is asked for.
+    pub audit_sink_outage_s_max: Option<u32>,
     /// Seconds in which an alert of one name about one subject is told once.
     pub alert_window_s: u32,
 }
@@ -119,7 +121,7 @@ pub struct Capture {
     /// Checks session secrets.
     pub session_verify_key: MacKey,
     /// Marks vaulted cards, so that they are known again.
-    pub fingerprint_key: MacKey,
+    pub marking: Arc<MacKeys>,
     /// What each account's processor signs its notices with.
     pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
     /// Where the issuer's authentication page returns the shopper.
@@ -146,7 +148,7 @@ pub struct Internal {
     /// Which key-encryption keys there are.
     pub rotation: Arc<rotation::Rotation>,
     /// Marks vaulted cards, so that they are known again.
-    pub fingerprint_key: MacKey,
+    pub marking: Arc<MacKeys>,
     /// Who is told of what happened.
     pub endpoints: Vec<tell::Listener>,
     /// Who is told of alerts.

@@ -124,11 +124,11 @@ impl Capture {
                 payment_method,
                 card,
             } => Tells::Card {
-                reference_mac: marks::reference(&self.fingerprint_key, account, payment_method),
+                reference: marks::reference(&self.marking, account, payment_method),
                 card: card.clone(),
             },
             What::Setup { payment_method } => Tells::Setup {
-                reference_mac: marks::reference(&self.fingerprint_key, account, payment_method),
+                reference: marks::reference(&self.marking, account, payment_method),
             },
             What::Refund { payment: None, .. }
             | What::Dispute { payment: None, .. }

@@ -275,15 +275,15 @@ impl Capture {
         let session = &admitted.session;
         let now = common.now();
         let id = TokenId::new(common.environment, now);
-        let mark = &self.fingerprint_key;
-        let fingerprint_mac = marks::fingerprint(mark, &session.account, &vaulted);
+        let owner = (&session.account, session.customer_ref.as_deref());
+        let fingerprint = marks::fingerprint(&self.marking, owner, &vaulted);
         let VaultedCard {
             reference,
             summary,
             next_action,
             ..
         } = vaulted;
-        let reference_mac = marks::reference(mark, &session.account, reference.payment_method());
+        let mark = marks::reference(&self.marking, &session.account, reference.payment_method());
         let name = id.to_string();
         let context = sealed_reference(common.environment, session.account.as_str(), &name);
         let value = self
@@ -305,8 +305,8 @@ impl Capture {
             status,
             card: summary,
             value,
-            reference_mac,
-            fingerprint_mac,
+            reference: mark,
+            fingerprint,
             created_at: now,
         };
         let subject = Some(id.to_string());

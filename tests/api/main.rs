@@ -11,6 +11,7 @@
 
 mod alerts;
 mod apart;
+mod audit_log;
 mod billing;
 mod breakout;
 mod cards;

@@ -77,7 +77,7 @@ async fn exercise(app: &App, plane: &str, url: &str) -> BTreeMap<(String, String
     let doomed = tokens.split_off(16);
     let charge = app.charge(&tokens[0], "before").await.json();
     let mut held = Vec::new();
-    for number in 0..8 {
+    for number in 0..16 {
         let order =
             json!({ "token": tokens[0], "amount": 900, "currency": "eur", "capture": false });
         let made = app.order_charge(&order, &format!("held-{number}")).await;
@@ -157,7 +157,26 @@ async fn schemathesis_finds_nothing_on_the_capture_plane() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing_on_the_internal_plane() {
-    let app = App::start();
+    // Here one client may do what else takes a custodian.
+    let client = |name: &str, scopes: &str| {
+        format!("{{san=\"spiffe://cloakroom.dev/{name}\",account=\"default\",scopes=[{scopes}]}}")
+    };
+    let clients = [
+        client(
+            "checkout",
+            r#""sessions:create","tokens:attach","tokens:read""#,
+        ),
+        client(
+            "billing",
+            r#""tokens:read","charges:create","charges:read","refunds:create","events:read""#,
+        ),
+        client(
+            "admin",
+            r#""tokens:read","tokens:delete","reports:read","status:read","keys:status","keys:unseal""#,
+        ),
+    ];
+    let clients = format!("[{}]", clients.join(","));
+    let app = App::start_with(&[], &[("CLOAKROOM__CLIENTS", &clients)]);
     let url = app.at.internal.clone();
     let answered = exercise(&app, "internal", &url).await;
     reached(
@@ -178,5 +197,7 @@ async fn schemathesis_finds_nothing_on_the_internal_plane() {
     reached(&answered, "GET", "/v1/tokens", &[200, 422]);
     reached(&answered, "GET", "/v1/tokens/{id}", &[200]);
     reached(&answered, "DELETE", "/v1/tokens/{id}", &[200, 410]);
+    reached(&answered, "GET", "/status", &[200]);
+    reached(&answered, "GET", "/v1/keys/seal_status", &[200]);
     reached(&answered, "GET", "/.well-known/jwks.json", &[200]);
 }

@@ -22,3 +22,4 @@ mod stripe_sdk;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests/api, which uses all of it")]
 mod support;
+mod tlog;

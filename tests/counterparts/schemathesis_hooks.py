@@ -19,14 +19,16 @@ import schemathesis
 DIRECTORY = os.environ["CLOAKROOM_DIR"]
 INTERNAL = os.environ["CLOAKROOM_INTERNAL"]
 TOKENS = itertools.cycle(os.environ["CLOAKROOM_TOKENS"].split())
+# Half of them to be captured, the others to be canceled: nobody can be both.
+HELD = os.environ["CLOAKROOM_HELD"].split()
 # What exists, for the parameter in a path.
 REAL = {
     ("GET", "/problems/{code}"): itertools.cycle(["internal", "not_found", "card_declined"]),
     ("GET", "/v1/tokens/{id}"): TOKENS,
     ("DELETE", "/v1/tokens/{id}"): itertools.cycle(os.environ["CLOAKROOM_DOOMED"].split()),
     ("GET", "/v1/charges/{id}"): itertools.cycle(os.environ["CLOAKROOM_CHARGES"].split()),
-    ("POST", "/v1/charges/{id}/capture"): itertools.cycle(os.environ["CLOAKROOM_HELD"].split()),
-    ("POST", "/v1/charges/{id}/cancel"): itertools.cycle(os.environ["CLOAKROOM_HELD"].split()),
+    ("POST", "/v1/charges/{id}/capture"): itertools.cycle(HELD[::2]),
+    ("POST", "/v1/charges/{id}/cancel"): itertools.cycle(HELD[1::2]),
     ("GET", "/v1/refunds/{id}"): itertools.cycle(os.environ["CLOAKROOM_REFUNDS"].split()),
 }
 CHARGES = itertools.cycle(os.environ["CLOAKROOM_CHARGES"].split())
@@ -44,7 +46,7 @@ def certificate(method, path):
     name = "billing"
     if path in ("/v1/capture_sessions", "/v1/tokens/attach"):
         name = "checkout"
-    elif method == "DELETE" or path == "/v1/reports":
+    elif method == "DELETE" or path in ("/v1/reports", "/status") or path.startswith("/v1/keys/"):
         name = "admin"
     return tuple(f"{DIRECTORY}/client-{name}.{kind}" for kind in ("pem", "key"))
 

@@ -15,9 +15,11 @@ mod softhsm;
 mod support;
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use cloakroom::clock::Clock;
 use cloakroom::seal::file::{self, PrivateKek, PublicKek, Stretch};
+use cloakroom::seal::mac::{MacKey, MacKeys};
 use cloakroom::seal::pkcs11::{self, HsmKek};
 use cloakroom::seal::{
     Context, DataKeyLimits, Opener, Refused, SealFailed, SealedValue, Sealer, UnwrapKey, WrapKey,
@@ -45,13 +47,26 @@ fn place(environment: Environment) -> Context<'static> {
     }
 }
 
+/// One key for every process of the suite, as in an installation.
+fn marking() -> Arc<MacKeys> {
+    static KEY: OnceLock<Arc<MacKeys>> = OnceLock::new();
+    let made = || {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marking");
+        file::write_private(&path, MacKey::generate().as_bytes()).unwrap();
+        Arc::new(MacKeys::new(MacKey::read(&path).unwrap(), None))
+    };
+    Arc::clone(KEY.get_or_init(made))
+}
+
 /// Every value gets a data key of its own.
 fn sealer(wrap: WrapKey) -> Sealer {
-    Sealer::new(wrap, DataKeyLimits::new(60, 1).unwrap(), Clock::system())
+    let limits = DataKeyLimits::new(60, 1).unwrap();
+    Sealer::new(wrap, marking(), limits, Clock::system())
 }
 
 fn opener(unwrap: UnwrapKey) -> Opener {
-    let opener = Opener::new(unwrap.environment(), Clock::system());
+    let opener = Opener::new(unwrap.environment(), marking(), Clock::system());
     opener.hold(unwrap).unwrap();
     opener
 }

@@ -185,9 +185,14 @@ async fn a_service_with_a_key_service_charges_a_card_and_a_capture_process_that_
         let (_, rest) = rest.split_once("[ops]").unwrap();
         let (rest, _) = rest.split_once("[[clients]]").unwrap();
         let lines = rest.lines().filter(|line| {
-            !["session_issue", "receipt", "internal_key_file"]
-                .iter()
-                .any(|internal| line.starts_with(internal))
+            ![
+                "session_issue",
+                "receipt",
+                "internal_key_file",
+                "manifest_key_file",
+            ]
+            .iter()
+            .any(|internal| line.starts_with(internal))
         });
         let lines: Vec<&str> = lines.collect();
         fs::write(&path, format!("{before}[ops]{}\n", lines.join("\n"))).unwrap();

@@ -4,117 +4,28 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::{Value, json};
 
+use crate::assets::ASSETS;
 use crate::{assert_written, root};
 
 /// The inventory for machines.
 pub(crate) const FILE: &str = "pci-docs/supply/cbom.cdx.json";
 
 /// One algorithm in one use.
-struct Asset {
-    algorithm: &'static str,
+pub(super) struct Asset {
+    pub(super) algorithm: &'static str,
     /// `CycloneDX`'s word for its kind.
-    primitive: &'static str,
-    bits: u32,
-    what_for: &'static str,
-    standard: &'static str,
+    pub(super) primitive: &'static str,
+    pub(super) bits: u32,
+    pub(super) what_for: &'static str,
+    pub(super) standard: &'static str,
     /// Where, and a word that must stand there.
-    place: (&'static str, &'static str),
+    pub(super) places: &'static [(&'static str, &'static str)],
 }
-
-const ASSETS: [Asset; 11] = [
-    Asset {
-        algorithm: "AES-256-GCM",
-        primitive: "ae",
-        bits: 256,
-        what_for: "sealed references to cards, under data keys",
-        standard: "NIST SP 800-38D",
-        place: ("src/seal/envelope.rs", "NIST SP 800-38D"),
-    },
-    Asset {
-        algorithm: "DHKEM(P-256, HKDF-SHA256) with HKDF-SHA256 and AES-256-GCM",
-        primitive: "kem",
-        bits: 128,
-        what_for: "data keys, wrapped to the key-encryption key",
-        standard: "RFC 9180",
-        place: ("src/seal/file/hpke.rs", "DH_KEM_P256_HKDF_SHA256_AES_256"),
-    },
-    Asset {
-        algorithm: "Argon2id",
-        primitive: "kdf",
-        bits: 256,
-        what_for: "the passphrase of a private key file",
-        standard: "RFC 9106",
-        place: ("src/seal/file/passphrase.rs", "argon2"),
-    },
-    Asset {
-        algorithm: "AES-256-GCM",
-        primitive: "ae",
-        bits: 256,
-        what_for: "the private key in its file",
-        standard: "NIST SP 800-38D",
-        place: ("src/seal/file/passphrase.rs", "AES_256_GCM"),
-    },
-    Asset {
-        algorithm: "HMAC-SHA-256",
-        primitive: "mac",
-        bits: 256,
-        what_for: "secrets of capture sessions, marks of vaulted cards",
-        standard: "RFC 2104, FIPS 180-4",
-        place: ("src/seal/mac.rs", "HMAC_SHA256"),
-    },
-    Asset {
-        algorithm: "Ed25519",
-        primitive: "signature",
-        bits: 128,
-        what_for: "deletion receipts",
-        standard: "RFC 8032",
-        place: ("src/seal/signing.rs", "Ed25519"),
-    },
-    Asset {
-        algorithm: "HMAC-SHA-256",
-        primitive: "mac",
-        bits: 256,
-        what_for: "notices of the processor, checked",
-        standard: "RFC 2104, FIPS 180-4",
-        place: ("src/processor/webhook/signature.rs", "HMAC_SHA256"),
-    },
-    Asset {
-        algorithm: "HMAC-SHA-256 and Ed25519",
-        primitive: "signature",
-        bits: 128,
-        what_for: "outgoing webhooks, signed",
-        standard: "Standard Webhooks 1.0, RFC 2104, RFC 8032",
-        place: ("src/webhooks/secret.rs", "Ed25519"),
-    },
-    Asset {
-        algorithm: "SHA-256",
-        primitive: "hash",
-        bits: 128,
-        what_for: "names of key-encryption keys",
-        standard: "FIPS 180-4",
-        place: ("src/seal/data_key.rs", "SHA256"),
-    },
-    Asset {
-        algorithm: "SHA-256",
-        primitive: "hash",
-        bits: 128,
-        what_for: "pinned keys of the processor, revoked certificates",
-        standard: "FIPS 180-4, RFC 7469",
-        place: ("src/net/trust.rs", "SHA256"),
-    },
-    Asset {
-        algorithm: "SHA-384",
-        primitive: "hash",
-        bits: 192,
-        what_for: "integrity of the checkout page's scripts",
-        standard: "FIPS 180-4, W3C Subresource Integrity",
-        place: ("src/http/fields/assets.rs", "SHA384"),
-    },
-];
 
 /// What TLS offers, in the order in which it prefers it.
 fn tls() -> [(&'static str, Vec<String>); 3] {
@@ -151,15 +62,18 @@ fn tls() -> [(&'static str, Vec<String>); 3] {
 #[test]
 fn the_cryptographic_inventory_is_that_of_the_code() {
     let mut page = String::from(
-        "# Cryptographic inventory\n\nPCI DSS 12.3.3. Every use of cryptography, with its standard and its place. There is one provider, AWS-LC through aws-lc-rs, apart from Argon2id, which AWS-LC has not; others are banned in `.cargo/deny.toml`. Written and checked by `test:the_cryptographic_inventory_is_that_of_the_code`, which asks the TLS library what it offers; for machines: `pci-docs/supply/cbom.cdx.json` (CycloneDX 1.6).\n\n| algorithm | security, bits | what for | standard | where |\n| --- | --- | --- | --- | --- |\n",
+        "# Cryptographic inventory\n\nPCI DSS 12.3.3. Every use of cryptography, with its standard and its place. There is one provider, AWS-LC through aws-lc-rs, apart from Argon2id and Shamir's scheme, which AWS-LC has not; others are banned in `.cargo/deny.toml`. Written and checked by `test:the_cryptographic_inventory_is_that_of_the_code`, which asks the TLS library what it offers; for machines: `pci-docs/supply/cbom.cdx.json` (CycloneDX 1.6).\n\n| algorithm | security, bits | what for | standard | where |\n| --- | --- | --- | --- | --- |\n",
     );
-    for asset in &ASSETS {
-        let (file, word) = asset.place;
-        let source = fs::read_to_string(root().join(file)).unwrap();
-        assert!(source.contains(word), "{file} does not name {word}");
+    for asset in ASSETS {
+        for (file, word) in asset.places {
+            let source = fs::read_to_string(root().join(file)).unwrap();
+            assert!(source.contains(word), "{file} does not name {word}");
+        }
+        let places = asset.places.iter().map(|(file, _)| format!("`{file}`"));
+        let places = places.collect::<Vec<_>>().join(", ");
         writeln!(
             page,
-            "| {} | {} | {} | {} | `{file}` |",
+            "| {} | {} | {} | {} | {places} |",
             asset.algorithm, asset.bits, asset.what_for, asset.standard
         )
         .unwrap();
@@ -174,6 +88,58 @@ fn the_cryptographic_inventory_is_that_of_the_code() {
         "hybrid post-quantum key exchange comes first"
     );
     assert!(!page.contains("CBC") && !page.contains("TLS_RSA_WITH") && !page.contains("SHA1"));
+}
+
+/// The sources below `folder`, without tests and without what only development has.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !["tests", "sandbox", "dev"].contains(&name.as_str()) {
+            sources(&path, found);
+        } else if std::path::Path::new(&name)
+            .extension()
+            .is_some_and(|end| end == "rs")
+            && name != "tests.rs"
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_file_uses_cryptography_that_the_inventory_does_not_name() {
+    let marks = [
+        "aws_lc_rs::{digest",
+        "aws_lc_rs::digest",
+        "aws_lc_rs::{constant_time, hmac",
+        "aws_lc_rs::hmac",
+        "aws_lc_rs::hkdf",
+        "aws_lc_rs::hpke",
+        "aws_lc_rs::signature",
+        "aws_lc_rs::aead",
+        "argon2::",
+        "vsss_rs",
+    ];
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    let mut using = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // What tests need stands behind their module.
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        // Test peers are files of their own.
+        if marks.iter().any(|mark| code.contains(mark)) && !file.ends_with("src/net/peer.rs") {
+            let name = file.strip_prefix(root()).unwrap().to_str().unwrap();
+            let mut named = ASSETS.iter().flat_map(|asset| asset.places);
+            assert!(
+                named.any(|(place, _)| *place == name),
+                "{name} is not in the inventory"
+            );
+            using += 1;
+        }
+    }
+    assert!(using >= 20, "{using}");
 }
 
 #[test]
@@ -200,7 +166,7 @@ fn the_inventory_for_machines_is_the_same() {
                     "classicalSecurityLevel": of.bits,
                 },
             });
-            let description = format!("{} ({}); {}", of.what_for, of.standard, of.place.0);
+            let description = format!("{} ({}); {}", of.what_for, of.standard, of.places[0].0);
             asset(index, of.algorithm, properties, &description)
         })
         .collect();

@@ -3,6 +3,7 @@
 
 #![cfg(test)]
 
+mod assets;
 mod binary;
 mod cryptography;
 mod materials;

@@ -11,6 +11,7 @@ use super::super::{Failure, exit};
 use super::{Ports, certificates};
 use crate::seal::file;
 
+const CHECKPOINTS: &str = "audit-checkpoints.jsonl";
 pub(super) const PASSPHRASE: &str = "kek-passphrase";
 pub(super) const STRIPE_CAPTURE_KEY: &str = "stripe-capture.key";
 pub(super) const STRIPE_INTERNAL_KEY: &str = "stripe-internal.key";
@@ -58,6 +59,23 @@ pub(super) fn read_secret(dir: &Path, name: &str) -> Result<Zeroizing<String>, F
         String::from_utf8_lossy(&bytes).trim().to_owned(),
     ))
 }
+
+/// Who may do what in development.
+const CLIENTS: &str = r#"[[clients]]
+san = "spiffe://cloakroom.dev/checkout"
+account = "default"
+scopes = ["sessions:create", "tokens:attach", "tokens:read"]
+
+[[clients]]
+san = "spiffe://cloakroom.dev/billing"
+account = "default"
+scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "events:read"]
+
+[[clients]]
+san = "spiffe://cloakroom.dev/admin"
+account = "default"
+scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read"]
+"#;
 
 /// The section of the store: what the file says, or the embedded database.
 pub(super) fn store(file: Option<&Path>) -> Result<String, Failure> {
@@ -114,6 +132,14 @@ receipt_key_file = "{receipt}"
 manifest_key_file = "{manifest}"
 manifest_public_key_file = "{manifest_public}"
 
+[audit]
+checkpoint_key_file = "{checkpoint}"
+checkpoint_vkey_file = "{checkpoint_public}"
+checkpoint_interval_s = 1
+
+[[audit.sinks]]
+file = "{CHECKPOINTS}"
+
 [watch]
 mode = "observe" # test cards are declined on purpose, and all come from one address
 
@@ -125,21 +151,7 @@ internal_key_file = "{STRIPE_INTERNAL_KEY}"
 webhook_secret_files = ["{STRIPE_WEBHOOK_SECRET}"]
 {SANDBOX_LIMITS}
 
-[[clients]]
-san = "spiffe://cloakroom.dev/checkout"
-account = "default"
-scopes = ["sessions:create", "tokens:attach", "tokens:read"]
-
-[[clients]]
-san = "spiffe://cloakroom.dev/billing"
-account = "default"
-scopes = ["tokens:read", "charges:create", "charges:read", "refunds:create", "events:read"]
-
-[[clients]]
-san = "spiffe://cloakroom.dev/admin"
-account = "default"
-scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "reports:read", "status:read"]
-"#,
+{CLIENTS}"#,
         server_pem = certificates::SERVER_PEM,
         server_key = certificates::SERVER_KEY,
         ca = certificates::CA_PEM,
@@ -149,6 +161,8 @@ scopes = ["tokens:read", "tokens:delete", "charges:read", "events:read", "report
         fingerprint = names::FINGERPRINT,
         issue = names::SESSION_ISSUE,
         receipt = names::RECEIPT,
+        checkpoint = names::CHECKPOINT,
+        checkpoint_public = names::CHECKPOINT_PUBLIC,
         manifest = names::MANIFEST,
         manifest_public = names::MANIFEST_PUBLIC,
     );

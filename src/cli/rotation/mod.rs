@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
 use crate::seal::{DataKeyLimits, KekId, Sealer};
-use crate::service::{Configured, store_settings};
+use crate::service::{Configured, marking, store_settings};
 use crate::store::{KeyWork, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -257,7 +257,8 @@ async fn prepare(
     let next = manifest
         .with(&kek, holder, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
-    let sealer = Sealer::new(wrap, DataKeyLimits::DEFAULT, keys.clock.clone());
+    let marking = marking(&keys.config).map_err(|refused| Failure::new(exit::CONFIG, refused))?;
+    let sealer = Sealer::new(wrap, marking, DataKeyLimits::DEFAULT, keys.clock.clone());
     let canary = sealer
         .canary()
         .await

@@ -5,8 +5,11 @@ mod envelope;
 mod opener;
 mod rotation;
 
+use std::sync::Arc;
+
 use crate::clock::{Clock, Timestamp};
 use crate::seal::file::{self, PrivateKek, PublicKek, Stretch};
+use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::{Context, DataKeyLimits, Opener, Sealer, UnwrapKey, WrapKey};
 use crate::token::Environment;
 
@@ -23,6 +26,13 @@ pub(super) const CHEAP: Stretch = Stretch {
 pub(super) struct Keys {
     directory: tempfile::TempDir,
     pub(super) clock: Clock,
+    pub(super) marking: Arc<MacKeys>,
+}
+
+/// A key of its own.
+pub(super) fn marking() -> Arc<MacKeys> {
+    let key = MacKey::parse(MacKey::generate().as_bytes()).unwrap();
+    Arc::new(MacKeys::new(key, None))
 }
 
 impl Keys {
@@ -32,6 +42,7 @@ impl Keys {
         let keys = Self {
             directory,
             clock: Clock::set_to(Timestamp::from_unix_ms(1_795_400_000_000)),
+            marking: marking(),
         };
         file::write_private(&keys.path("public.json"), &public.to_json()).unwrap();
         file::write_private(&keys.path("private.json"), &private.to_json()).unwrap();
@@ -48,11 +59,16 @@ impl Keys {
 
     pub(super) fn sealer_with(&self, limits: DataKeyLimits) -> Sealer {
         let public = PublicKek::read(&self.path("public.json"), Environment::Test).unwrap();
-        Sealer::new(WrapKey::File(public), limits, self.clock.clone())
+        let marking = Arc::clone(&self.marking);
+        Sealer::new(WrapKey::File(public), marking, limits, self.clock.clone())
     }
 
     pub(super) fn opener(&self) -> Opener {
-        let opener = Opener::new(Environment::Test, self.clock.clone());
+        let opener = Opener::new(
+            Environment::Test,
+            Arc::clone(&self.marking),
+            self.clock.clone(),
+        );
         opener.hold(UnwrapKey::File(self.private_kek())).unwrap();
         opener
     }

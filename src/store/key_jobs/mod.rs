@@ -1,19 +1,19 @@
 //! The work of rotation: data keys move to another key-encryption key, values to other data keys;
 //! some rows at a time, by one node at a time, from where the last one stopped.
 
+mod moves;
 mod row;
 
+pub use self::moves::Resealed;
+use self::row::JobRow;
 pub use self::row::ToReseal;
-use self::row::{JobRow, SealedColumns};
 use super::connection::Connection;
 use super::events::record;
-use super::keys::{DataKeyRow, put_data_key};
 use super::parse::one_row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::seal::{KekId, SealedValue, WrappedDataKey};
 
 /// What is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,135 +187,6 @@ impl Store {
         .await
     }
 
-    /// Data keys that are wrapped to another key than `active`, in the order of ids.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn to_rewrap(
-        &self,
-        active: KekId,
-        after: String,
-        limit: u32,
-    ) -> Result<Vec<WrappedDataKey>, Failure> {
-        let environment = self.environment;
-        self.read(move |connection| {
-            Box::pin(async move {
-                let rows: Vec<DataKeyRow> = query(
-                    "SELECT id AS key_id, kek AS key_kek, wrapped AS key_wrapped, created_at_ms AS key_created_at_ms
-                       FROM data_keys
-                      WHERE kek <> $1 AND id > $2
-                      ORDER BY id
-                      LIMIT $3",
-                )
-                .bind(active.as_str())
-                .bind(after)
-                .bind(limit)
-                .all(connection)
-                .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
-            })
-        })
-        .await
-    }
-
-    /// Puts data keys, wrapped anew, in the place of what they were; one that has changed meanwhile
-    /// stays as it is.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn rewrapped(
-        &self,
-        pairs: Vec<(WrappedDataKey, WrappedDataKey)>,
-        progress: Progress,
-        event: Event,
-    ) -> Result<(), Failure> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut moved: i64 = 0;
-                for (old, new) in pairs {
-                    let written = query(
-                        "UPDATE data_keys
-                            SET kek = $1, wrapped = $2
-                          WHERE id = $3 AND kek = $4 AND wrapped = $5",
-                    )
-                    .bind(new.kek.as_str())
-                    .bind(new.wrapped)
-                    .bind(old.id.to_string())
-                    .bind(old.kek.as_str())
-                    .bind(old.wrapped)
-                    .execute(&mut *tx)
-                    .await?;
-                    moved = moved.saturating_add(i64::from(written == 1));
-                }
-                advance(tx, &progress, moved).await?;
-                record(tx, event);
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Tokens in the order of ids, whose values were sealed under data keys of before `before`.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn to_reseal(
-        &self,
-        before: Timestamp,
-        after: String,
-        limit: u32,
-    ) -> Result<Vec<ToReseal>, Failure> {
-        let environment = self.environment;
-        self.read(move |connection| {
-            Box::pin(async move {
-                let rows: Vec<SealedColumns> = query(
-                    "SELECT tokens.id, tokens.account, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
-                       FROM tokens
-                       JOIN data_keys ON data_keys.id = tokens.data_key_id
-                      WHERE tokens.id > $1 AND data_keys.created_at_ms < $2
-                      ORDER BY tokens.id
-                      LIMIT $3",
-                )
-                .bind(after)
-                .bind(before.unix_ms())
-                .bind(limit)
-                .all(connection)
-                .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
-            })
-        })
-        .await
-    }
-
-    /// Puts values, sealed anew, in the place of what they were; one that has changed meanwhile,
-    /// or was erased, stays as it is. Each is an event of its own: the value was opened.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn resealed(
-        &self,
-        values: Vec<(ToReseal, SealedValue)>,
-        progress: Progress,
-        events: Vec<Event>,
-    ) -> Result<(), Failure> {
-        let environment = self.environment;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut moved: i64 = 0;
-                for (old, new) in values {
-                    put_data_key(tx, environment, &new.data_key).await?;
-                    moved = moved.saturating_add(i64::from(reseal(tx, &old, &new).await?));
-                }
-                advance(tx, &progress, moved).await?;
-                for event in events {
-                    record(tx, event);
-                }
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// Nothing of a job is left: it is done. Data keys of before `before` that nothing is sealed
     /// under are erased, so that no copy of an old value is of use to anybody; answers how many.
     ///
@@ -359,36 +230,6 @@ impl Store {
 }
 
 /// The value of a token in use, and the name of the data key of one that was deleted.
-async fn reseal(tx: &mut Connection, old: &ToReseal, new: &SealedValue) -> Result<bool, Failure> {
-    let written = match &old.sealed {
-        Some(sealed) => {
-            query(
-                "UPDATE tokens
-                    SET sealed = $1, data_key_id = $2
-                  WHERE id = $3 AND sealed = $4",
-            )
-            .bind(new.sealed.as_bytes())
-            .bind(new.data_key.id.to_string())
-            .bind(old.token.to_string())
-            .bind(sealed.as_bytes())
-            .execute(tx)
-            .await?
-        }
-        None => {
-            query(
-                "UPDATE tokens
-                    SET data_key_id = $1
-                  WHERE id = $2 AND sealed IS NULL",
-            )
-            .bind(new.data_key.id.to_string())
-            .bind(old.token.to_string())
-            .execute(tx)
-            .await?
-        }
-    };
-    Ok(written == 1)
-}
-
 async fn advance(tx: &mut Connection, progress: &Progress, moved: i64) -> Result<(), Failure> {
     let written = query(
         "UPDATE key_jobs

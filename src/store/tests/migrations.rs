@@ -29,6 +29,7 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "deliveries",
             "reports",
             "keys",
+            "audit log",
             "watch"
         ]
     );

@@ -1,6 +1,7 @@
 //! The store on real files. What is sealed here is only bytes: the store cannot tell.
 
 mod alerts;
+mod audit_log;
 mod charges;
 mod cluster;
 mod durability;
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::Timestamp;
+use crate::seal::mac::Mark;
 use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
 use crate::token::{
     Account, CardSummary, ChargeId, DataKeyId, EventId, SessionId, TokenId, TokenStatus, Usage,
@@ -272,6 +274,15 @@ impl std::ops::Deref for Made {
     }
 }
 
+/// A keyed hash under one key.
+pub(super) fn mark(byte: u8) -> Mark {
+    let tag = [byte; 32];
+    Mark {
+        now: tag,
+        also: tag,
+    }
+}
+
 /// Something to be told.
 pub(super) fn news() -> News {
     News {
@@ -288,8 +299,8 @@ pub(super) fn token_of(session: SessionId) -> Made {
         id: TokenId::new(ENVIRONMENT, START),
         status: TokenStatus::Active,
         value: sealed_value(),
-        reference_mac: [3; 32],
-        fingerprint_mac: None,
+        reference: mark(3),
+        fingerprint: None,
         card: CardSummary {
             brand: "visa".into(),
             last4: "4242".into(),

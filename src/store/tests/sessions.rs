@@ -278,7 +278,7 @@ async fn a_session_makes_one_token_and_says_which() {
     assert_eq!(bench.keep(&late).await, Ok(TokenKept::Late));
     assert_eq!(bench.number("SELECT COUNT(*) FROM orphans").await, 0);
     let mut second = token_of(token.session);
-    second.token.reference_mac = [4; 32];
+    second.token.reference = mark(4);
     assert_eq!(bench.keep(&second).await, Ok(TokenKept::Late));
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM orphans").await,

@@ -31,34 +31,19 @@ async fn a_data_key_is_kept_once_and_never_under_other_bytes() {
     let key = made.value.data_key.as_ref().clone();
     assert_eq!(bench.store.data_key(key.id).await, Ok(Some(key.clone())));
 
-    for changed in [
-        WrappedDataKey {
-            wrapped: vec![6; 97],
-            ..key.clone()
-        },
-        WrappedDataKey {
-            kek: KekId::try_from(format!("kek_{}", "0b".repeat(16))).unwrap(),
-            ..key.clone()
-        },
-    ] {
-        let session = session();
-        bench
-            .store
-            .begin_session(None, session.clone(), event(Action::SessionCreated))
-            .await
-            .unwrap();
-        let mut made = token_of(session.id);
-        made.token.value.data_key = Arc::new(changed);
-        let refused = bench.keep(&made).await;
-        assert_eq!(
-            refused,
-            Err(Failure::Inconsistent {
-                table: "data_keys",
-                column: "wrapped",
-                row: key.id.to_string()
-            })
-        );
-    }
+    let changed = WrappedDataKey {
+        wrapped: vec![6; 97],
+        ..key.clone()
+    };
+    let refused = keep_another(&bench, changed).await;
+    assert_eq!(
+        refused,
+        Err(Failure::Inconsistent {
+            table: "data_keys",
+            column: "wrapped",
+            row: key.id.to_string()
+        })
+    );
     assert_eq!(bench.number("SELECT COUNT(*) FROM tokens").await, 1);
     assert_eq!(bench.outcomes(Action::TokenCreated).await, ["success"]);
     assert_eq!(
@@ -68,6 +53,33 @@ async fn a_data_key_is_kept_once_and_never_under_other_bytes() {
             .await,
         Ok(None)
     );
+}
+
+#[tokio::test]
+async fn a_data_key_that_was_wrapped_anew_meanwhile_is_still_that_key() {
+    let bench = Bench::new().await;
+    let key = bench.token().await.value.data_key.as_ref().clone();
+    let elsewhere = WrappedDataKey {
+        kek: KekId::try_from(format!("kek_{}", "0b".repeat(16))).unwrap(),
+        wrapped: vec![6; 97],
+        ..key.clone()
+    };
+    assert!(keep_another(&bench, elsewhere).await.is_ok());
+    let stored = bench.store.data_key(key.id).await;
+    assert_eq!(stored, Ok(Some(key)), "what is stored stays as it is");
+}
+
+/// Keeps a token of a further session whose value is sealed under that data key.
+async fn keep_another(bench: &Bench, key: WrappedDataKey) -> Result<TokenKept, Failure> {
+    let session = session();
+    bench
+        .store
+        .begin_session(None, session.clone(), event(Action::SessionCreated))
+        .await
+        .unwrap();
+    let mut made = token_of(session.id);
+    made.token.value.data_key = Arc::new(key);
+    bench.keep(&made).await
 }
 
 #[tokio::test]

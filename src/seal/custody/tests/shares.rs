@@ -10,11 +10,17 @@ async fn any_two_of_three_custodians_open_what_was_sealed_to_their_key() {
     };
     let clock = crate::clock::Clock::set_to(NOW);
     let public = PublicKek::read(&held.path("kek-public.json"), Environment::Test).unwrap();
-    let sealer = Sealer::new(WrapKey::File(public), DataKeyLimits::DEFAULT, clock.clone());
+    let (limits, marking) = (DataKeyLimits::DEFAULT, crate::seal::tests::marking());
+    let sealer = Sealer::new(
+        WrapKey::File(public),
+        marking.clone(),
+        limits,
+        clock.clone(),
+    );
     let value = sealer.seal(&HERE, b"reference").await.unwrap();
     for pair in [[alice, bob], [carol, alice], [bob, carol]] {
         let shares = pair.map(|person| held.share(person));
-        let opener = Opener::new(Environment::Test, clock.clone());
+        let opener = Opener::new(Environment::Test, marking.clone(), clock.clone());
         let open = async || opener.open(&HERE, &value.sealed, &value.data_key).await;
         assert!(open().await.is_err(), "sealed");
         let private = held.shared().open(&shares).unwrap();

@@ -3,6 +3,7 @@
 
 mod acknowledged;
 mod failover;
+mod log;
 mod rivals;
 mod roles;
 mod tls;
@@ -237,7 +238,7 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         .unwrap();
     let of_session = (session.id, None);
     let mut token = token_of(session.id).token;
-    token.fingerprint_mac = Some([4; 32]);
+    token.fingerprint = Some(mark(4));
     let kept = forms
         .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| {
             fresh_news()

@@ -62,7 +62,7 @@ async fn what_is_asked_at_once_of_two_processes_is_done_once() {
         } else {
             other.clone()
         };
-        async move { token_on(&store, |token| token.fingerprint_mac = Some([8; 32])).await }
+        async move { token_on(&store, |token| token.fingerprint = Some(mark(8))).await }
     };
     let kept = join_all((0..12).map(same)).await;
     let made = kept

@@ -1,0 +1,100 @@
+//! The audit log's signing and its copies.
+
+use figment::value::magic::RelativePathBuf;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Refused, https};
+
+/// `[audit]`: the log is signed, and its checkpoints are copied out of the database.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditSettings {
+    /// Ed25519 key that signs checkpoints, PEM: the internal plane only.
+    pub checkpoint_key_file: Option<RelativePathBuf>,
+    /// Its verifier key (C2SP signed-note): whoever signs or verifies.
+    pub checkpoint_vkey_file: Option<RelativePathBuf>,
+    /// Seconds between two checkpoints at least.
+    #[serde(default = "defaults::checkpoint_interval_s")]
+    pub checkpoint_interval_s: u32,
+    /// Seconds that an event may be without a copied checkpoint over it; then nothing privileged is
+    /// answered any more, on either plane, until there is one.
+    #[serde(default = "defaults::sink_outage_s_max")]
+    pub sink_outage_s_max: u32,
+    /// Where copies go: the internal plane only.
+    #[serde(default)]
+    pub sinks: Vec<SinkSettings>,
+}
+
+/// A place for copies of checkpoints: one of the three.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkSettings {
+    /// A file that is appended to; on another file system than the database's.
+    pub file: Option<RelativePathBuf>,
+    /// The socket of the machine's syslog, which carries them further: `/dev/log`.
+    pub syslog_socket: Option<RelativePathBuf>,
+    /// An address that takes POSTs.
+    #[serde(default, deserialize_with = "https_if_any")]
+    pub url: Option<Url>,
+    /// Authorities that `url` is trusted by, PEM; the machine's where there is none.
+    pub ca_file: Option<RelativePathBuf>,
+}
+
+fn https_if_any<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
+    https(from).map(Some)
+}
+
+mod defaults {
+    pub(super) const fn checkpoint_interval_s() -> u32 {
+        10
+    }
+
+    pub(super) const fn sink_outage_s_max() -> u32 {
+        300
+    }
+}
+
+impl AuditSettings {
+    /// What the types alone do not say.
+    pub(super) fn check(&self, is_internal: bool) -> Result<(), Refused> {
+        let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
+        let keys = self.checkpoint_key_file.is_some() || !self.sinks.is_empty();
+        if !is_internal && keys {
+            return refuse(
+                "a process without [internal] must not be given the audit log's key or sinks",
+            );
+        }
+        if is_internal
+            && (self.checkpoint_key_file.is_none() || self.checkpoint_vkey_file.is_none())
+        {
+            return refuse(
+                "[audit] needs checkpoint_key_file and checkpoint_vkey_file, which `keys init` makes",
+            );
+        }
+        if is_internal && self.sinks.is_empty() {
+            return refuse("[audit] needs at least one [[audit.sinks]]");
+        }
+        let kinds = |sink: &SinkSettings| {
+            let named = [
+                sink.file.is_some(),
+                sink.syslog_socket.is_some(),
+                sink.url.is_some(),
+            ];
+            named.into_iter().filter(|is_named| *is_named).count()
+        };
+        if self.sinks.iter().any(|sink| kinds(sink) != 1) {
+            return refuse("each of [[audit.sinks]] has one of file, syslog_socket and url");
+        }
+        if self.checkpoint_interval_s == 0
+            || u64::from(self.sink_outage_s_max)
+                < u64::from(self.checkpoint_interval_s).saturating_mul(3)
+        {
+            return refuse(
+                "audit.sink_outage_s_max must be at least three times audit.checkpoint_interval_s, \
+                 which must be at least 1",
+            );
+        }
+        Ok(())
+    }
+}

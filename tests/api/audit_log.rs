@@ -1,0 +1,347 @@
+//! The audit log over the running service: what was done to it is found, and where; and without
+//! anybody who takes copies of what is signed, nothing is answered.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+use crate::support::{App, VISA, Who, eventually};
+
+fn audit(config: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        .arg("audit")
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// What `audit verify` says; 0 where all is well, 65 where it is not.
+fn verify(config: &Path, more: &[&str]) -> (Value, Option<i32>) {
+    let output = audit(config, &[&["verify", "--json"], more].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
+    (report, output.status.code())
+}
+
+/// Waits until more than `before` events are in the log and under a checkpoint; how many are. The
+/// looks themselves are events, so some wait at all times.
+async fn signed(config: &Path, before: u64) -> u64 {
+    let size = AtomicU64::new(0);
+    eventually("every event is under a checkpoint", async || {
+        let (report, code) = verify(config, &[]);
+        assert_eq!(code, Some(0), "{report}");
+        let signed = report["signed"].as_u64().unwrap();
+        size.store(signed, Ordering::Relaxed);
+        signed > before && report["events"] == signed
+    })
+    .await;
+    size.load(Ordering::Relaxed)
+}
+
+fn findings(report: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| (text(&finding["finding"]), text(&finding["detail"])))
+        .collect()
+}
+
+async fn database(path: PathBuf) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path);
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    pool.connect_with(options).await.unwrap()
+}
+
+/// Takes what stands beside a database's file away.
+fn without_log(path: &Path) {
+    for ending in ["-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        drop(fs::remove_file(name));
+    }
+}
+
+/// A stopped service's files, to be broken and mended.
+struct Scene {
+    dir: PathBuf,
+    _held: tempfile::TempDir,
+}
+
+impl Scene {
+    fn config(&self) -> PathBuf {
+        self.dir.join("cloakroom.toml")
+    }
+
+    /// Does that to a fresh copy of the database as its owner, the guards taken away; what is found.
+    async fn after(&self, statements: &[&str]) -> Vec<(String, String)> {
+        let path = self.dir.join("cloakroom.db");
+        without_log(&path);
+        fs::copy(self.dir.join("kept.db"), &path).unwrap();
+        let pool = database(path).await;
+        let triggers: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name LIKE 'audit%'",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        assert!(triggers.len() >= 6);
+        let drops = triggers.iter().map(|name| format!("DROP TRIGGER {name}"));
+        let statements = statements.iter().map(|text| (*text).to_owned());
+        for statement in drops.chain(statements) {
+            let done = sqlx::query(AssertSqlSafe(statement)).execute(&pool).await;
+            done.unwrap();
+        }
+        pool.close().await;
+        let (report, code) = verify(&self.config(), &[]);
+        let found = findings(&report);
+        assert_eq!(
+            code,
+            Some(if found.is_empty() { 0 } else { 65 }),
+            "{report}"
+        );
+        found
+    }
+}
+
+/// A service that did something, was verified, and stopped.
+async fn scene() -> Scene {
+    let app = App::start();
+    for number in 0..5 {
+        let token = app.token(VISA).await;
+        let charged = app.charge(&token, &number.to_string()).await;
+        assert_eq!(charged.status, 201);
+    }
+    let config = app.path("cloakroom.toml");
+    signed(&config, 20).await;
+    let held = tempfile::tempdir().unwrap();
+    let kept = Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    let dir = held.path().join("scene");
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(kept.path())
+        .arg(&dir)
+        .status();
+    assert!(copied.unwrap().success());
+    fs::copy(dir.join("cloakroom.db"), dir.join("kept.db")).unwrap();
+    Scene { dir, _held: held }
+}
+
+fn is_one(found: &[(String, String)], name: &str, says: &str) {
+    let [(finding, detail)] = found else {
+        panic!("one finding: {found:?}")
+    };
+    assert!(finding == name && detail.contains(says), "{found:?}");
+}
+
+#[tokio::test]
+async fn whatever_is_done_to_the_log_is_found_and_where() {
+    let scene = scene().await;
+    assert_eq!(scene.after(&[]).await, []);
+    let seven = "(SELECT event_id FROM audit_log WHERE seq = 7)";
+
+    // One bit.
+    let flip = format!("UPDATE audit_events SET at_ms = at_ms + 1 WHERE id = {seven}");
+    is_one(&scene.after(&[&flip]).await, "changed", "at 7: ");
+    // Deleted.
+    let delete = format!("DELETE FROM audit_events WHERE id = {seven}");
+    is_one(&scene.after(&[&delete]).await, "deleted", "at 7: ");
+    // With its place: a gap, and the tree is another.
+    let place = "DELETE FROM audit_log WHERE seq = 7";
+    let found = scene.after(&[&delete, place]).await;
+    let whole = "DELETE FROM audit_events WHERE id NOT IN (SELECT event_id FROM audit_log) AND id NOT IN (SELECT event_id FROM audit_pending)";
+    assert_eq!(found[0].0, "gap", "{found:?}");
+    let with_place = scene.after(&[place, whole]).await;
+    assert_eq!(with_place[0].0, "gap", "{with_place:?}");
+    assert!(
+        with_place[0].1.contains("from 7 to before 8"),
+        "{with_place:?}"
+    );
+    // Reordered.
+    let found = scene
+        .after(&[
+            "UPDATE audit_log SET seq = 1000000 WHERE seq = 3",
+            "UPDATE audit_log SET seq = 3 WHERE seq = 7",
+            "UPDATE audit_log SET seq = 7 WHERE seq = 1000000",
+        ])
+        .await;
+    is_one(&found, "not_as_signed", "between ");
+    // Inserted.
+    let insert = "INSERT INTO audit_events (id, at_ms, actor_kind, action, outcome, origin, node)
+                  VALUES ('test_evt_x', 5, 'process', 'token.deleted', 'success', '-', 'dev')";
+    is_one(&scene.after(&[insert]).await, "inserted", "test_evt_x");
+    // Cut off, in the store and in its checkpoints; the sink's file knows better.
+    let found = scene
+        .after(&[
+            "DELETE FROM audit_checkpoints WHERE size > 9",
+            "DELETE FROM audit_events WHERE id IN (SELECT event_id FROM audit_log WHERE seq > 9)",
+            "DELETE FROM audit_log WHERE seq > 9",
+        ])
+        .await;
+    is_one(&found, "cut_off", "the log ends at 10 ");
+    // A forged checkpoint, and one that is none.
+    let forge = "UPDATE audit_checkpoints SET note = replace(note, substr(note, -12, 4), 'AAAA')
+                  WHERE size = (SELECT MAX(size) FROM audit_checkpoints)";
+    is_one(
+        &scene.after(&[forge]).await,
+        "forged",
+        "the store's checkpoint of",
+    );
+    let given = scene.dir.join("given");
+    fs::write(&given, "cloakroom\n5\nAAAA\n\n\u{2014} cloakroom AAAA\n").unwrap();
+    assert_eq!(scene.after(&[]).await, []);
+    let (report, code) = verify(&scene.config(), &["--checkpoint", given.to_str().unwrap()]);
+    assert_eq!(
+        (code, findings(&report)[0].0.as_str()),
+        (Some(65), "forged")
+    );
+}
+
+#[tokio::test]
+async fn a_database_of_yesterday_is_found_by_what_the_sink_holds() {
+    let app = App::start();
+    app.token(VISA).await;
+    let config = app.path("cloakroom.toml");
+    let first = signed(&config, 8).await;
+    let dir = Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    let path = dir.path().join("cloakroom.db");
+    let yesterday = dir.path().join("yesterday.db");
+    fs::copy(&path, &yesterday).unwrap();
+    let app = App::start_in(dir, &[], &[]);
+    app.token("5555555555554444").await;
+    signed(&config, first).await;
+    let dir = Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    without_log(&path);
+    fs::copy(&yesterday, &path).unwrap();
+    let (report, code) = verify(&config, &[]);
+    assert_eq!(code, Some(65), "{report}");
+    is_one(
+        &findings(&report),
+        "cut_off",
+        "or the database is an older one",
+    );
+    drop(dir);
+}
+
+async fn readiness(app: &App) -> String {
+    let url = format!("{}/readyz", app.at.ops);
+    let answer = app.get(Who::Nobody, &url).await.json();
+    let mut lines = answer["checks"].as_array().unwrap().iter();
+    let line = lines.find(|line| line["name"] == "audit_witness");
+    line.unwrap()["state"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn with_every_sink_down_nothing_is_answered_and_nothing_is_missing_afterwards() {
+    let outside = tempfile::tempdir().unwrap();
+    let (there, away) = (outside.path().join("sink"), outside.path().join("away"));
+    fs::create_dir(&there).unwrap();
+    let sinks = format!("[{{file=\"{}\"}}]", there.join("checkpoints").display());
+    let overrides = [
+        ("CLOAKROOM__AUDIT__SINKS", sinks.as_str()),
+        ("CLOAKROOM__AUDIT__SINK_OUTAGE_S_MAX", "3"),
+    ];
+    let app = App::start_with(&[], &overrides);
+    let token = app.token(VISA).await;
+    assert_eq!(app.charge(&token, "before").await.status, 201);
+    assert_ne!(readiness(&app).await, "failed");
+
+    fs::rename(&there, &away).unwrap();
+    // What is done now waits for a witness, and in time nothing more is done.
+    assert_eq!(app.charge(&token, "last").await.status, 201);
+    let number = AtomicU32::new(0);
+    eventually("the service stops answering", async || {
+        let key = number.fetch_add(1, Ordering::Relaxed);
+        app.charge(&token, &format!("during-{key}")).await.status == 503
+    })
+    .await;
+    assert_eq!(readiness(&app).await, "failed");
+    let refused = app.charge(&token, "refused").await;
+    assert!(refused.headers.contains_key("retry-after"));
+    refused.problem(503, "store_unavailable");
+    let order = serde_json::json!({ "customer_ref": "customer-1" });
+    assert_eq!(app.order_session(&order).await.status, 503);
+    let url = format!("{}/v1/tokens/{token}", app.at.internal);
+    assert_eq!(app.get(Who::Billing, &url).await.status, 503);
+
+    fs::rename(&away, &there).unwrap();
+    eventually("it answers again", async || {
+        app.charge(&token, "refused").await.status == 201
+    })
+    .await;
+    let config = app.path("cloakroom.toml");
+    eventually("every event is under a checkpoint", async || {
+        let output = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+            .args(["audit", "verify", "--json", "--config"])
+            .arg(&config)
+            .envs(overrides)
+            .output()
+            .unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success(), "{report}");
+        report["events"] == report["signed"]
+    })
+    .await;
+    assert_ne!(readiness(&app).await, "failed");
+}
+
+#[tokio::test]
+async fn the_log_is_exported_line_by_line_and_as_ocsf_and_reading_it_is_an_event() {
+    let app = App::start();
+    let token = app.token(VISA).await;
+    let config = app.path("cloakroom.toml");
+    let lines = |arguments: &[&str]| -> Vec<Value> {
+        let output = audit(&config, &[&["export"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    eventually("the token's event has its place", async || {
+        !lines(&["--action", "token.created"]).is_empty()
+    })
+    .await;
+    let of = |event: &Value| event["subject"] == token.as_str();
+    let created = lines(&["--action", "token.created"]);
+    assert!(created.len() == 1 && of(&created[0]), "{created:?}");
+    eventually("the exports before are in the log", async || {
+        lines(&["--action", "audit.read"]).len() >= 2
+    })
+    .await;
+
+    let ocsf = lines(&["--format", "ocsf", "--action", "token.created"]);
+    let [event] = ocsf.as_slice() else {
+        panic!("{ocsf:?}")
+    };
+    assert_eq!(event["class_uid"], 6_003);
+    assert_eq!(event["type_uid"], 600_301);
+    assert_eq!(event["resources"][0]["uid"], token.as_str());
+    assert_eq!(event["time"], created[0]["at_ms"]);
+    let at = created[0]["at_ms"].as_i64().unwrap();
+    let later = cloakroom::clock::Timestamp::from_unix_ms(at + 1).rfc3339();
+    assert!(
+        !lines(&["--since", &later, "--action", "token.created"])
+            .iter()
+            .any(of)
+    );
+    assert!(
+        lines(&["--until", &later, "--action", "token.created"])
+            .iter()
+            .any(of)
+    );
+    let wrong = audit(&config, &["export", "--since", "yesterday"]);
+    assert_eq!(wrong.status.code(), Some(64));
+}
