@@ -261,7 +261,8 @@ pub(super) async fn guard_forever(common: Common, sink_outage_s_max: u32) {
             is_open = opens;
             let is_late = age_ms > outage_ms_max / 2;
             if is_late && !is_told {
-                let seen = format!("the oldest event without a copied checkpoint is {age_ms} ms old");
+                let seen =
+                    format!("the oldest event without a copied checkpoint is {age_ms} ms old");
                 let alert = Alert::new(AlertName::AuditUnwitnessed, &common.node, &seen);
                 common.raise_or_log(alert).await;
             }
