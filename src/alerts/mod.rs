@@ -95,6 +95,9 @@ alerts! {
     /// A key is past its cryptoperiod or near its end, or the key manifest is not to be believed.
     KeyAge = "key_age" Ticket
         "Run `cloakroom keys status`, then `cloakroom keys rotate`; see pci-docs/keys.md.",
+    /// Checkpoints of the audit log do not get out of the database.
+    AuditUnwitnessed = "audit_unwitnessed" Page
+        "The log names the sinks that take nothing: mend one before audit.sink_outage_s_max, when nothing is answered any more. What they missed follows by itself.",
     /// Somebody reported abuse or an incident.
     ReportTaken = "report_taken" Page
         "Read it at GET /v1/reports on the internal plane within the hour; an incident is handled by your incident plan.",

@@ -246,20 +246,17 @@ impl Service {
         let clerks = witness::start(self.clerk, &self.common, outage);
         let watch = tokio::task::spawn_local(self.common.clone().watch_forever());
         let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
-        let workers: Vec<_> = self
-            .internal
-            .iter()
-            .flat_map(|internal| {
-                let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
-                let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
-                [
-                    tokio::task::spawn_local(mover.rotate_forever()),
-                    tokio::task::spawn_local(reconciler.reconcile_forever()),
-                    tokio::task::spawn_local(teller.tell_forever()),
-                    tokio::task::spawn_local(alerter.alert_forever()),
-                ]
-            })
-            .collect();
+        let mut workers = vec![upkeep, watch, renewal];
+        workers.extend(self.internal.iter().flat_map(|internal| {
+            let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
+            let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
+            [
+                tokio::task::spawn_local(mover.rotate_forever()),
+                tokio::task::spawn_local(reconciler.reconcile_forever()),
+                tokio::task::spawn_local(teller.tell_forever()),
+                tokio::task::spawn_local(alerter.alert_forever()),
+            ]
+        }));
         let trackers = [
             self.capture.as_ref().map(|capture| capture.tasks.clone()),
             self.internal
@@ -287,9 +284,6 @@ impl Service {
                 );
             }
         }
-        upkeep.abort();
-        watch.abort();
-        renewal.abort();
         for worker in workers {
             worker.abort();
         }

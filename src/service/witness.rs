@@ -11,6 +11,7 @@ use figment::value::magic::RelativePathBuf;
 use tokio::task::JoinHandle;
 
 use super::Refused;
+use crate::alerts::{Alert, AlertName};
 use crate::audit::note::{Checkpoint, LogKey};
 use crate::audit::sink::{Copy, Sink};
 use crate::audit::tree::Edge;
@@ -242,6 +243,7 @@ async fn publish(common: &Common, sink: &Sink, name: &str) -> Result<usize, Stri
 pub(super) async fn guard_forever(common: Common, sink_outage_s_max: u32) {
     let outage_ms_max = u64::from(sink_outage_s_max).saturating_mul(1_000);
     let mut is_open = true;
+    let mut is_told = false;
     loop {
         // A store that cannot be read takes no act either.
         if let Ok(oldest) = common.store.oldest_unwitnessed().await {
@@ -257,6 +259,14 @@ pub(super) async fn guard_forever(common: Common, sink_outage_s_max: u32) {
                 tracing::info!("checkpoints of the audit log get out again");
             }
             is_open = opens;
+            let is_late = age_ms > outage_ms_max / 2;
+            if is_late && !is_told {
+                let seen =
+                    format!("the oldest event without a copied checkpoint is {age_ms} ms old");
+                let alert = Alert::new(AlertName::AuditUnwitnessed, &common.node, &seen);
+                common.raise_or_log(alert).await;
+            }
+            is_told = is_late;
             common.store.set_witnessed(opens);
         }
         tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;

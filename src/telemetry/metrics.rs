@@ -108,12 +108,21 @@ impl fmt::Debug for Metrics {
     }
 }
 
-const REQUEST_LABELS: &[&str] = &[
-    "plane",
-    "http_request_method",
-    "http_route",
-    "http_response_status_code",
-];
+fn requests(add: &Registrar) -> HistogramVec {
+    add.histograms(
+        histogram(
+            "http_server_request_duration_seconds",
+            "Duration of HTTP requests, from the request's head to the answer's.",
+            HTTP_BUCKETS_S,
+        ),
+        &[
+            "plane",
+            "http_request_method",
+            "http_route",
+            "http_response_status_code",
+        ],
+    )
+}
 
 impl Metrics {
     /// All metrics at zero, in a registry of their own. `clock` says when the process started,
@@ -122,14 +131,7 @@ impl Metrics {
     pub fn new(clock: &Clock) -> Self {
         let add = Registrar::default();
         let families = Families {
-            requests: add.histograms(
-                histogram(
-                    "http_server_request_duration_seconds",
-                    "Duration of HTTP requests, from the request's head to the answer's.",
-                    HTTP_BUCKETS_S,
-                ),
-                REQUEST_LABELS,
-            ),
+            requests: requests(&add),
             active_requests: add.gauges(
                 (
                     "http_server_active_requests",

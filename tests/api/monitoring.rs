@@ -17,6 +17,7 @@ use crate::support::{App, VISA, Who, eventually};
 /// Honest traffic on one process, by series: three hours of samples, one a minute, in promtool's
 /// notation.
 const HONEST: &[(&str, &str)] = &[
+    ("cloakroom_audit_unwitnessed_seconds", "5x180"),
     ("up", "1x180"),
     (
         r#"http_server_request_duration_seconds_count{plane="internal", http_response_status_code="201"}"#,
@@ -150,6 +151,11 @@ const HONEST: &[(&str, &str)] = &[
 /// What goes wrong at the hour or later: the alert that must fire, the series that changes, and how.
 const WRONG: &[(&str, &str, &str)] = &[
     ("CloakroomDown", "up", "1x60 0x120"),
+    (
+        "CloakroomAuditUnwitnessed",
+        "cloakroom_audit_unwitnessed_seconds",
+        "5x60 5+60x120",
+    ),
     (
         "CloakroomFaults",
         r#"http_server_request_duration_seconds_count{plane="internal", http_response_status_code="503"}"#,

@@ -190,6 +190,9 @@ async fn a_service_with_a_key_service_charges_a_card_and_a_capture_process_that_
                 "receipt",
                 "internal_key_file",
                 "manifest_key_file",
+                "checkpoint_key_file",
+                "[[audit.sinks]]",
+                "file =",
             ]
             .iter()
             .any(|internal| line.starts_with(internal))

@@ -97,7 +97,8 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !["tests", "sandbox", "dev"].contains(&name.as_str()) {
             sources(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if Path::new(&name).extension().is_some_and(|end| end == "rs") && name != "tests.rs"
+        {
             found.push(path);
         }
     }
