@@ -404,7 +404,6 @@ connect_ports_also = [8000]
             "keys/password",
             "keys/kek-public.json",
             "kek",
-            "keys",
             "keys/verify",
             "keys/fingerprint",
             "keys/stripe",
