@@ -144,6 +144,7 @@ pub(super) const ASSETS: &[Asset] = &[
             ("src/seal/custody/share.rs", "SHA256"),
             ("src/seal/custody/ceremony.rs", "SHA256"),
             ("src/vault/idempotency.rs", "SHA256"),
+            ("src/incident/letter.rs", "SHA256"),
         ],
     },
     Asset {
