@@ -3,10 +3,11 @@
 #![no_main]
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::seal::file::{self, PrivateKek, PublicKek, Stretch};
+use cloakroom::seal::mac::{MacKey, MacKeys};
 use cloakroom::seal::{
     Context, DataKeyLimits, Opener, Sealed, SealedValue, Sealer, UnwrapKey, WrapKey, WrappedDataKey,
 };
@@ -51,12 +52,19 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
         Environment::Test,
     );
     let clock = Clock::set_to(Timestamp::from_unix_ms(1_795_392_000_000));
-    let sealer = Sealer::new(wrap, DataKeyLimits::DEFAULT, clock.clone());
+    let mac_key = MacKey::read(&write("mac", MacKey::generate().as_bytes())).expect("a MAC key");
+    let vouching = Arc::new(MacKeys::new(mac_key, None));
+    let sealer = Sealer::new(
+        wrap,
+        vouching.clone(),
+        DataKeyLimits::DEFAULT,
+        clock.clone(),
+    );
     let value = sealer
         .seal(&PLACE, SAYS)
         .now_or_never()
         .expect("no network");
-    let opener = Opener::new(Environment::Test, clock);
+    let opener = Opener::new(Environment::Test, vouching, clock);
     let private = unwrap.expect("a private key");
     opener
         .hold(UnwrapKey::File(private))
