@@ -23,7 +23,7 @@
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
 //! process hardening), [`confinement`] (what the process gives up before it serves), [`net`] (outgoing HTTPS), [`telemetry`], [`pagewatch`] (has a
-//! payment page changed?), and [`sandbox`], the Stripe-shaped
+//! payment page changed?), [`evidence`] (what an assessor asks for, signed), and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
 pub mod alerts;
@@ -33,6 +33,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod confinement;
+pub mod evidence;
 pub mod http;
 pub mod incident;
 pub mod memory;

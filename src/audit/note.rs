@@ -35,9 +35,9 @@ pub struct LogKey {
     key: [u8; PUBLIC_KEY_BYTES],
 }
 
-/// Not a checkpoint that the log's key has signed.
+/// Not what the log's key has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a checkpoint that the log's key has signed")]
+#[error("not what the log's key has signed")]
 pub struct Forged;
 
 impl LogKey {
@@ -103,7 +103,13 @@ impl LogKey {
     /// The signed note of a checkpoint.
     #[must_use]
     pub fn sign(&self, checkpoint: Checkpoint, key: &SigningKey) -> String {
-        let text = self.body(checkpoint);
+        self.sign_text(&self.body(checkpoint), key)
+    }
+
+    /// The signed note of any text, which ends with a line break and has no empty line. A text that
+    /// begins with another line than the log's name is never taken for a checkpoint.
+    #[must_use]
+    pub fn sign_text(&self, text: &str, key: &SigningKey) -> String {
         let mut signature = self.hash().to_vec();
         signature.extend_from_slice(&key.sign(text.as_bytes()));
         let signature = STANDARD.encode(signature);
@@ -116,6 +122,24 @@ impl LogKey {
     /// # Errors
     /// [`Forged`], whatever is wrong with it.
     pub fn open(&self, note: &str) -> Result<Checkpoint, Forged> {
+        let text = self.open_text(note)?;
+        let mut lines = text.lines();
+        let (origin, size, root) = (lines.next(), lines.next(), lines.next());
+        let root = STANDARD.decode(root.ok_or(Forged)?).map_err(|_| Forged)?;
+        let root: [u8; HASH_BYTES] = root.try_into().map_err(|_| Forged)?;
+        let size = size.and_then(|size| size.parse().ok()).ok_or(Forged)?;
+        let checkpoint = Checkpoint { size, root };
+        // One way to write it.
+        (origin == Some(self.name.as_str()) && self.body(checkpoint) == text)
+            .then_some(checkpoint)
+            .ok_or(Forged)
+    }
+
+    /// The text of a signed note, where this key has signed it.
+    ///
+    /// # Errors
+    /// [`Forged`], whatever is wrong with it.
+    pub fn open_text(&self, note: &str) -> Result<String, Forged> {
         let (text, signatures) = note.split_once("\n\n").ok_or(Forged)?;
         let text = format!("{text}\n");
         let prefix = format!("\u{2014} {} ", self.name);
@@ -127,16 +151,7 @@ impl LogKey {
             holds.then_some(())
         };
         signatures.lines().find_map(is_ours).ok_or(Forged)?;
-        let mut lines = text.lines();
-        let (origin, size, root) = (lines.next(), lines.next(), lines.next());
-        let root = STANDARD.decode(root.ok_or(Forged)?).map_err(|_| Forged)?;
-        let root: [u8; HASH_BYTES] = root.try_into().map_err(|_| Forged)?;
-        let size = size.and_then(|size| size.parse().ok()).ok_or(Forged)?;
-        let checkpoint = Checkpoint { size, root };
-        // One way to write it.
-        (origin == Some(self.name.as_str()) && self.body(checkpoint) == text)
-            .then_some(checkpoint)
-            .ok_or(Forged)
+        Ok(text)
     }
 
     fn body(&self, checkpoint: Checkpoint) -> String {

@@ -5,6 +5,7 @@ mod check;
 mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
+mod evidence;
 mod incident;
 mod keys;
 mod migrate;
@@ -63,6 +64,8 @@ enum Verb {
     Audit(audit::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
+    /// What an assessor asks for, looked at and signed.
+    Evidence(evidence::Arguments),
     /// Whom the rules of the watch stop, and who is let go.
     Watch(watch::Arguments),
     /// Compares payment pages with a signed baseline.
@@ -181,6 +184,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
+        Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),

@@ -1,7 +1,8 @@
 //! What every HTTPS connection that we open is made of.
 //!
 //! Whom to trust ([`trust`]), which runtime drives the connections (`runtime`), and how they are
-//! made and kept (`https`); `once` is for commands that ask one thing. It knows nothing of whom we talk to: [`crate::processor`] and
+//! made and kept (`https`); `once` and
+//! `probe` are for commands that ask one thing. It knows nothing of whom we talk to: [`crate::processor`] and
 //! [`crate::webhooks`] add their own addresses, headers and limits. Nothing here reads a proxy from
 //! the environment, follows a redirect or speaks anything but HTTP/1.1 over TLS.
 
@@ -9,6 +10,7 @@ mod https;
 pub(crate) mod once;
 #[cfg(test)]
 mod peer;
+pub(crate) mod probe;
 mod runtime;
 mod stamp;
 pub mod trust;

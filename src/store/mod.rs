@@ -22,7 +22,7 @@
 //! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
 //! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
 //! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
-//! `incidents` (what customers are told); then the way to
+//! `incidents` (what customers are told), `protections` (what the database itself forbids); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
@@ -47,6 +47,7 @@ mod orphans;
 mod outbox;
 mod parse;
 mod postgres;
+mod protections;
 mod refunds;
 mod reports;
 mod row;
@@ -97,6 +98,7 @@ pub use notices::{Notice, Noticed, Tellers, Tells};
 pub use orphans::{OrphanRow, Renewal};
 pub use outbox::{Due, News, Subscriber, Told};
 pub use postgres::{Duty, Host, Postgres, Replication};
+pub use protections::{Protections, Texts};
 pub use refunds::{LeasedRefunds, NewRefund, RefundBegun, RefundOutcome, RefundRow, ToldRefund};
 pub use reports::{ReportBudget, ReportRow};
 pub use same_card::{Attached, NewToken, Owner, TokenKept};

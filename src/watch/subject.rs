@@ -32,7 +32,9 @@ impl SubjectKind {
         Self::Client,
     ];
 
-    const fn name(self) -> &'static str {
+    /// The name in rows and commands.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Address => "address",
             Self::Network => "network",

@@ -22,6 +22,7 @@ mod doors;
 mod drills;
 mod egress;
 mod engines;
+mod evidence;
 mod forward;
 mod hostile;
 mod idempotency;

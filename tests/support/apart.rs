@@ -23,7 +23,7 @@ pub(crate) const CAPTURE_KEYS: [&str; 5] = [
     "stripe-capture.key",
     "stripe-webhook.secret",
 ];
-pub(crate) const INTERNAL_KEYS: [&str; 8] = [
+pub(crate) const INTERNAL_KEYS: [&str; 10] = [
     "kek-public.json",
     "kek-private.json",
     "kek-passphrase",
@@ -31,6 +31,8 @@ pub(crate) const INTERNAL_KEYS: [&str; 8] = [
     "fingerprint.key",
     "session-issue.key",
     "receipt.key",
+    "checkpoint.key",
+    "checkpoint.vkey",
     "stripe-internal.key",
 ];
 
@@ -113,7 +115,11 @@ fn configuration(plane: &str, user: &str, server: &Server, sandbox: &str) -> Str
     let own = if plane == "capture" {
         capture
     } else {
+        // The rehearsal's places for copies are files of its own.
+        let copies = "file = \"checkpoints/log\"";
         internal
+            .replace("file = \"/var/log/cloakroom/checkpoints\"", copies)
+            .replace("syslog_socket = \"/dev/log\"", "file = \"checkpoints/too\"")
     };
     let postgres = set(&postgres, "user", &format!("\"{user}\""));
     let postgres = set(&postgres, "database", "\"postgres\"");
@@ -146,7 +152,7 @@ fn configuration(plane: &str, user: &str, server: &Server, sandbox: &str) -> Str
 /// Makes a host: a directory with its process's configuration and files, and no others.
 fn host(dir: &Path, plane: &str, configuration: &str, keys: &[&str]) -> PathBuf {
     let host = dir.join(format!("{plane}-host"));
-    for below in ["keys", "tls"] {
+    for below in ["keys", "tls", "checkpoints"] {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(host.join(below)).unwrap();

@@ -12,6 +12,8 @@ use super::{Ports, certificates};
 use crate::seal::file;
 
 const CHECKPOINTS: &str = "audit-checkpoints.jsonl";
+/// A copy beside the other is lost with it; it shows how a second place is named.
+const CHECKPOINTS_TOO: &str = "audit-checkpoints-too.jsonl";
 pub(super) const PASSPHRASE: &str = "kek-passphrase";
 pub(super) const STRIPE_CAPTURE_KEY: &str = "stripe-capture.key";
 pub(super) const STRIPE_INTERNAL_KEY: &str = "stripe-internal.key";
@@ -139,6 +141,9 @@ checkpoint_interval_s = 1
 
 [[audit.sinks]]
 file = "{CHECKPOINTS}"
+
+[[audit.sinks]]
+file = "{CHECKPOINTS_TOO}"
 
 [watch]
 mode = "observe" # test cards are declined on purpose, and all come from one address

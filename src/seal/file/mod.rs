@@ -33,6 +33,17 @@ pub use document::{PrivateKekFile, PublicKekFile};
 pub(super) use passphrase::Kdf;
 pub use passphrase::{LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_BYTES_MIN, Stretch};
 
+/// How hard the passphrase of a private document is stretched, as the document says; the key stays
+/// sealed.
+///
+/// # Errors
+/// [`KeyFileRefused`] where it cannot be read, or is no private document under a passphrase.
+pub fn stretch_of(path: &Path) -> Result<Stretch, KeyFileRefused> {
+    let text = read_private(path)?;
+    let document = PrivateKekFile::parse(&text).map_err(|why| KeyFileRefused::new(path, why))?;
+    Ok(document.kdf.stretch())
+}
+
 /// Why no key pair was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateFailed {

@@ -53,12 +53,16 @@ impl Stretch {
             && (1..=LANES_MAX).contains(&self.lanes)
             // RFC 9106, section 3.1: at least 8 KiB a lane.
             && self.memory_kib >= self.lanes.saturating_mul(8);
-        let strong = self.memory_kib >= Self::RECOMMENDED.memory_kib
-            && self.passes >= Self::RECOMMENDED.passes;
         match environment {
-            Environment::Live => bounded && strong,
+            Environment::Live => bounded && self.is_strong(),
             Environment::Test => bounded,
         }
+    }
+
+    /// Whether it is no less than [`RECOMMENDED`](Self::RECOMMENDED), the floor of a live key.
+    #[must_use]
+    pub const fn is_strong(self) -> bool {
+        self.memory_kib >= Self::RECOMMENDED.memory_kib && self.passes >= Self::RECOMMENDED.passes
     }
 }
 
@@ -115,7 +119,7 @@ impl Kdf {
         ])
     }
 
-    const fn stretch(&self) -> Stretch {
+    pub(super) const fn stretch(&self) -> Stretch {
         Stretch {
             memory_kib: self.memory_kib,
             passes: self.passes,

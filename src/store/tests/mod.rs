@@ -10,6 +10,7 @@ mod housekeeping;
 mod inconsistency;
 mod migrations;
 mod postgres;
+mod protections;
 mod schema;
 mod sessions;
 mod settling;

@@ -4,6 +4,7 @@
 mod acknowledged;
 mod failover;
 mod log;
+mod protections;
 mod rivals;
 mod roles;
 mod tls;

@@ -1,0 +1,225 @@
+//! Who may do what: planes apart, clients' scopes, processor keys, and who is told of misuse.
+
+use serde_json::json;
+
+use super::scene::{Process, Scene};
+use crate::config::{Config, WatchMode};
+use crate::evidence::{Bundle, Look, Verdict};
+use crate::http::{PlaneName, tls};
+use crate::service;
+use crate::vault::grant::ScopeName;
+
+const CLIENTS: &str = "access/clients.json";
+const RULES: &str = "watch/rules.json";
+
+pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
+    for process in &scene.processes {
+        // A configuration holds no secret, only the names of files that do.
+        let file = format!("configuration/{}.toml", process.config.node);
+        bundle.file(&file, std::fs::read(&process.path).unwrap_or_default());
+    }
+    planes(scene, bundle);
+    clients(scene, bundle);
+    processors(scene, bundle);
+    watch(scene, bundle);
+}
+
+fn planes(scene: &Scene, bundle: &mut Bundle) {
+    let mut look = Look::at(
+        "planes_apart",
+        "the plane that meets the internet runs in a process of its own, with keys of its own, and \
+         can open nothing",
+        &["2.2.3", "3.6.1.4"],
+    );
+    for Process { config, path } in &scene.processes {
+        look.again(format!("cloakroom check --config {}", path.display()));
+        if config.capture.is_none() || config.internal.is_none() {
+            continue;
+        }
+        let seen = format!("{} runs both planes", config.node);
+        let verdict = if scene.is_live() {
+            Verdict::Fail
+        } else {
+            Verdict::NotApplicable
+        };
+        look.saw(verdict, seen);
+    }
+    if let (Some(capture), Some(internal)) = (scene.capture(), scene.internal())
+        && !std::ptr::eq(capture, internal)
+    {
+        // A configuration that gives opening keys to the capture plane alone is not read at all.
+        let node = &capture.config.node;
+        look.must(
+            true,
+            format_args!("{node} has no key that opens, charges or signs"),
+        );
+        for (own, file) in certificates(&capture.config) {
+            for (their, other) in certificates(&internal.config) {
+                let same = match (tls::public_key(&file), tls::public_key(&other)) {
+                    (Ok(one), Ok(other)) => one == other,
+                    (Err(refused), _) | (_, Err(refused)) => {
+                        look.must(false, refused);
+                        continue;
+                    }
+                };
+                let have = if same {
+                    "have one TLS key"
+                } else {
+                    "have TLS keys of their own"
+                };
+                look.must(
+                    !same,
+                    format_args!("{own} of the one and {their} of the other {have}"),
+                );
+            }
+        }
+        let (one, other) = (capture.path.display(), internal.path.display());
+        look.again(format!("cloakroom check --config {one} --beside {other}"));
+    }
+    bundle.check(look.done());
+}
+
+fn certificates(config: &Config) -> Vec<(&'static str, std::path::PathBuf)> {
+    let capture = config
+        .capture
+        .as_ref()
+        .map(|plane| ("capture", &plane.certificate_file));
+    let internal = config
+        .internal
+        .as_ref()
+        .map(|plane| ("internal", &plane.certificate_file));
+    let named = [capture, internal].into_iter().flatten();
+    named.map(|(name, file)| (name, file.relative())).collect()
+}
+
+fn clients(scene: &Scene, bundle: &mut Bundle) {
+    let mut look = Look::at(
+        "client_access",
+        "each client has a name of its own and no more rights than its work needs",
+        &["7.2.1", "7.2.2", "8.2.1"],
+    );
+    let mut shown = Vec::new();
+    for Process { config, path } in &scene.processes {
+        if config.internal.is_none() {
+            continue;
+        }
+        for client in &config.clients {
+            let scopes: Vec<&str> = client.scopes.iter().map(|scope| scope.name()).collect();
+            // Whoever makes the sessions stands in the shop, and the shop does not take the money.
+            let both = client.scopes.contains(&ScopeName::SessionsCreate)
+                && client.scopes.contains(&ScopeName::ChargesCreate);
+            let all = client.scopes.len() == ScopeName::ALL.len();
+            let what = if both || all {
+                "makes sessions and takes money: give the shop and billing a client each"
+            } else {
+                "no more than one of them"
+            };
+            look.must(
+                !both && !all,
+                format_args!("{} ({}): {what}", client.san, scopes.join(", ")),
+            );
+            shown.push(json!({ "san": client.san, "account": client.account, "scopes": scopes }));
+        }
+        look.again(format!("grep -A3 'clients' {}", path.display()));
+    }
+    look.shown_in(CLIENTS);
+    bundle.json(CLIENTS, &shown);
+    bundle.check(look.done());
+}
+
+fn processors(scene: &Scene, bundle: &mut Bundle) {
+    let mut look = Look::at(
+        "processor_keys",
+        "each plane has a key of this environment at the processor, and the capture plane's is \
+         restricted",
+        &["6.5.3", "7.2.5"],
+    );
+    for Process { config, path } in &scene.processes {
+        for (plane, runs) in [
+            (PlaneName::Capture, config.capture.is_some()),
+            (PlaneName::Internal, config.internal.is_some()),
+        ] {
+            if !runs {
+                continue;
+            }
+            let node = &config.node;
+            match service::processors(config, plane, None) {
+                Ok(accounts) => look.must(
+                    true,
+                    format_args!(
+                        "{node}: {} accounts of the {} plane",
+                        accounts.len(),
+                        plane.name()
+                    ),
+                ),
+                Err(refused) => look.must(false, format_args!("{node}: {refused}")),
+            }
+        }
+        look.again(format!("cloakroom check --config {}", path.display()));
+    }
+    bundle.check(look.done());
+}
+
+fn watch(scene: &Scene, bundle: &mut Bundle) {
+    let mut look = Look::at(
+        "watch",
+        "misuse is looked for as it happens, stopped, and told to somebody",
+        &["6.2.4", "10.4.1.1", "12.10.5"],
+    );
+    let mut shown = Vec::new();
+    for Process { config, path } in &scene.processes {
+        let node = &config.node;
+        let engine = config.watch.engine();
+        for rule in &engine.rules {
+            shown.push(json!({
+                "node": node,
+                "rule": rule.name.name(),
+                "by": rule.by.name(),
+                "window_s": rule.window_s,
+                "hits_max": rule.hits_max,
+                "per_cent_max": rule.per_cent_max,
+                "action": rule.action.name(),
+                "lasts_s": rule.lasts_s,
+            }));
+        }
+        let weakened: Vec<String> = config
+            .watch
+            .rules
+            .keys()
+            .map(|name| name.name().to_owned())
+            .collect();
+        let changed = if weakened.is_empty() {
+            "all as by default".to_owned()
+        } else {
+            format!("changed: {}", weakened.join(", "))
+        };
+        let rules = engine.rules.len();
+        match config.watch.mode {
+            WatchMode::Enforce => {
+                look.must(true, format_args!("{node}: {rules} rules act, {changed}"))
+            }
+            WatchMode::Observe if !scene.is_live() => look.saw(
+                Verdict::NotApplicable,
+                format_args!("{node}: {rules} rules tell and stop nobody, in the test environment"),
+            ),
+            WatchMode::Observe => {
+                look.must(false, format_args!("{node}: {rules} rules stop nobody"))
+            }
+        }
+        if config.internal.is_some() {
+            let webhooks = config.alerts.webhooks.len();
+            let mail = config.alerts.mail.as_ref().map_or(0, |mail| mail.to.len());
+            let told = webhooks.saturating_add(mail);
+            let verdict = match (told, scene.is_live()) {
+                (0, true) => Verdict::Fail,
+                (0, false) => Verdict::NotApplicable,
+                (_, _) => Verdict::Pass,
+            };
+            look.saw(verdict, format_args!("{node}: {told} receivers of alerts"));
+        }
+        look.again(format!("cloakroom watch list --config {}", path.display()));
+    }
+    look.shown_in(RULES);
+    bundle.json(RULES, &shown);
+    bundle.check(look.done());
+}

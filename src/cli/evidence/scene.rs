@@ -1,0 +1,144 @@
+//! What is looked at: the processes by their configurations, the store, the clock.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use figment::value::magic::RelativePathBuf;
+
+use crate::audit::note::LogKey;
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Config, StoreSettings};
+use crate::http::PlaneName;
+use crate::service::store_settings;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::token::Environment;
+
+/// A process, by its configuration.
+pub(super) struct Process {
+    pub(super) path: PathBuf,
+    pub(super) config: Config,
+}
+
+/// A listener of a process, with the certificate that it must show.
+pub(super) struct Plane<'p> {
+    pub(super) name: PlaneName,
+    pub(super) node: &'p str,
+    pub(super) listen: SocketAddr,
+    pub(super) certificate: &'p RelativePathBuf,
+    pub(super) private_key: &'p RelativePathBuf,
+}
+
+/// All that is looked at.
+pub(super) struct Scene {
+    /// The first one is never missing.
+    pub(super) processes: Vec<Process>,
+    /// The configuration whose login reads the audit log.
+    pub(super) auditor: PathBuf,
+    /// Log files to be searched.
+    pub(super) logs: Vec<PathBuf>,
+    pub(super) clock: Clock,
+}
+
+impl Process {
+    pub(super) fn planes(&self) -> Vec<Plane<'_>> {
+        let node = self.config.node.as_str();
+        let capture = self.config.capture.as_ref().map(|plane| Plane {
+            name: PlaneName::Capture,
+            node,
+            listen: plane.listen,
+            certificate: &plane.certificate_file,
+            private_key: &plane.private_key_file,
+        });
+        let internal = self.config.internal.as_ref().map(|plane| Plane {
+            name: PlaneName::Internal,
+            node,
+            listen: plane.listen,
+            certificate: &plane.certificate_file,
+            private_key: &plane.private_key_file,
+        });
+        let ops = self.config.ops.as_ref().map(|plane| Plane {
+            name: PlaneName::Ops,
+            node,
+            listen: plane.listen,
+            certificate: &plane.certificate_file,
+            private_key: &plane.private_key_file,
+        });
+        [capture, internal, ops].into_iter().flatten().collect()
+    }
+
+    /// The process' store, under the process' own login.
+    pub(super) async fn store(&self, clock: &Clock) -> Result<Store, String> {
+        let settings = store_settings(&self.config, &Metrics::new(clock));
+        let settings = settings.map_err(|refused| refused.to_string())?;
+        let opened = Store::open(&settings, self.config.environment, clock).await;
+        opened.map_err(|failure| failure.to_string())
+    }
+
+    pub(super) const fn is_postgres(&self) -> bool {
+        match &self.config.store {
+            StoreSettings::Sqlite { .. } => false,
+            StoreSettings::Postgres(_) => true,
+        }
+    }
+}
+
+impl Plane<'_> {
+    /// What to connect to from this machine.
+    pub(super) fn address(&self) -> SocketAddr {
+        let ip = match self.listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.listen.port())
+    }
+
+    /// `the capture plane of one`.
+    pub(super) fn title(&self) -> String {
+        format!("the {} plane of {}", self.name.name(), self.node)
+    }
+}
+
+impl Scene {
+    pub(super) fn environment(&self) -> Environment {
+        let first = self.processes.first();
+        first.map_or(Environment::Live, |process| process.config.environment)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.environment() == Environment::Live
+    }
+
+    pub(super) fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
+        self.processes.iter().flat_map(Process::planes)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The process with the internal plane, where there is one.
+    pub(super) fn internal(&self) -> Option<&Process> {
+        self.processes
+            .iter()
+            .find(|process| process.config.internal.is_some())
+    }
+
+    /// The process with the capture plane, where there is one.
+    pub(super) fn capture(&self) -> Option<&Process> {
+        self.processes
+            .iter()
+            .find(|process| process.config.capture.is_some())
+    }
+
+    /// The key that checkpoints are checked with.
+    pub(super) fn log_key(&self) -> Option<LogKey> {
+        let mut audits = self
+            .processes
+            .iter()
+            .filter_map(|process| process.config.audit.as_ref());
+        let file = audits.find_map(|audit| audit.checkpoint_vkey_file.as_ref())?;
+        LogKey::read(&file.relative()).ok()
+    }
+}

@@ -1,0 +1,324 @@
+//! The negative controls: what each check watches is broken, and that check turns red.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rcgen::{CertificateParams, KeyPair};
+use sqlx::AssertSqlSafe;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+use super::*;
+
+/// Checks whose negative controls are elsewhere: unit tests of `cli::evidence::papers`, and the
+/// two processes of `super::apart`.
+const ELSEWHERE: [&str; 4] = [
+    "test_map",
+    "bill_of_materials",
+    "event_catalogue",
+    "planes_apart",
+];
+
+/// A running service, and what its configuration says.
+struct Stage {
+    app: App,
+    config: PathBuf,
+    made: u32,
+    broken: BTreeSet<String>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let app = App::start();
+        let token = app.token(VISA).await;
+        assert_eq!(app.charge(&token, "k").await.status, 201);
+        let config = of_dev(&app);
+        signed(&config).await;
+        Self {
+            app,
+            config,
+            made: 0,
+            broken: BTreeSet::new(),
+        }
+    }
+
+    /// Asserts that `id` is red now, and says why; others that stand in `also` may be.
+    fn is_red(&mut self, id: &str, also: &[&str], config: &Path, more: &[&str], says: &str) {
+        self.made += 1;
+        let out = self.app.path(&format!("broken-{}", self.made));
+        let collected = collect(&out, &[config.to_owned()], more);
+        let red = collected.red();
+        assert!(red.contains(id), "{id} is not red: {red:?}");
+        assert!(collected.seen(id).contains(says), "{}", collected.seen(id));
+        let others = red
+            .iter()
+            .filter(|other| **other != id && !also.contains(other));
+        assert_eq!(others.count(), 0, "besides {id}: {red:?}");
+        self.broken.insert(id.to_owned());
+    }
+
+    /// The same after that was changed in the configuration.
+    fn red_with(&mut self, id: &str, also: &[&str], changes: &[(&str, &str)], says: &str) {
+        let config = copy(&self.config, "changed.toml", changes);
+        self.is_red(id, also, &config, &[], says);
+    }
+
+    /// The same after that was done to a copy of the database.
+    async fn red_after(&mut self, id: &str, also: &[&str], statements: &[&str], says: &str) {
+        let kept = self.app.path("broken.db");
+        for ending in ["", "-wal", "-shm"] {
+            drop(fs::remove_file(format!("{}{ending}", kept.display())));
+        }
+        let live = database(&self.app.path("cloakroom.db")).await;
+        let copied = format!("VACUUM INTO '{}'", kept.display());
+        sqlx::query(AssertSqlSafe(copied))
+            .execute(&live)
+            .await
+            .unwrap();
+        live.close().await;
+        fs::set_permissions(&kept, fs::Permissions::from_mode(0o600)).unwrap();
+        let pool = database(&kept).await;
+        for statement in statements {
+            let done = sqlx::query(AssertSqlSafe((*statement).to_owned()))
+                .execute(&pool)
+                .await;
+            done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        pool.close().await;
+        let config = copy(
+            &self.config,
+            "broken.toml",
+            &[("cloakroom.db", "broken.db")],
+        );
+        self.is_red(id, also, &config, &[], says);
+    }
+
+    /// Where somebody else listens in the place of a plane.
+    fn in_place_of(&self, url: &str, impostor: &Impostor) -> (String, String) {
+        let _ = self;
+        (
+            format!("127.0.0.1:{}", port(url)),
+            format!("127.0.0.1:{}", impostor.port),
+        )
+    }
+}
+
+async fn database(path: &Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(path);
+    let pool = SqlitePoolOptions::new().max_connections(1);
+    pool.connect_with(options).await.unwrap()
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn every_check_turns_red_when_what_it_watches_is_broken() {
+    let mut stage = Stage::new().await;
+    let before = collect(&stage.app.path("before"), &[stage.config.clone()], &[]);
+    assert_eq!(before.red(), BTreeSet::new(), "{:?}", before.checks);
+    files(&mut stage);
+    configuration(&mut stage);
+    listeners(&mut stage);
+    rows(&mut stage).await;
+    let all: BTreeSet<&str> = before.checks.keys().map(String::as_str).collect();
+    let controlled: BTreeSet<&str> = stage
+        .broken
+        .iter()
+        .map(String::as_str)
+        .chain(ELSEWHERE)
+        .collect();
+    assert_eq!(all, controlled, "each check has its negative control");
+    // Nothing of it has hurt the service itself.
+    let after = collect(&stage.app.path("after"), &[stage.config.clone()], &[]);
+    assert_eq!(after.red(), BTreeSet::new(), "{:?}", after.checks);
+}
+
+fn files(stage: &mut Stage) {
+    let config = stage.config.clone();
+    let key = stage.app.path("receipt.key");
+    mode(&key, 0o644);
+    stage.is_red("secret_files", &[], &config, &[], "has the mode 0644");
+    mode(&key, 0o600);
+    let rows = stage.app.path("cloakroom.db");
+    mode(&rows, 0o640);
+    stage.is_red("database_files", &[], &config, &[], "has the mode 0640");
+    mode(&rows, 0o600);
+    let log = stage.app.path("planted.log");
+    fs::write(&log, "a card: 4000 0566 5566 5556, and so on\n").unwrap();
+    stage.is_red(
+        "leaks",
+        &[],
+        &config,
+        &["--log", log.to_str().unwrap()],
+        "planted.log: 1 in",
+    );
+}
+
+fn configuration(stage: &mut Stage) {
+    // The private key, under a passphrase that costs a thief nothing.
+    let text = fs::read_to_string(stage.app.path("kek-private.json")).unwrap();
+    let weak = stage.app.path("weak.json");
+    fs::write(
+        &weak,
+        text.replace("\"memory_kib\": 65536", "\"memory_kib\": 8"),
+    )
+    .unwrap();
+    mode(&weak, 0o600);
+    stage.red_with(
+        "kek_custody",
+        &[],
+        &[("kek-private.json", "weak.json")],
+        "Argon2id with 8 KiB",
+    );
+    stage.red_with(
+        "client_access",
+        &[],
+        &[(
+            "\"charges:create\"",
+            "\"charges:create\", \"sessions:create\"",
+        )],
+        "makes sessions and takes money",
+    );
+    let live = stage.app.path("live.key");
+    fs::write(&live, "sk_live_0123456789abcdef0123456789abcdef").unwrap();
+    mode(&live, 0o600);
+    stage.red_with(
+        "processor_keys",
+        &[],
+        &[("\"stripe-capture.key\"", "\"live.key\"")],
+        "capture_key_file",
+    );
+    // What is fair in development is not where cards are real; much else does not fit then.
+    let everything = [
+        "planes_apart",
+        "key_register",
+        "database_protections",
+        "audit_log",
+        "audit_copies",
+        "audit_retention",
+        "processor_keys",
+        "leaks",
+        "kek_custody",
+    ];
+    let to_live = [("environment = \"test\"", "environment = \"live\"")];
+    stage.red_with("watch", &everything, &to_live, "rules stop nobody");
+    let too = "[[audit.sinks]]\nfile = \"audit-checkpoints-too.jsonl\"\n";
+    stage.red_with("audit_copies", &[], &[(too, "")], "1 places for copies");
+    let empty = "[[audit.sinks]]\nfile = \"nobody-wrote-here.jsonl\"\n";
+    stage.red_with("audit_copies", &[], &[(too, empty)], "goes to 0 events");
+    // A certificate of yesterday. The listener has another one, which the checks that connect see.
+    let pair = KeyPair::generate().unwrap();
+    let mut ended = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    ended.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let ended = ended.self_signed(&pair).unwrap();
+    fs::write(stage.app.path("ended.pem"), ended.pem()).unwrap();
+    let connected = ["transport", "readiness", "payment_page", "incident_contact"];
+    stage.red_with(
+        "certificates",
+        &connected,
+        &[(
+            "certificate_file = \"server.pem\"",
+            "certificate_file = \"ended.pem\"",
+        )],
+        "2020-01-01",
+    );
+}
+
+fn listeners(stage: &mut Stage) {
+    let old = Impostor::start(&stage.app, "TLSv1_2", "200", "{}");
+    let (from, to) = stage.in_place_of(&stage.app.at.internal.clone(), &old);
+    stage.red_with("transport", &[], &[(&from, &to)], "no handshake by TLS 1.3");
+
+    let page = Impostor::start(&stage.app, "TLSv1_3", "200", "steal(document.forms)");
+    let (from, to) = stage.in_place_of(&stage.app.at.capture.clone(), &page);
+    let of_page = ["incident_contact", "transport"];
+    stage.red_with(
+        "payment_page",
+        &of_page,
+        &[(&from, &to)],
+        "default-src 'none'",
+    );
+    let page = Impostor::start(&stage.app, "TLSv1_3", "404", "");
+    let (from, to) = stage.in_place_of(&stage.app.at.capture.clone(), &page);
+    let of_page = ["payment_page", "transport"];
+    stage.red_with(
+        "incident_contact",
+        &of_page,
+        &[(&from, &to)],
+        "answered 404",
+    );
+
+    for (check, line) in [("readiness", "store"), ("memory", "memory_hardening")] {
+        let told = format!("{{\"checks\":[{{\"name\":\"{line}\",\"state\":\"warning\"}}]}}");
+        let ops = Impostor::start(&stage.app, "TLSv1_3", "200", &told);
+        let (from, to) = stage.in_place_of(&stage.app.at.ops.clone(), &ops);
+        let says = format!("{line} warning");
+        stage.red_with(check, &["transport"], &[(&from, &to)], &says);
+    }
+    // A service that gives nothing up, and says so.
+    let lax = App::start_with(&[], &[("CLOAKROOM__PROCESS__CONFINEMENT", "off")]);
+    let (from, to) = (
+        port(&stage.app.at.ops).to_owned(),
+        port(&lax.at.ops).to_owned(),
+    );
+    let theirs = lax.path("server.pem");
+    let changes = [(
+        format!("127.0.0.1:{from}\"\ncertificate_file = \"server.pem\""),
+        format!(
+            "127.0.0.1:{to}\"\ncertificate_file = \"{}\"",
+            theirs.display()
+        ),
+    )];
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|(from, to)| (from.as_str(), to.as_str()))
+        .collect();
+    stage.red_with("confinement", &[], &changes, "confinement");
+}
+
+async fn rows(stage: &mut Stage) {
+    stage
+        .red_after(
+            "database_protections",
+            &[],
+            &["DROP TRIGGER audit_events_update"],
+            "missing: trigger",
+        )
+        .await;
+    let ago = "UPDATE data_keys SET created_at_ms = created_at_ms - 400 * 86400000";
+    stage
+        .red_after("key_register", &[], &[ago], "(400 of 365 days)")
+        .await;
+    let guards = [
+        "DROP TRIGGER audit_events_update",
+        "DROP TRIGGER audit_events_delete",
+        "DROP TRIGGER audit_log_delete",
+    ];
+    let changed = "UPDATE audit_events SET actor = 'somebody else' WHERE action = 'token.created'";
+    let statements = [guards[0], changed];
+    stage
+        .red_after(
+            "audit_log",
+            &["database_protections"],
+            &statements,
+            "was changed",
+        )
+        .await;
+    let first =
+        "DELETE FROM audit_events WHERE id = (SELECT event_id FROM audit_log WHERE seq = 0)";
+    let statements = [
+        guards[1],
+        guards[2],
+        first,
+        "DELETE FROM audit_log WHERE seq = 0",
+    ];
+    let also = ["audit_log", "database_protections"];
+    stage
+        .red_after("audit_retention", &also, &statements, "has the place 1")
+        .await;
+    // In the row and in its index.
+    let card = "UPDATE tokens SET customer_ref = 'card 4242424242424242'";
+    stage
+        .red_after("leaks", &[], &[card], "broken.db: 2 in")
+        .await;
+}
