@@ -13,11 +13,19 @@ pub(crate) struct Control {
     pub(crate) theme: String,
     pub(crate) requirements: Vec<String>,
     /// What we do.
-    pub(crate) what: String,
+    what: String,
     /// Files that do it.
     pub(crate) sources: Vec<String>,
     /// Tests that show it.
     pub(crate) tests: BTreeSet<String>,
+}
+
+impl Control {
+    /// What we do, without the tests that some rows name in the same breath.
+    pub(crate) fn said(&self) -> &str {
+        let end = self.what.find(": `test:").unwrap_or(self.what.len());
+        &self.what[..end]
+    }
 }
 
 /// The rows of the document.

@@ -5,6 +5,7 @@
 
 mod controls;
 mod identifiers;
+mod oscal;
 mod responsibilities;
 mod tables;
 
@@ -34,4 +35,18 @@ fn files(below: &str, ending: &str) -> Vec<(String, String)> {
     }
     found.sort();
     found
+}
+
+/// Asserts that `file` of the repository says `is`. Where it does not, what it should say is left
+/// in the target directory, to be looked at and copied.
+fn assert_written(file: &str, is: &str) {
+    let written = fs::read_to_string(root().join(file)).unwrap_or_default();
+    if written != is {
+        let name = Path::new(file).file_name().unwrap();
+        let made = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::write(&made, is).unwrap();
+        panic!(
+            "{file} is not what its sources say; look at the difference, then: cp {made:?} {file}"
+        );
+    }
 }
