@@ -3,9 +3,11 @@
 
 #![cfg(test)]
 
+mod analyses;
 mod controls;
 mod identifiers;
 mod oscal;
+mod questionnaires;
 mod responsibilities;
 mod tables;
 

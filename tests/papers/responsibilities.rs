@@ -21,7 +21,7 @@ fn faults(document: &str, proofs: &Proofs) -> Vec<String> {
         .into_iter()
         .filter(|table| table.columns[0] == "id")
         .collect();
-    let mut proved = 0;
+    let (mut proved, mut nobodys) = (0, 0);
     let mut ours = BTreeSet::new();
     for (heading, count, ids) in REQUIREMENTS {
         let of = |table: &&Table| table.heading.split(':').next() == Some(*heading);
@@ -39,6 +39,7 @@ fn faults(document: &str, proofs: &Proofs) -> Vec<String> {
         }
         for row in &table.rows {
             faults.extend(wrong_with(row, proofs));
+            nobodys += usize::from(row[1] == "none");
             if is_ours(row) {
                 ours.insert(row[0].clone());
                 proved += usize::from(is_proved(&row[0], proofs));
@@ -53,8 +54,15 @@ fn faults(document: &str, proofs: &Proofs) -> Vec<String> {
         "{count} requirements, {proved} proved by an automated check here, \
          the rest named with their owner."
     );
-    if !document.lines().any(|line| line == headline) {
-        faults.push(format!("the headline is to say: {headline}"));
+    let shares = format!(
+        "Ours in whole or in part are {}, with others alone lie {}, and {nobodys} are not applicable.",
+        ours.len(),
+        count.saturating_sub(ours.len() + nobodys),
+    );
+    for sentence in [headline, shares] {
+        if !document.lines().any(|line| line == sentence) {
+            faults.push(format!("the headline is to say: {sentence}"));
+        }
     }
     faults
 }
