@@ -148,8 +148,8 @@ fn faults(document: &str) -> Vec<String> {
             let (least, most): (u64, u64) = (least.parse().unwrap(), most.parse().unwrap());
             let is_range = takes(key, least)
                 && takes(key, most)
-                && !takes(key, least - 1)
-                && !takes(key, most + 1);
+                && !takes(key, least.saturating_sub(1))
+                && !takes(key, most.saturating_add(1));
             if !is_range {
                 faults.push(format!("{key} is not from {least} to {most}"));
             }

@@ -23,8 +23,9 @@ pub(crate) struct Control {
 impl Control {
     /// What we do, without the tests that some rows name in the same breath.
     pub(crate) fn said(&self) -> &str {
-        let end = self.what.find(": `test:").unwrap_or(self.what.len());
-        &self.what[..end]
+        self.what
+            .split_once(": `test:")
+            .map_or(self.what.as_str(), |(what, _)| what)
     }
 }
 

@@ -21,8 +21,7 @@ fn faults(document: &str, proofs: &Proofs) -> Vec<String> {
         .into_iter()
         .filter(|table| table.columns[0] == "id")
         .collect();
-    let (mut proved, mut nobodys) = (0, 0);
-    let mut ours = BTreeSet::new();
+    let mut rows = Vec::new();
     for (heading, count, ids) in REQUIREMENTS {
         let of = |table: &&Table| table.heading.split(':').next() == Some(*heading);
         let Some(table) = tables.iter().find(of) else {
@@ -37,34 +36,40 @@ fn faults(document: &str, proofs: &Proofs) -> Vec<String> {
         if there.len() != *count {
             faults.push(format!("{heading} has {} rows", there.len()));
         }
-        for row in &table.rows {
-            faults.extend(wrong_with(row, proofs));
-            nobodys += usize::from(row[1] == "none");
-            if is_ours(row) {
-                ours.insert(row[0].clone());
-                proved += usize::from(is_proved(&row[0], proofs));
-            }
+        rows.extend(table.rows.iter().map(Vec::as_slice));
+    }
+    faults.extend(rows.iter().flat_map(|row| wrong_with(row, proofs)));
+    for id in proofs.keys() {
+        if !rows.iter().any(|row| row[0] == *id && is_ours(row)) {
+            faults.push(format!("{id} is in {} and not ours", controls::FILE));
         }
     }
-    for id in proofs.keys().filter(|id| !ours.contains(*id)) {
-        faults.push(format!("{id} is in {} and not ours", controls::FILE));
-    }
-    let count: usize = REQUIREMENTS.iter().map(|(_, count, _)| count).sum();
-    let headline = format!(
-        "{count} requirements, {proved} proved by an automated check here, \
-         the rest named with their owner."
-    );
-    let shares = format!(
-        "Ours in whole or in part are {}, with others alone lie {}, and {nobodys} are not applicable.",
-        ours.len(),
-        count.saturating_sub(ours.len() + nobodys),
-    );
-    for sentence in [headline, shares] {
+    for sentence in headline(&rows, proofs) {
         if !document.lines().any(|line| line == sentence) {
             faults.push(format!("the headline is to say: {sentence}"));
         }
     }
     faults
+}
+
+/// The figures of the page, as it says them.
+fn headline(rows: &[&[String]], proofs: &Proofs) -> [String; 2] {
+    let all: usize = REQUIREMENTS.iter().map(|(_, count, _)| count).sum();
+    let how_many = |holds: &dyn Fn(&[String]) -> bool| rows.iter().filter(|row| holds(row)).count();
+    let proved = how_many(&|row| is_ours(row) && is_proved(&row[0], proofs));
+    let ours = how_many(&is_ours);
+    let nobodys = how_many(&|row| row[1] == "none");
+    let others = how_many(&|row| !is_ours(row) && row[1] != "none");
+    [
+        format!(
+            "{all} requirements, {proved} proved by an automated check here, \
+             the rest named with their owner."
+        ),
+        format!(
+            "Ours in whole or in part are {ours}, with others alone lie {others}, \
+             and {nobodys} are not applicable."
+        ),
+    ]
 }
 
 fn differs(heading: &str, there: &[&str], expected: &[&str]) -> String {
@@ -157,97 +162,78 @@ fn every_test_of_the_controls_exists() {
     }
 }
 
-#[test]
-fn a_matrix_with_a_fault_is_not_taken() {
+/// One change of the matrix, and what has to be found then.
+type Change<'a> = (&'a str, &'a str, &'a str);
+
+fn each_is_found(of: &str, changes: &[Change<'_>]) {
     let (matrix, proofs) = (read(FILE), of_the_controls());
-    let row = |id: &str| {
-        let begins = format!("| {id} | ");
-        let line = matrix.lines().find(|line| line.starts_with(&begins));
-        format!("{}\n", line.unwrap())
-    };
-    let (first, ours) = (row("1.1.1"), row("8.6.2"));
-    for (from, to, why) in [
-        (first.clone(), String::new(), "missing [\"1.1.1\"]"),
-        (first.clone(), first.repeat(2), "Requirement 1 has 20 rows"),
-        (
-            first.clone(),
-            first.replace("1.1.1", "1.1.9"),
-            "not in the standard [\"1.1.9\"]",
-        ),
-        (
-            first.clone(),
-            first.replace("operator", "somebody"),
-            "1.1.1: an owner is not known",
-        ),
-        (
-            first.clone(),
-            first.replace("| - |", "| controls |"),
-            "1.1.1: a proof, though",
-        ),
-        (
-            first.clone(),
-            first.replace("| operator |", "| none |"),
-            "1.1.1: what is nobody's",
-        ),
-        (
-            first.clone(),
-            first.replace("operator", "us"),
-            "1.1.1: ours, without a test",
-        ),
-        (
-            first.clone(),
-            first.replace(". | -", ". Service providers only. | -"),
-            "1.1.1: for service",
-        ),
-        (
-            first.clone(),
-            first.replace(" | - |", " |"),
-            "has not four cells",
-        ),
-        (
-            ours.clone(),
-            ours.replace("us, operator", "operator")
-                .replace("controls", "-"),
-            "8.6.2 is in",
-        ),
-        (
-            ours.clone(),
-            ours.replace("| controls |", "| not tested: for no reason |"),
-            "8.6.2: ours",
-        ),
-        (
-            ours.clone(),
-            ours.replace("Left: ", "and "),
-            "8.6.2: the operator's part",
-        ),
-        (
-            "280 requirements".to_owned(),
-            "281 requirements".to_owned(),
-            "the headline is to say: 280",
-        ),
-        (
-            "## Requirement 9:".to_owned(),
-            "## Chapter 9:".to_owned(),
-            "Requirement 9 has no table",
-        ),
-    ] {
-        assert!(matrix.contains(&from), "{from}");
-        let found = faults(&matrix.replacen(&from, &to, 1), &proofs);
+    assert!(matrix.contains(of), "{of}");
+    for (from, to, why) in changes {
+        let altered = of.replace(from, to);
+        assert_ne!(altered, of, "{from}");
+        let found = faults(&matrix.replacen(of, &altered, 1), &proofs);
         assert!(
             found.iter().any(|fault| fault.contains(why)),
             "{why}: {found:?}"
         );
     }
-    // And a control whose test was taken away proves nothing any more.
-    let mut fewer = proofs.clone();
+}
+
+fn row(id: &str) -> String {
+    let matrix = read(FILE);
+    let begins = format!("| {id} | ");
+    let line = matrix.lines().find(|line| line.starts_with(&begins));
+    format!("{}\n", line.unwrap())
+}
+
+#[test]
+fn a_matrix_with_a_fault_is_not_taken() {
+    let first = row("1.1.1");
+    each_is_found(
+        &first,
+        &[
+            (&first, "", "missing [\"1.1.1\"]"),
+            (&first, &first.repeat(2), "Requirement 1 has 20 rows"),
+            ("1.1.1", "1.1.9", "not in the standard [\"1.1.9\"]"),
+            (" | - |", " |", "has not four cells"),
+            ("operator", "somebody", "1.1.1: an owner is not known"),
+            ("operator", "operator, operator", "1.1.1: an owner is not"),
+            ("operator", "none", "1.1.1: what is nobody's"),
+            ("operator", "us", "1.1.1: ours, without a test"),
+            ("| - |", "| controls |", "1.1.1: a proof, though"),
+            (
+                ". | -",
+                ". Service providers only. | -",
+                "1.1.1: for service",
+            ),
+        ],
+    );
+    each_is_found(
+        &row("8.6.2"),
+        &[
+            ("us, operator", "operator", "8.6.2 is in"),
+            ("controls", "not tested: for no reason", "8.6.2: ours"),
+            ("controls", "-", "8.6.2: ours, without a test"),
+            ("Left: ", "and ", "8.6.2: the operator's part"),
+        ],
+    );
+    let heading = "## Requirement 9:";
+    each_is_found(
+        heading,
+        &[("Requirement", "Chapter", "Requirement 9 has no table")],
+    );
+    let headline = "280 requirements, ";
+    each_is_found(headline, &[("280", "281", "the headline is to say: 280")]);
+}
+
+#[test]
+fn a_control_whose_test_was_taken_away_proves_nothing_any_more() {
+    let mut fewer = of_the_controls();
     fewer.get_mut("8.6.2").unwrap().clear();
-    let found = faults(&matrix, &fewer);
-    assert!(
-        found.iter().any(|fault| fault.starts_with("8.6.2: ours")),
-        "{found:?}"
-    );
-    assert!(
-        found.iter().any(|fault| fault.starts_with("the headline")),
-        "{found:?}"
-    );
+    let found = faults(&read(FILE), &fewer);
+    for begins in ["8.6.2: ours", "the headline"] {
+        let is_found = found.iter().any(|fault| fault.starts_with(begins));
+        assert!(is_found, "{begins}: {found:?}");
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
 }
