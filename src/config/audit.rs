@@ -98,3 +98,39 @@ impl AuditSettings {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    const TEST: &str = r#"
+environment = "test"
+node = "a"
+[capture]
+listen = "127.0.0.1:0"
+public_url = "https://cards.example"
+certificate_file = "a.pem"
+private_key_file = "a.key"
+[store.sqlite]
+path = "a.db"
+[keys]
+kek_public_file = "kek-public.json"
+session_verify_key_file = "session-verify.key"
+fingerprint_key_file = "fingerprint.key"
+[accounts.default.processor.stripe]
+"#;
+
+    #[test]
+    fn in_the_live_environment_nothing_goes_without_audit() {
+        assert!(Config::parse(TEST).is_ok());
+        let live = TEST.replace("\"test\"", "\"live\"");
+        let refused = Config::parse(&live).unwrap_err().to_string();
+        assert!(refused.contains("without [audit]"), "{refused}");
+        assert!(Config::parse(&(live.clone() + "[audit]\n")).is_ok());
+        // Nor is there a key that turns it off.
+        for off in ["enabled = false", "off = true", "sink_outage_s_max = 0"] {
+            let refused = Config::parse(&format!("{live}[audit]\n{off}\n"));
+            assert!(refused.is_err(), "{off}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Custody: a private key that no single person can open (PCI DSS 3.6.1.4, 3.7.6: split knowledge
+//! Custody: a private key that no single person can open (PCI DSS 3.6.1.3, 3.7.6: split knowledge
 //! and dual control).
 //!
 //! At a ceremony the private key of a KEK is sealed under a random secret. The secret is split, each
