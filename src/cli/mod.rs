@@ -19,7 +19,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
@@ -126,6 +126,12 @@ impl From<service::Refused> for Failure {
         };
         Self::new(code, refused)
     }
+}
+
+/// The command line as it is parsed, for whoever documents it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the verb that the command line names.

@@ -21,12 +21,14 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
-use figment::value::magic::RelativePathBuf;
 use serde::Deserialize;
 use url::Url;
 
 use crate::token::{Account, Environment};
 use crate::vault::grant::ScopeName;
+
+/// A path in the configuration, relative to its file.
+pub use figment::value::magic::RelativePathBuf;
 
 pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
 pub use audit::{AuditSettings, SinkSettings};

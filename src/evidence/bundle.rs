@@ -261,10 +261,10 @@ fn summary(made: &Made, checks: &[Check]) -> String {
     );
     let section = |check: &Check| {
         let list = |lines: &[String], mark: &str| -> String {
-            lines
-                .iter()
-                .map(|line| format!("- {mark}{line}{mark}\n"))
-                .collect()
+            let lines = lines.iter();
+            lines.fold(String::new(), |text, line| {
+                text + "- " + mark + line + mark + "\n"
+            })
         };
         format!(
             "\n## {}: {}\n\n{}: {}.\n\n{}{}{}",

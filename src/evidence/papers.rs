@@ -25,9 +25,13 @@ pub const PAPERS: &[Paper] = papers![
     "keys.md",
     "logging.md",
     "processor.md",
+    "responsibilities.md",
+    "saq.md",
+    "targeted-risk-analyses.md",
     "threats.md",
     "database/postgresql.txt",
     "database/sqlite.txt",
+    "oscal/component-definition.json",
     "payment-page/scripts.md",
     "supply/binary.txt",
     "supply/cbom.cdx.json",
@@ -59,7 +63,8 @@ pub fn controls(text: &str) -> Vec<Row> {
             continue;
         };
         let first = cells.split(" | ").next().unwrap_or_default();
-        if !first.starts_with(|first: char| first.is_ascii_digit()) {
+        let number = first.strip_prefix('A').unwrap_or(first);
+        if !number.starts_with(|first: char| first.is_ascii_digit()) {
             continue;
         }
         let own = tests(cells);
@@ -91,7 +96,8 @@ mod tests {
     fn rows_are_read_with_their_tests_and_one_without_is_seen() {
         let text = "# Controls\n\n## A\n\n| id | what | test |\n| --- | --- | --- |\n\
                     | 3.2.1, 3.3.1 | x | `test:one`, `test:two` |\n| 3.4.1 | y | none |\n\n\
-                    ## B\n\nOne test looks at all: `test:three`.\n\n| id |\n| --- |\n| 10.2.2 | z |\n";
+                    ## B\n\nOne test looks at all: `test:three`.\n\n| id |\n| --- |\n| 10.2.2 | z |\n\
+                    | A1.1.2 | z |\n";
         let rows = controls(text);
         let row = |requirements: &[&str], tests: &[&str]| Row {
             requirements: requirements.iter().map(ToString::to_string).collect(),
@@ -103,6 +109,7 @@ mod tests {
                 row(&["3.2.1", "3.3.1"], &["one", "two"]),
                 row(&["3.4.1"], &[]),
                 row(&["10.2.2"], &["three"]),
+                row(&["A1.1.2"], &["three"]),
             ]
         );
     }

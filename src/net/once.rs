@@ -1,11 +1,12 @@
 //! One request over HTTPS, for a command that asks one thing and ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::header::CONTENT_TYPE;
-use hyper::{HeaderMap, Request};
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::ClientConfig;
 use url::Url;
@@ -44,25 +45,30 @@ pub(crate) async fn post_json(
         .header("idempotency-key", idempotency_key)
         .body(Full::new(Bytes::from_owner(Body(json))))
         .map_err(|error| error.to_string())?;
-    let (status, _, body) = exchange(tls, request).await?;
-    Ok((status, body))
+    let got = exchange(tls, request).await?;
+    Ok((got.status, got.body))
 }
 
-/// Gets what is there; answers the status, the headers and what was said.
+/// An answer.
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    /// Values that are text, by their names in small letters; of several of one name, the last.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Gets what is there.
 ///
 /// # Errors
 /// Why there is no answer, in words.
-pub(crate) async fn get(url: &Url, tls: ClientConfig) -> Result<(u16, HeaderMap, Vec<u8>), String> {
+pub(crate) async fn get(url: &Url, tls: ClientConfig) -> Result<Got, String> {
     let request = Request::get(url.as_str())
         .body(Full::new(Bytes::new()))
         .map_err(|error| error.to_string())?;
     exchange(tls, request).await
 }
 
-async fn exchange(
-    tls: ClientConfig,
-    request: Request<Full<Bytes>>,
-) -> Result<(u16, HeaderMap, Vec<u8>), String> {
+async fn exchange(tls: ClientConfig, request: Request<Full<Bytes>>) -> Result<Got, String> {
     if request.uri().scheme_str() != Some("https") {
         return Err("the URL is not https".to_owned());
     }
@@ -73,12 +79,22 @@ async fn exchange(
             .request(request)
             .await
             .map_err(|error| causes(&error))?;
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let status = answer.status().as_u16();
+        let text = |(name, value): (&HeaderName, &HeaderValue)| {
+            let value = value.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        };
+        let headers = answer.headers().iter().filter_map(text).collect();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
             .await
             .map_err(|_| "the answer was cut off, or is too large".to_owned())?;
-        Ok((status, headers, body.to_bytes().to_vec()))
+        let body = body.to_bytes().to_vec();
+        Ok(Got {
+            status,
+            headers,
+            body,
+        })
     };
     tokio::time::timeout(Duration::from_millis(REQUEST_TIMEOUT_MS), exchange)
         .await

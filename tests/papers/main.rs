@@ -9,6 +9,7 @@ mod identifiers;
 mod oscal;
 mod questionnaires;
 mod responsibilities;
+mod runbooks;
 mod tables;
 
 use std::fs;

@@ -12,7 +12,7 @@ use crate::vault::grant::ScopeName;
 const CLIENTS: &str = "access/clients.json";
 const RULES: &str = "watch/rules.json";
 
-pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
+pub(super) fn look(scene: &Scene, bundle: &mut Bundle) {
     for process in &scene.processes {
         // A configuration holds no secret, only the names of files that do.
         let file = format!("configuration/{}.toml", process.config.node);
@@ -196,14 +196,14 @@ fn watch(scene: &Scene, bundle: &mut Bundle) {
         let rules = engine.rules.len();
         match config.watch.mode {
             WatchMode::Enforce => {
-                look.must(true, format_args!("{node}: {rules} rules act, {changed}"))
+                look.must(true, format_args!("{node}: {rules} rules act, {changed}"));
             }
             WatchMode::Observe if !scene.is_live() => look.saw(
                 Verdict::NotApplicable,
                 format_args!("{node}: {rules} rules tell and stop nobody, in the test environment"),
             ),
             WatchMode::Observe => {
-                look.must(false, format_args!("{node}: {rules} rules stop nobody"))
+                look.must(false, format_args!("{node}: {rules} rules stop nobody"));
             }
         }
         if config.internal.is_some() {

@@ -8,7 +8,7 @@ use super::super::audit::Log;
 use super::scene::Scene;
 use crate::audit::verify::Report;
 use crate::clock::Timestamp;
-use crate::config::AuditSettings;
+use crate::config::{AuditSettings, RelativePathBuf};
 use crate::evidence::{Bundle, Look, Verdict};
 use crate::service::sinks;
 use crate::store::Store;
@@ -106,7 +106,7 @@ async fn read(scene: &Scene, log: &Log) -> Result<Gone, String> {
     let given: Vec<PathBuf> = settings(scene)
         .into_iter()
         .flat_map(|audit| &audit.sinks)
-        .filter_map(|sink| sink.file.as_ref().map(|file| file.relative()))
+        .filter_map(|sink| sink.file.as_ref().map(RelativePathBuf::relative))
         .filter(|file| file.exists())
         .collect();
     let report = log

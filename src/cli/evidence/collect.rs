@@ -13,7 +13,7 @@ use super::scene::{Process, Scene};
 use super::{access, audit, database, keys, listeners, papers, running};
 use crate::audit::note::LogKey;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, RelativePathBuf};
 use crate::evidence::{Bundle, Check, Made, PAPERS, Verdict};
 use crate::seal::hex;
 use crate::seal::signing::SigningKey;
@@ -112,7 +112,7 @@ fn signing_key(given: Option<&Path>, processes: &[Process]) -> Result<SigningKey
             .filter_map(|process| process.config.audit.as_ref());
         audits
             .find_map(|audit| audit.checkpoint_key_file.as_ref())
-            .map(|file| file.relative())
+            .map(RelativePathBuf::relative)
     };
     let path = given
         .map(Path::to_owned)
@@ -149,7 +149,7 @@ async fn look(scene: &Scene) -> Bundle {
     // Before anything opens the embedded database, which mends the mode of its file.
     database::files(scene, &mut bundle);
     keys::look(scene, &mut bundle).await;
-    access::look(scene, &mut bundle).await;
+    access::look(scene, &mut bundle);
     listeners::look(scene, &mut bundle).await;
     running::look(scene, &mut bundle).await;
     database::look(scene, &mut bundle).await;

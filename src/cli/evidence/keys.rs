@@ -3,12 +3,13 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use figment::value::magic::RelativePathBuf;
 use serde_json::{Value, json};
 
 use super::scene::{Process, Scene};
 use crate::clock::Timestamp;
-use crate::config::{AwsKmsSettings, KeyFiles, Pkcs11Settings, ProcessorSettings, StoreSettings};
+use crate::config::{
+    AwsKmsSettings, KeyFiles, Pkcs11Settings, ProcessorSettings, RelativePathBuf, StoreSettings,
+};
 use crate::evidence::{Bundle, Look};
 use crate::seal::custody::SharedKek;
 use crate::seal::file::stretch_of;

@@ -1,37 +1,29 @@
 //! The running processes: what protects them, and what they serve to browsers.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::digest::{SHA384, digest};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hyper::HeaderMap;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::listeners::own_certificate;
 use super::scene::{Plane, Scene};
-use crate::evidence::{Bundle, Look, Verdict};
+use crate::evidence::{Bundle, Check, Look, Verdict};
 use crate::http::PlaneName;
 use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::fields::loader_path;
-use crate::net::once::get;
+use crate::net::once::{Got, get};
 use crate::net::probe::connect;
 use crate::net::trust::client_tls_of;
 
 const READINESS: &str = "running/readiness.json";
 const SCRIPTS: &str = "payment-page/scripts.json";
 
-/// Which lines of readiness make which check; every other line is of the first.
-const PROTECTIONS: [(&str, &str); 2] = [
-    ("memory", "memory_hardening"),
-    ("confinement", "confinement"),
-];
-
-/// An answer of a listener.
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
+/// Lines of readiness that are checks of their own.
+const PROTECTIONS: [&str; 2] = ["memory_hardening", "confinement"];
 
 pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
     readiness(scene, bundle).await;
@@ -45,7 +37,7 @@ pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
 }
 
 /// What a listener of ours answers; nothing where nobody listens.
-async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<Answer>, String> {
+async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<Got>, String> {
     if connect(plane.address()).await.is_err() {
         return Ok(None);
     }
@@ -53,92 +45,106 @@ async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<Answer>, String> {
     let url = url.map_err(|error| error.to_string())?;
     let tls = client_tls_of(own_certificate(plane)?, &rustls::version::TLS13);
     let tls = tls.map_err(|refused| refused.to_string())?;
-    let (status, headers, body) = get(&url, tls).await?;
-    Ok(Some(Answer {
-        status,
-        headers,
-        body,
-    }))
+    get(&url, tls).await.map(Some)
 }
 
 fn again(plane: &Plane<'_>, path: &str) -> String {
     format!("curl --insecure https://{}{path}", plane.address())
 }
 
+/// A line of readiness, as a process tells it.
+#[derive(Deserialize, Serialize)]
+struct Line {
+    name: String,
+    state: String,
+    detail: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Readiness {
+    status: String,
+    checks: Vec<Line>,
+}
+
+/// What a process said of itself; nothing where it does not run here.
+struct Told {
+    node: String,
+    again: String,
+    readiness: Result<Option<Readiness>, String>,
+}
+
 async fn readiness(scene: &Scene, bundle: &mut Bundle) {
-    let mut ready = Look::at(
+    let mut all = Vec::new();
+    for plane in scene.planes().filter(|plane| plane.name == PlaneName::Ops) {
+        let readiness = match ask(&plane, "/readyz").await {
+            Ok(Some(answer)) => {
+                let read = serde_json::from_slice(&answer.body);
+                let status = answer.status;
+                read.map(Some).map_err(|_| format!("it answered {status}"))
+            }
+            Ok(None) => Ok(None),
+            Err(why) => Err(why),
+        };
+        all.push(Told {
+            node: plane.node.to_owned(),
+            again: again(&plane, "/readyz"),
+            readiness,
+        });
+    }
+    let shown: Vec<Value> = all
+        .iter()
+        .map(|told| json!({ "node": told.node, "readiness": told.readiness.as_ref().ok() }))
+        .collect();
+    bundle.json(READINESS, &shown);
+    let is_protection = |name: &str| PROTECTIONS.contains(&name);
+    let ready = Look::at(
         "readiness",
         "each process finds itself able to do its work: store, audit, keys, clock, certificates",
         &["10.6.1", "10.7.2"],
     );
-    let mut memory = Look::at(
+    bundle.check(of_lines(ready, &all, |name| !is_protection(name)));
+    let memory = Look::at(
         "memory",
         "what a process holds is in no core, swap or debugger",
         &["3.3.1", "3.6.1"],
     );
-    let mut confined = Look::at(
+    bundle.check(of_lines(memory, &all, |name| name == "memory_hardening"));
+    let confined = Look::at(
         "confinement",
         "each process has given up the files, ports and system calls that it has no use for",
         &["2.2.4", "2.2.6"],
     );
-    let mut shown = Vec::new();
-    for plane in scene.planes().filter(|plane| plane.name == PlaneName::Ops) {
-        let answer = match ask(&plane, "/readyz").await {
-            Ok(Some(answer)) => answer,
+    bundle.check(of_lines(confined, &all, |name| name == "confinement"));
+}
+
+/// The check that some of the lines make.
+fn of_lines(mut look: Look, all: &[Told], is_of_it: impl Fn(&str) -> bool) -> Check {
+    for told in all {
+        let node = &told.node;
+        match &told.readiness {
+            Err(why) => look.must(false, format_args!("{node}: {why}")),
             Ok(None) => {
-                for look in [&mut ready, &mut memory, &mut confined] {
-                    look.saw(
-                        Verdict::NotApplicable,
-                        format_args!("{} does not run here", plane.node),
-                    );
+                let seen = format_args!("{node} does not run here");
+                look.saw(Verdict::NotApplicable, seen);
+            }
+            Ok(Some(readiness)) => {
+                let lines = readiness.checks.iter();
+                for line in lines.filter(|line| is_of_it(&line.name)) {
+                    let verdict = match line.state.as_str() {
+                        "ok" => Verdict::Pass,
+                        "not_applicable" => Verdict::NotApplicable,
+                        _ => Verdict::Fail,
+                    };
+                    let detail = line.detail.as_deref().unwrap_or_default();
+                    let seen = format!("{node}: {} {} {detail}", line.name, line.state);
+                    look.saw(verdict, seen.trim_end());
                 }
-                continue;
             }
-            Err(why) => {
-                ready.must(false, format_args!("{}: {why}", plane.title()));
-                continue;
-            }
-        };
-        let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let lines = told.get("checks").and_then(Value::as_array);
-        if answer.status != 200 || lines.is_none() {
-            ready.must(
-                false,
-                format_args!("{} answered {}", plane.title(), answer.status),
-            );
         }
-        for line in lines.into_iter().flatten() {
-            let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
-            let verdict = match text("state") {
-                "ok" => Verdict::Pass,
-                "not_applicable" => Verdict::NotApplicable,
-                _ => Verdict::Fail,
-            };
-            let of = PROTECTIONS.iter().find(|(_, line)| *line == text("name"));
-            let look = match of.map(|(check, _)| *check) {
-                Some("memory") => &mut memory,
-                Some(_) => &mut confined,
-                None => &mut ready,
-            };
-            let seen = format!(
-                "{}: {} {} {}",
-                plane.node,
-                text("name"),
-                text("state"),
-                text("detail")
-            );
-            look.saw(verdict, seen.trim_end());
-        }
-        shown.push(json!({ "node": plane.node, "status": answer.status, "readiness": told }));
-        for look in [&mut ready, &mut memory, &mut confined] {
-            look.again(again(&plane, "/readyz"));
-        }
+        look.again(told.again.as_str());
     }
-    for mut look in [ready, memory, confined] {
-        look.shown_in(READINESS);
-        bundle.check(look.done());
-    }
-    bundle.json(READINESS, &shown);
+    look.shown_in(READINESS);
+    look.done()
 }
 
 async fn scripts(plane: &Plane<'_>, bundle: &mut Bundle) {
@@ -204,13 +210,8 @@ async fn scripts(plane: &Plane<'_>, bundle: &mut Bundle) {
 }
 
 /// What a page's headers lack.
-fn weak_headers(headers: &HeaderMap) -> Vec<&'static str> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+fn weak_headers(headers: &BTreeMap<String, String>) -> Vec<&'static str> {
+    let text = |name: &str| headers.get(name).map_or("", String::as_str);
     let policy = text("content-security-policy");
     let wanted = [
         (policy.contains("default-src 'none'"), "default-src 'none'"),
@@ -267,8 +268,6 @@ async fn contact(plane: &Plane<'_>, bundle: &mut Bundle) {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::{HeaderName, HeaderValue};
-
     use super::*;
 
     #[test]
@@ -283,16 +282,11 @@ mod tests {
             ("referrer-policy", "no-referrer"),
             ("permissions-policy", "camera=()"),
         ];
-        let headers = |given: &[(&'static str, &'static str)]| {
+        let headers = |given: &[(&str, &str)]| {
             let given = given.iter();
             given
-                .map(|(name, value)| {
-                    (
-                        HeaderName::from_static(name),
-                        HeaderValue::from_static(value),
-                    )
-                })
-                .collect::<HeaderMap>()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect::<BTreeMap<_, _>>()
         };
         assert_eq!(weak_headers(&headers(&good)), Vec::<&str>::new());
         for missing in 1..good.len() {
@@ -306,6 +300,6 @@ mod tests {
             "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'none'",
         );
         assert_eq!(weak_headers(&headers(&weak)), ["a policy without unsafe-…"]);
-        assert_eq!(weak_headers(&HeaderMap::new()).len(), 6);
+        assert_eq!(weak_headers(&BTreeMap::new()).len(), 6);
     }
 }

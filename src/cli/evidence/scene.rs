@@ -3,11 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use figment::value::magic::RelativePathBuf;
-
 use crate::audit::note::LogKey;
 use crate::clock::{Clock, Timestamp};
-use crate::config::{Config, StoreSettings};
+use crate::config::{Config, RelativePathBuf, StoreSettings};
 use crate::http::PlaneName;
 use crate::service::store_settings;
 use crate::store::Store;
@@ -89,7 +87,7 @@ impl Plane<'_> {
         let ip = match self.listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ip => ip,
+            ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
         };
         SocketAddr::new(ip, self.listen.port())
     }

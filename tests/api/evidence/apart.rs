@@ -7,22 +7,23 @@ use crate::support::apart::Apart;
 
 struct Two {
     app: App,
-    configs: Vec<PathBuf>,
+    configs: [PathBuf; 2],
     auditor: PathBuf,
     made: std::cell::Cell<u32>,
 }
 
 impl Two {
-    fn collect(&self, configs: &[PathBuf], more: &[&str]) -> Collected {
+    fn collect(&self, more: &[&str]) -> Collected {
         self.made.set(self.made.get() + 1);
         let out = self.app.path(&format!("bundle-{}", self.made.get()));
         let key = self.app.path("checkpoint.key");
         let all = [&["--key", key.to_str().unwrap()], more].concat();
-        collect(&out, configs, &all)
+        let configs = self.configs.each_ref().map(PathBuf::as_path);
+        collect(&out, &configs, &all)
     }
 
-    fn as_auditor(&self, configs: &[PathBuf]) -> Collected {
-        self.collect(configs, &["--auditor", self.auditor.to_str().unwrap()])
+    fn as_auditor(&self) -> Collected {
+        self.collect(&["--auditor", self.auditor.to_str().unwrap()])
     }
 }
 
@@ -77,7 +78,7 @@ async fn two() -> Two {
     let made = std::cell::Cell::new(0);
     Two {
         app,
-        configs: configs.to_vec(),
+        configs,
         auditor,
         made,
     }
@@ -87,7 +88,7 @@ async fn two() -> Two {
 async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_check_red() {
     let two = two().await;
     // The rehearsal's hosts have one TLS key.
-    let shared = two.as_auditor(&two.configs);
+    let shared = two.as_auditor();
     assert_eq!(
         shared.red(),
         BTreeSet::from(["planes_apart"]),
@@ -97,10 +98,10 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     assert!(shared.seen("planes_apart").contains("have one TLS key"));
     own_key(&two.app);
     eventually("the internal plane has a key of its own", async || {
-        two.as_auditor(&two.configs).red().is_empty()
+        two.as_auditor().red().is_empty()
     })
     .await;
-    let good = two.as_auditor(&two.configs);
+    let good = two.as_auditor();
     assert_eq!(good.red(), BTreeSet::new(), "{:?}", good.checks);
     // PostgreSQL keeps its own files.
     assert_eq!(
@@ -118,7 +119,7 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     );
 
     // Without a login that may read the log, nobody says that it is whole.
-    let blind = two.collect(&two.configs, &[]);
+    let blind = two.collect(&[]);
     assert_eq!(
         blind.red(),
         BTreeSet::from(["audit_log", "audit_retention"]),
@@ -129,7 +130,7 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     let server = two.app.server.as_ref().unwrap();
     server.sql("GRANT SELECT (sealed) ON tokens TO cloakroom_capture");
     // The login is refused at once, so nobody searches the tables as it.
-    let red = two.as_auditor(&two.configs);
+    let red = two.as_auditor();
     assert_eq!(
         red.red(),
         BTreeSet::from(["database_protections", "leaks"]),
@@ -143,7 +144,7 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     server.sql("REVOKE SELECT (sealed) ON tokens FROM cloakroom_capture");
 
     server.sql("CREATE ROLE stranger LOGIN SUPERUSER IN ROLE cloakroom_capture");
-    let red = two.as_auditor(&two.configs);
+    let red = two.as_auditor();
     assert_eq!(
         red.red(),
         BTreeSet::from(["database_protections"]),
@@ -153,7 +154,7 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     server.sql("DROP ROLE stranger");
 
     server.sql("UPDATE charges SET description = 'for 4242 4242 4242 4242'");
-    let red = two.as_auditor(&two.configs);
+    let red = two.as_auditor();
     assert_eq!(red.red(), BTreeSet::from(["leaks"]), "{:?}", red.checks);
     server.sql("UPDATE charges SET description = NULL");
 
@@ -162,6 +163,6 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
          UPDATE audit_events SET actor = 'somebody else' WHERE action = 'token.created';
          ALTER TABLE audit_events ENABLE TRIGGER audit_events_rows",
     );
-    let red = two.as_auditor(&two.configs);
+    let red = two.as_auditor();
     assert_eq!(red.red(), BTreeSet::from(["audit_log"]), "{:?}", red.checks);
 }

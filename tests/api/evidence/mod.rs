@@ -46,7 +46,7 @@ impl Collected {
 }
 
 /// Collects into a new directory, and says what came of it.
-fn collect(out: &Path, configs: &[PathBuf], more: &[&str]) -> Collected {
+fn collect(out: &Path, configs: &[&Path], more: &[&str]) -> Collected {
     let out = out.to_str().unwrap();
     let mut arguments = vec!["collect", "--json", "--out", out];
     for config in configs {
@@ -182,7 +182,7 @@ async fn what_was_collected_is_whole_signed_and_compared() {
     let log = app.path("log");
     let more = ["--log", log.to_str().unwrap()];
     let (first, second) = (app.path("first"), app.path("second"));
-    let collected = collect(&first, &[config.clone()], &more);
+    let collected = collect(&first, &[&config], &more);
     assert_eq!(collected.red(), BTreeSet::new(), "{:?}", collected.checks);
     // In one process of the test environment these two have nothing to look at.
     assert_eq!(
@@ -257,7 +257,7 @@ async fn what_was_collected_is_whole_signed_and_compared() {
         "a bundle is not written over"
     );
 
-    collect(&second, &[config.clone()], &more);
+    collect(&second, &[&config], &more);
     let same = evidence(&["diff", "--json", one, two]);
     assert_eq!(same.status.code(), Some(0));
     let told: Value = serde_json::from_slice(&same.stdout).unwrap();
@@ -275,7 +275,7 @@ async fn a_difference_that_is_worse_is_told_and_ends_with_ex_dataerr() {
     let config = of_dev(&app);
     signed(&config).await;
     let (good, bad) = (app.path("good"), app.path("bad"));
-    collect(&good, &[config.clone()], &[]);
+    collect(&good, &[&config], &[]);
     let one_place = copy(
         &config,
         "one.toml",
@@ -284,7 +284,7 @@ async fn a_difference_that_is_worse_is_told_and_ends_with_ex_dataerr() {
             "",
         )],
     );
-    collect(&bad, &[one_place], &[]);
+    collect(&bad, &[&one_place], &[]);
     let (good, bad) = (good.to_str().unwrap(), bad.to_str().unwrap());
     let worse = evidence(&["diff", good, bad]);
     let said = String::from_utf8_lossy(&worse.stdout).into_owned();
