@@ -61,3 +61,17 @@ pub(crate) fn proofs(document: &str) -> BTreeMap<String, BTreeSet<String>> {
     }
     proofs
 }
+
+#[test]
+fn the_evidence_reads_the_same_tests_for_the_same_requirements() {
+    let text = crate::read(FILE);
+    let own = controls(&text)
+        .into_iter()
+        .map(|control| (control.requirements, control.tests))
+        .collect::<Vec<_>>();
+    let theirs = cloakroom::evidence::controls(&text)
+        .into_iter()
+        .map(|row| (row.requirements, row.tests.into_iter().collect()))
+        .collect::<Vec<_>>();
+    assert_eq!(own, theirs);
+}

@@ -61,12 +61,14 @@ fn commands(file: &str, text: &str) -> Vec<Command> {
 /// Why a command is none; nothing when it is one.
 fn wrong(command: &Command) -> Option<String> {
     use clap::error::ErrorKind;
-    // `init|status`: any of them stands for the others; `…` and `[...]` for what is left out.
-    let text = command.text.replace('…', "");
+    // As manuals write it: `init|status` is each of them, `[…]` may be left out, `…` repeats.
+    let text = command
+        .text
+        .replace("\\|", "|")
+        .replace(['…', '[', ']'], "");
     let words = shlex::split(&text)?;
     let alternatives = words.iter().map(|word| {
-        let is_choice = word.contains('|') && !word.starts_with('<') && !word.starts_with('[');
-        if is_choice {
+        if word.contains('|') {
             word.split('|').collect()
         } else {
             vec![word.as_str()]
@@ -86,6 +88,7 @@ fn wrong(command: &Command) -> Option<String> {
                 | ErrorKind::MissingSubcommand
                 | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
                 | ErrorKind::InvalidValue
+                | ErrorKind::ValueValidation
                 | ErrorKind::TooFewValues
                 | ErrorKind::DisplayHelp
                 | ErrorKind::DisplayVersion
