@@ -17,6 +17,7 @@ mod breakout;
 mod cards;
 mod cli;
 mod custody;
+mod data_flow;
 mod deliveries;
 mod doors;
 mod drills;
