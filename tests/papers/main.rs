@@ -6,6 +6,7 @@
 mod analyses;
 mod controls;
 mod identifiers;
+mod log_fields;
 mod oscal;
 mod questionnaires;
 mod responsibilities;

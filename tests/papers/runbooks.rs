@@ -77,9 +77,13 @@ fn wrong(command: &Command) -> Option<String> {
     let alternatives: Vec<Vec<&str>> = alternatives.collect();
     let most = alternatives.iter().map(Vec::len).max().unwrap_or(1);
     (0..most).find_map(|choice| {
-        let words = alternatives
-            .iter()
-            .map(|words| words[choice.min(words.len() - 1)]);
+        let words = alternatives.iter().map(|words| {
+            words
+                .get(choice)
+                .or(words.last())
+                .copied()
+                .unwrap_or_default()
+        });
         let parsed = cloakroom::cli::command().try_get_matches_from(words);
         let error = parsed.err()?;
         let is_named_only = matches!(

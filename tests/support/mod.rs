@@ -4,6 +4,7 @@
 //! over the wire for what must never be there.
 
 pub(crate) mod apart;
+pub(crate) mod fields;
 pub(crate) mod leaks;
 pub(crate) mod loot;
 #[expect(dead_code, reason = "each test binary uses its own part of it")]
@@ -381,6 +382,7 @@ impl Drop for App {
                 &self.said.lock().unwrap(),
                 &self.sent.lock().unwrap(),
             );
+            fields::assert_known(self.dir.path());
             if let Some(server) = &self.server {
                 leaks::assert_none_in(server, self.dir.path(), &self.sent.lock().unwrap());
             }
