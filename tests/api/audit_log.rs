@@ -2,6 +2,7 @@
 //! anybody who takes copies of what is signed, nothing is answered.
 
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::{App, VISA, Who, eventually};
 
 fn audit(config: &Path, arguments: &[&str]) -> Output {
@@ -294,6 +296,67 @@ async fn with_every_sink_down_nothing_is_answered_and_nothing_is_missing_afterwa
     })
     .await;
     assert_ne!(readiness(&app).await, "failed");
+}
+
+/// The places that are no files: each gets every checkpoint in order, also what it did not take at
+/// first, and what they got is believed by the verifier.
+#[tokio::test]
+async fn checkpoints_get_to_an_https_address_and_to_syslog_in_order() {
+    let receiver = Receiver::start().await;
+    for _ in 0..3 {
+        receiver.then(Reply::status(503));
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let socket = outside.path().join("log");
+    let syslog = UnixDatagram::bind(&socket).unwrap();
+    syslog.set_nonblocking(true).unwrap();
+    let sinks = format!(
+        "[{{url=\"https://localhost:{}/checkpoints\",ca_file=\"{}\"}},{{syslog_socket=\"{}\"}}]",
+        receiver.port,
+        receiver.ca_file().display(),
+        socket.display()
+    );
+    let app = App::start_with(&[], &[("CLOAKROOM__AUDIT__SINKS", &sinks)]);
+    let token = app.token(VISA).await;
+    let number = AtomicU32::new(0);
+    eventually("four checkpoints were taken", async || {
+        let key = number.fetch_add(1, Ordering::Relaxed).to_string();
+        assert_eq!(app.charge(&token, &key).await.status, 201);
+        receiver.taken().len() >= 4
+    })
+    .await;
+    let taken = receiver.taken();
+    let sizes: Vec<u64> = taken
+        .iter()
+        .map(|copy| copy["size"].as_u64().unwrap())
+        .collect();
+    assert!(sizes.is_sorted_by(|one, next| one < next), "{sizes:?}");
+    // What was refused came again under its name before anything else did.
+    let arrived = receiver.arrived();
+    let names: Vec<&str> = arrived
+        .iter()
+        .map(|one| one.header("idempotency-key"))
+        .collect();
+    let first = format!("checkpoint-{}", sizes[0]);
+    assert!(names[..4].iter().all(|name| *name == first), "{names:?}");
+    assert!(arrived.iter().all(|one| one.path == "/checkpoints"));
+
+    let copies: String = taken.iter().map(|copy| copy.to_string() + "\n").collect();
+    let given = outside.path().join("from-https.jsonl");
+    fs::write(&given, copies).unwrap();
+    let given = ["--checkpoint", given.to_str().unwrap()];
+    let config = app.path("cloakroom.toml");
+    let (report, code) = verify(&config, &given);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report["checkpoints"].as_u64().unwrap() >= 4);
+
+    let mut message = vec![0; 4_096];
+    let read = syslog.recv(&mut message).unwrap();
+    let message = String::from_utf8_lossy(&message[..read]).into_owned();
+    assert!(
+        message.starts_with("<109>1 ") && message.contains("cloakroom-audit-"),
+        "{message}"
+    );
 }
 
 #[tokio::test]

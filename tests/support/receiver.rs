@@ -134,6 +134,11 @@ impl Receiver {
         path
     }
 
+    /// The authority that its certificate is of.
+    pub(crate) fn ca_file(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+
     /// Its table in the configuration, with `more` keys.
     pub(crate) fn table(&self, name: &str, secrets: &[PathBuf], more: &str) -> String {
         let secrets: Vec<String> = secrets.iter().map(|path| format!("{path:?}")).collect();
@@ -142,7 +147,7 @@ impl Receiver {
              secret_files=[{}],ca_file={:?}{more}}}",
             self.port,
             secrets.join(","),
-            self.dir.path().join("ca.pem"),
+            self.ca_file(),
         )
     }
 }
