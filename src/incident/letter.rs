@@ -142,14 +142,16 @@ struct Data<'a> {
     tokens: &'a [String],
 }
 
-/// The kind of the webhook.
-pub const KIND: &str = "incident.customer_affected";
+/// The kind of the webhook that tells of a customer.
+pub const AFFECTED: &str = "incident.customer_affected";
+/// The kind of the webhook that asks where a customer is.
+pub const CONTACT_WANTED: &str = "incident.contact_wanted";
 
-/// The body of the webhook, the same in every attempt.
+/// The body of a webhook of that kind, the same in every attempt.
 #[must_use]
-pub fn document(heading: &Heading, affected: &Affected) -> Vec<u8> {
+pub fn document(kind: &'static str, heading: &Heading, affected: &Affected) -> Vec<u8> {
     let document = Document {
-        r#type: KIND,
+        r#type: kind,
         timestamp: &heading.opened_at,
         data: Data {
             incident: &heading.incident,
@@ -174,6 +176,20 @@ pub fn message_id(incident: &str, account: &str, customer: &str) -> String {
         let _written = write!(id, "{byte:02x}");
     }
     id
+}
+
+/// What a merchant answers who is asked where a customer is; `null` where nobody knows.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whereabouts {
+    email: Option<String>,
+}
+
+/// Reads a merchant's answer; nothing where it is none.
+#[must_use]
+pub fn whereabouts(answer: &[u8]) -> Option<Option<String>> {
+    let read: Whereabouts = serde_json::from_slice(answer).ok()?;
+    Some(read.email)
 }
 
 /// Where customers are, in memory only.
@@ -269,6 +285,22 @@ mod tests {
         let refused = Contacts::read(wrong.as_bytes()).unwrap_err();
         assert_eq!(refused, Refused::Contact(2));
         assert!(!refused.to_string().contains("bob"));
+    }
+
+    #[test]
+    fn a_merchants_answer_is_an_address_or_nobody_knows_and_nothing_else() {
+        let known = whereabouts(br#"{"email":"ann@example.com"}"#);
+        assert_eq!(known, Some(Some("ann@example.com".to_owned())));
+        assert_eq!(whereabouts(br#"{"email":null}"#), Some(None));
+        for other in [
+            &b"ann@example.com"[..],
+            b"[]",
+            b"",
+            br#"{"mail":"x"}"#,
+            br#"{"email":1}"#,
+        ] {
+            assert_eq!(whereabouts(other), None);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::time::Instant;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use super::address::is_public;
 use super::delivered::{Delivered, Reason};
@@ -162,6 +163,22 @@ impl Endpoint {
             }
             Err(reason) => Delivered::Unreachable(reason),
         }
+    }
+
+    /// Makes one attempt whose answer is read: its status, and at most 16 KiB. It ends as
+    /// [`deliver`](Self::deliver) does.
+    ///
+    /// # Errors
+    /// [`Reason`], also where the answer is longer or does not end in time.
+    pub async fn ask(&self, message: &Message<'_>) -> Result<(u16, Zeroizing<Vec<u8>>), Reason> {
+        let response = self.attempt(message).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = tokio::time::timeout(DRAIN_TIMEOUT, body)
+            .await
+            .map_err(|_elapsed| Reason::Timeout)?
+            .map_err(|_broken| Reason::Cut)?;
+        Ok((status, Zeroizing::new(body.to_bytes().to_vec())))
     }
 
     async fn attempt(&self, message: &Message<'_>) -> Result<Response<Incoming>, Reason> {

@@ -169,7 +169,7 @@ async fn a_merchant_is_told_of_each_customer_once_and_of_none_after_the_close() 
     };
     let (other, _) = open(&app);
     assert_eq!(notify(&other).status.code(), Some(65), "another's scope");
-    receiver.then(Reply::status(503));
+    receiver.then(Reply::By(|_| (503, "come back later".to_owned())));
     let told = notify(&id);
     assert!(told.status.success(), "{told:?}");
     let states: Value = serde_json::from_slice(&told.stdout).unwrap();

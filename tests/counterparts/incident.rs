@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::mail::Post;
+use crate::support::receiver::{Receiver, Reply};
 use crate::support::{App, eventually};
 
 const KILLS: usize = 5;
@@ -61,6 +62,15 @@ impl Case {
     }
 
     fn notify(&self, again: Option<&Path>) -> Command {
+        let mut command = self.notify_from(Some("contacts"));
+        if let Some(again) = again {
+            command.arg("--again").arg(again);
+        }
+        command
+    }
+
+    /// With addresses from that file, or from their merchant.
+    fn notify_from(&self, contacts: Option<&str>) -> Command {
         let to = ",to=[\"ops@shop.example\"]";
         let settings = self.post.settings("tls", &self.post.authority(), to);
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
@@ -69,16 +79,13 @@ impl Case {
             .args(["incident", "notify", &self.incident, "--json"])
             .args(["--messages-per-s-max", "10000", "--config"])
             .arg(self.app.path("cloakroom.toml"));
-        for (name, file) in [
-            ("--scope", "scope"),
-            ("--contacts", "contacts"),
-            ("--template", "template"),
-        ] {
+        for (name, file) in [("--scope", "scope"), ("--template", "template")] {
             command.arg(name).arg(self.dir.path().join(file));
         }
-        if let Some(again) = again {
-            command.arg("--again").arg(again);
-        }
+        match contacts {
+            Some(file) => command.arg("--contacts").arg(self.dir.path().join(file)),
+            None => command.arg("--resolve"),
+        };
         command
     }
 
@@ -173,4 +180,72 @@ async fn every_customer_is_told_once_through_five_kills() {
             "{name}"
         );
     }
+}
+
+/// What the shop says of its customers: one has moved away, one has no real address.
+fn whereabouts(asked: &Value) -> (u16, String) {
+    let customer = asked["data"]["customer_ref"].as_str().unwrap();
+    match customer {
+        "c1" => (404, String::new()),
+        "c2" => (200, json!({ "email": "not an address" }).to_string()),
+        _ => (
+            200,
+            json!({ "email": format!("{customer}@buyer.example") }).to_string(),
+        ),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn customers_are_asked_for_at_their_merchant_and_told_by_mail() {
+    let (case, receiver) = (Case::new(6), Receiver::start().await);
+    receiver.then(Reply::status(503));
+    receiver.otherwise(Reply::By(whereabouts));
+    let secret = receiver.secret_file("secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let kinds = ",allow_private_addresses=true,events=[\"incident.contact_wanted\"]";
+    let table = receiver.table("shop", &[secret], kinds);
+    let run = || {
+        let mut command = case.notify_from(None);
+        command.env("CLOAKROOM__WEBHOOKS", format!("[{table}]"));
+        command.output().unwrap()
+    };
+    let first = run();
+    assert_eq!(
+        case.recorded("told"),
+        names(&["c0", "c3", "c4", "c5"]),
+        "{first:?}"
+    );
+    assert_eq!(case.recorded("no_contact"), names(&["c1"]));
+    assert_eq!(case.recorded("refused"), names(&["c2"]));
+    assert_eq!(first.status.code(), Some(69), "not everybody was told");
+    let asked = receiver.arrived();
+    assert!(
+        asked
+            .iter()
+            .all(|one| one.json()["type"] == "incident.contact_wanted")
+    );
+    assert!(
+        asked
+            .iter()
+            .all(|one| one.headers.contains_key("webhook-signature"))
+    );
+    assert_eq!(asked.len(), 7, "the one that was answered 503 twice");
+    // Who was told is not asked for again.
+    run();
+    let again = receiver.arrived().split_off(asked.len());
+    let about = again
+        .iter()
+        .map(|one| one.json()["data"]["customer_ref"].clone());
+    assert!(
+        about
+            .into_iter()
+            .all(|customer| customer == "c1" || customer == "c2")
+    );
+    assert!(
+        case.sent().values().all(|times| *times == 1),
+        "nobody twice"
+    );
+}
+
+fn names(of: &[&str]) -> BTreeSet<String> {
+    of.iter().map(ToString::to_string).collect()
 }

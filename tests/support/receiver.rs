@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) enum Reply {
     /// A status, and header lines.
     Status(u16, String),
+    /// A status and a body, by what was asked.
+    By(fn(&Value) -> (u16, String)),
     /// Nothing at all, for as long as the receiver lives.
     Silence,
 }
@@ -162,8 +164,17 @@ async fn serve(acceptor: TlsAcceptor, socket: TcpStream, state: Arc<Mutex<State>
         while let Some((arrived, length)) = parsed(&bytes) {
             bytes.drain(..length);
             match answer(&state, arrived) {
-                Reply::Silence => std::future::pending().await,
-                Reply::Status(status, headers) => {
+                (Reply::Silence, _) => std::future::pending().await,
+                (Reply::By(said), asked) => {
+                    let (status, body) = said(&asked);
+                    let length = body.len();
+                    let answer =
+                        format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n\r\n{body}");
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+                (Reply::Status(status, headers), _) => {
                     let answer =
                         format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n{headers}\r\n");
                     if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -201,15 +212,19 @@ fn parsed(bytes: &[u8]) -> Option<(Arrived, usize)> {
     Some((arrived, head_length + body_length))
 }
 
-fn answer(state: &Mutex<State>, mut arrived: Arrived) -> Reply {
+/// What is answered, and to what.
+fn answer(state: &Mutex<State>, mut arrived: Arrived) -> (Reply, Value) {
     let mut state = state.lock().unwrap();
     let reply = state.next.pop_front();
     let reply = reply
         .or_else(|| state.otherwise.clone())
         .unwrap_or(Reply::status(200));
-    if let Reply::Status(status, _) = &reply {
-        arrived.answered = Some(*status);
-    }
+    let asked = arrived.json();
+    arrived.answered = match &reply {
+        Reply::Status(status, _) => Some(*status),
+        Reply::By(said) => Some(said(&asked).0),
+        Reply::Silence => None,
+    };
     state.arrived.push(arrived);
-    reply
+    (reply, asked)
 }

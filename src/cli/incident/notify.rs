@@ -16,8 +16,7 @@ use super::record::Lines;
 use super::send::Channel;
 use super::{Desk, unavailable};
 use crate::audit::Action;
-use crate::incident::letter::{Affected, Contacts, Heading, Template};
-use crate::service::{mailer, webhook_endpoints};
+use crate::incident::letter::{Affected, Heading};
 use crate::store::{Incident, NoticeKey, NoticeSettled, NoticeState, Run};
 use crate::token::{IncidentId, RunId};
 
@@ -48,14 +47,18 @@ pub(super) struct Arguments {
     scope: PathBuf,
     /// By mail, to these addresses: JSON lines with account, customer and email.
     #[arg(long, value_name = "FILE", group = "how", requires = "template")]
-    contacts: Option<PathBuf>,
+    pub(super) contacts: Option<PathBuf>,
+    /// By mail, to the address that each customer's merchant answers: the first of the account's
+    /// [[webhooks]] that takes the kind `incident.contact_wanted` is asked, signed.
+    #[arg(long, group = "how", requires = "template")]
+    resolve: bool,
     /// The mail: `Subject: …`, an empty line, the text, with places such as {{title}}.
-    #[arg(long, value_name = "FILE", requires = "contacts")]
-    template: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub(super) template: Option<PathBuf>,
     /// By signed webhook, to the first of the account's [[webhooks]] that takes the kind
     /// `incident.customer_affected`: the merchant knows where its customer is.
     #[arg(long, group = "how")]
-    webhook: bool,
+    pub(super) webhook: bool,
     /// Send again to these customers whose message had an unknown end: JSON lines with account and
     /// customer. For those of whom the mail server's log shows that it did not take the message.
     #[arg(long, value_name = "FILE")]
@@ -82,7 +85,7 @@ struct Notifying {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let desk = Desk::open(&arguments.config).await?;
     let incident = desk.incident(&arguments.incident).await?;
-    let channel = channel(&desk, &arguments)?;
+    let channel = Channel::of(&desk.config, &arguments)?;
     let affected = affected(&arguments.scope, incident.id)?;
     let heading = Heading {
         incident: incident.id.to_string(),
@@ -329,27 +332,6 @@ impl Notifying {
         let why = format!("not every customer was told: {counted}");
         Err(Failure::new(exit::UNAVAILABLE, why))
     }
-}
-
-fn channel(desk: &Desk, arguments: &Arguments) -> Result<Channel, Failure> {
-    let (Some(contacts), Some(template)) = (&arguments.contacts, &arguments.template) else {
-        return Ok(Channel::Webhook(webhook_endpoints(&desk.config)?));
-    };
-    let settings = desk.config.alerts.mail.as_ref().ok_or_else(|| {
-        Failure::new(
-            exit::CONFIG,
-            "the configuration has no [alerts.mail] server",
-        )
-    })?;
-    let unreadable = |error: std::io::Error| Failure::new(exit::NO_INPUT, error);
-    let refused = |refused| Failure::new(exit::DATA, refused);
-    let template = std::fs::read_to_string(template).map_err(unreadable)?;
-    let contacts = BufReader::new(File::open(contacts).map_err(unreadable)?);
-    Ok(Channel::Mail {
-        mailer: mailer(settings).map_err(|reason| Failure::new(exit::CONFIG, reason))?,
-        template: Template::parse(&template).map_err(refused)?,
-        contacts: Contacts::read(contacts).map_err(refused)?,
-    })
 }
 
 /// The customers of a scope that is this incident's.

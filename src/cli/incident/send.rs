@@ -1,31 +1,73 @@
 //! One message to one customer, by the channel that was chosen.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::sync::Arc;
 
+use super::super::{Failure, exit};
+use super::notify::Arguments;
 use crate::alerts::{self, Mail, Mailed, Mailer};
 use crate::clock::{Clock, Timestamp};
-use crate::incident::letter::KIND;
-use crate::incident::letter::{Affected, Contacts, Heading, Template, document, message_id};
+use crate::config::Config;
+use crate::incident::letter::{
+    AFFECTED, Affected, CONTACT_WANTED, Contacts, Heading, Template, document, message_id,
+    whereabouts,
+};
+use crate::service::{mailer, webhook_endpoints};
 use crate::store::NoticeState;
 use crate::vault::tell::Listener;
 use crate::webhooks::{Delivered, Message, Reason};
 
 /// How customers are told.
 pub(super) enum Channel {
-    /// Mail to addresses that were given.
+    /// Mail.
     Mail {
         mailer: Arc<Mailer>,
         template: Template,
-        contacts: Contacts,
+        addresses: Addresses,
     },
     /// A signed webhook to the merchant, who knows where its customer is.
     Webhook(Vec<Listener>),
+}
+
+/// Where customers' addresses are from. None is kept.
+pub(super) enum Addresses {
+    /// They were given.
+    Given(Contacts),
+    /// Each customer's merchant is asked, right before the mail.
+    Asked(Vec<Listener>),
 }
 
 /// What came of a message: its state, and the receiver's word.
 pub(super) type Ended = (NoticeState, String);
 
 impl Channel {
+    /// The one that was asked for.
+    pub(super) fn of(config: &Config, arguments: &Arguments) -> Result<Self, Failure> {
+        let (Some(template), false) = (&arguments.template, arguments.webhook) else {
+            return Ok(Self::Webhook(webhook_endpoints(config)?));
+        };
+        let settings = config.alerts.mail.as_ref().ok_or_else(|| {
+            let why = "the configuration has no [alerts.mail] server";
+            Failure::new(exit::CONFIG, why)
+        })?;
+        let unreadable = |error: std::io::Error| Failure::new(exit::NO_INPUT, error);
+        let refused = |refused| Failure::new(exit::DATA, refused);
+        let template = std::fs::read_to_string(template).map_err(unreadable)?;
+        let addresses = match &arguments.contacts {
+            Some(contacts) => {
+                let contacts = BufReader::new(File::open(contacts).map_err(unreadable)?);
+                Addresses::Given(Contacts::read(contacts).map_err(refused)?)
+            }
+            None => Addresses::Asked(webhook_endpoints(config)?),
+        };
+        Ok(Self::Mail {
+            mailer: mailer(settings).map_err(|reason| Failure::new(exit::CONFIG, reason))?,
+            template: Template::parse(&template).map_err(refused)?,
+            addresses,
+        })
+    }
+
     /// Its name in rows and files.
     pub(super) const fn name(&self) -> &'static str {
         match self {
@@ -46,12 +88,13 @@ impl Channel {
             Self::Mail {
                 mailer,
                 template,
-                contacts,
+                addresses,
             } => {
-                let Some(address) = contacts.of(affected) else {
-                    return (NoticeState::NoContact, "no_contact".to_owned());
+                let address = match addresses.of(heading, affected, clock).await {
+                    Ok(address) => address,
+                    Err(ended) => return ended,
                 };
-                let Ok(to) = alerts::address("a contact", address) else {
+                let Ok(to) = alerts::address("a contact", &address) else {
                     return (NoticeState::Refused, "no_address".to_owned());
                 };
                 let (subject, text) = template.fill(heading, affected);
@@ -64,16 +107,65 @@ impl Channel {
                 mailed(mailer.send(&mail).await)
             }
             Self::Webhook(listeners) => {
-                let wants = |listener: &&Listener| {
-                    let kinds = listener.kinds.as_ref();
-                    let wanted = kinds.is_none_or(|kinds| kinds.iter().any(|kind| kind == KIND));
-                    wanted && listener.account.as_str() == affected.account
-                };
-                let Some(listener) = listeners.iter().find(wants) else {
+                let Some(listener) = receiver(listeners, affected, AFFECTED) else {
                     return (NoticeState::NoContact, "no_receiver".to_owned());
                 };
-                let body = document(heading, affected);
+                let body = document(AFFECTED, heading, affected);
                 deliver(listener, &id, &body, clock.now()).await
+            }
+        }
+    }
+}
+
+/// The first of the account's receivers that takes this kind.
+fn receiver<'l>(
+    listeners: &'l [Listener],
+    affected: &Affected,
+    kind: &str,
+) -> Option<&'l Listener> {
+    let mut own = listeners
+        .iter()
+        .filter(|listener| listener.account.as_str() == affected.account);
+    own.find(|listener| {
+        let kinds = listener.kinds.as_ref();
+        kinds.is_none_or(|kinds| kinds.iter().any(|taken| taken == kind))
+    })
+}
+
+impl Addresses {
+    /// Where a customer is; or that nobody knows, or that the merchant could not say it now.
+    async fn of(
+        &self,
+        heading: &Heading,
+        affected: &Affected,
+        clock: &Clock,
+    ) -> Result<String, Ended> {
+        let nobody_knows = || (NoticeState::NoContact, "no_contact".to_owned());
+        match self {
+            Self::Given(contacts) => {
+                let address = contacts.of(affected).map(str::to_owned);
+                address.ok_or_else(nobody_knows)
+            }
+            Self::Asked(listeners) => {
+                let listener = receiver(listeners, affected, CONTACT_WANTED)
+                    .ok_or_else(|| (NoticeState::NoContact, "no_receiver".to_owned()))?;
+                let id = message_id(&heading.incident, &affected.account, &affected.customer);
+                let message = Message {
+                    id: &format!("{id}-contact"),
+                    at: clock.now(),
+                    body: &document(CONTACT_WANTED, heading, affected),
+                };
+                // Nothing was sent to the customer yet, so asking again is always safe.
+                let later = |word: &str| (NoticeState::Waiting, word.to_owned());
+                match listener.endpoint.ask(&message).await {
+                    Ok((200, answer)) => match whereabouts(&answer) {
+                        Some(address) => address.ok_or_else(nobody_knows),
+                        None => Err(later("not_an_address")),
+                    },
+                    Ok((404, _)) => Err(nobody_knows()),
+                    Ok((status, _)) => Err(later(&status.to_string())),
+                    Err(reason) => Err(later(reason.name())),
+                }
             }
         }
     }
