@@ -111,6 +111,7 @@ function fault(status, problem) {
   if (status === 0) return { code: "network", retryable: true };
   if (status === 401) return { code: "session_over", retryable: false };
   if (status === 429) return { code: "too_many", retryable: false };
+  if (problem?.code === "verification_required") return { code: problem.code, retryable: false };
   if (status === 402) {
     const decline = String(problem?.decline?.code ?? "generic_decline");
     const [field, reason] = POINTED[decline] ?? [];

@@ -176,7 +176,8 @@ export class CardForm {
     } else {
       const own = fault.decline && this.texts[fault.decline];
       this.#notice(own || this.texts[fault.code] || this.texts.unavailable, "error");
-      if (fault.code === "session_over" || fault.code === "too_many") this.#lock(true);
+      // This session takes no card any more, so the fields stay as they are while one is sent: locked.
+      this.#done = ["session_over", "too_many", "verification_required"].includes(fault.code);
     }
     this.#tell();
   }

@@ -24,7 +24,12 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn open() -> Self {
-        let app = App::start();
+        Self::open_with(&[])
+    }
+
+    /// With `CLOAKROOM__…` overrides.
+    pub(crate) fn open_with(overrides: &[(&str, &str)]) -> Self {
+        let app = App::start_with(&[], overrides);
         let site = Site::start(&app);
         Self { app, site }
     }

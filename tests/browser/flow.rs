@@ -493,3 +493,41 @@ async fn the_hosted_page_takes_the_card_and_leads_back_to_the_shop() {
     assert_eq!(answer.status, 404);
     assert!(String::from_utf8_lossy(&answer.body).contains("no longer open"));
 }
+
+#[actix_web::test]
+async fn a_shop_whose_shoppers_must_be_verified_is_told_so() {
+    let shop = Shop::open_with(&[
+        ("CLOAKROOM__WATCH__MODE", "enforce"),
+        ("CLOAKROOM__WATCH__RULES", "{shop_guesses={hits_max=2}}"),
+    ]);
+    for _ in 0..3 {
+        let secret = shop.secret().await;
+        let impossible = crate::support::card("4242424242424241");
+        let refused = shop.app.post_card(&secret, &impossible, &[]).await;
+        assert_eq!(refused.status, 422);
+    }
+    let browser = Browser::chromium(&shop.app).await;
+    shop.visit(&browser, &json!({})).await;
+    type_card(&shop, &browser, VISA, "1234", "123").await;
+    browser.click("#pay").await;
+    let refused = browser.until("return window.refused").await;
+    assert_eq!(refused["code"], "verification_required");
+    browser.enter("iframe").await;
+    assert_eq!(
+        browser
+            .run("return [...document.querySelectorAll('input')].every((e) => e.readOnly)")
+            .await,
+        true
+    );
+    browser.leave().await;
+    // A session of a shopper who was verified takes the card.
+    let order =
+        json!({ "customer_ref": "verified", "origin": shop.site.origin, "shopper_verified": true });
+    let secret = shop.secret_for(&order).await;
+    shop.checkout(&secret, &json!({}));
+    browser.go(&shop.site.url("/checkout")).await;
+    ready(&browser).await;
+    type_card(&shop, &browser, VISA, "1234", "123").await;
+    browser.click("#pay").await;
+    paid(&browser).await;
+}
