@@ -56,3 +56,28 @@ async fn checkouts_wait_are_all_answered_and_the_report_says_what_they_cost() {
         "{text}"
     );
 }
+
+/// What audit costs is measured against a build that a patch makes; it has to fit the sources.
+#[test]
+fn the_patch_for_a_build_without_audit_fits() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let check = |patch: &str| {
+        let mut apply = std::process::Command::new("git");
+        apply.args(["apply", "--check", patch]).current_dir(root);
+        apply.output().unwrap()
+    };
+    let fits = check("benches/unaudited.patch");
+    assert!(
+        fits.status.success(),
+        "{}",
+        String::from_utf8_lossy(&fits.stderr)
+    );
+    let other = tempfile::NamedTempFile::new().unwrap();
+    let patch = std::fs::read_to_string(format!("{root}/benches/unaudited.patch")).unwrap();
+    std::fs::write(
+        other.path(),
+        patch.replace("tx.note(event)", "tx.noted(event)"),
+    )
+    .unwrap();
+    assert!(!check(other.path().to_str().unwrap()).status.success());
+}
