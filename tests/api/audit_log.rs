@@ -325,8 +325,8 @@ async fn checkpoints_get_to_an_https_address_and_to_syslog_in_order() {
         receiver.taken().len() >= 4
     })
     .await;
-    let taken = receiver.taken();
-    let sizes: Vec<u64> = taken
+    let held = receiver.taken();
+    let sizes: Vec<u64> = held
         .iter()
         .map(|copy| copy["size"].as_u64().unwrap())
         .collect();
@@ -341,7 +341,7 @@ async fn checkpoints_get_to_an_https_address_and_to_syslog_in_order() {
     assert!(names[..4].iter().all(|name| *name == first), "{names:?}");
     assert!(arrived.iter().all(|one| one.path == "/checkpoints"));
 
-    let copies: String = taken.iter().map(|copy| copy.to_string() + "\n").collect();
+    let copies: String = held.iter().map(|copy| copy.to_string() + "\n").collect();
     let given = outside.path().join("from-https.jsonl");
     fs::write(&given, copies).unwrap();
     let given = ["--checkpoint", given.to_str().unwrap()];
