@@ -5,6 +5,10 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Refused, https};
+use crate::token::Environment;
+
+/// One place can be lost together with the database.
+const LIVE_SINKS_MIN: usize = 2;
 
 /// `[audit]`: the log is signed, and its checkpoints are copied out of the database.
 #[derive(Debug, Deserialize)]
@@ -57,7 +61,7 @@ mod defaults {
 
 impl AuditSettings {
     /// What the types alone do not say.
-    pub(super) fn check(&self, is_internal: bool) -> Result<(), Refused> {
+    pub(super) fn check(&self, is_internal: bool, environment: Environment) -> Result<(), Refused> {
         let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
         let keys = self.checkpoint_key_file.is_some() || !self.sinks.is_empty();
         if !is_internal && keys {
@@ -72,8 +76,14 @@ impl AuditSettings {
                 "[audit] needs checkpoint_key_file and checkpoint_vkey_file, which `keys init` makes",
             );
         }
-        if is_internal && self.sinks.is_empty() {
-            return refuse("[audit] needs at least one [[audit.sinks]]");
+        let sinks_min = match environment {
+            Environment::Live => LIVE_SINKS_MIN,
+            Environment::Test => 1,
+        };
+        if is_internal && self.sinks.len() < sinks_min {
+            return refuse(
+                "[audit] needs at least one [[audit.sinks]], and two in the live environment",
+            );
         }
         let kinds = |sink: &SinkSettings| {
             let named = [
@@ -132,5 +142,29 @@ fingerprint_key_file = "fingerprint.key"
             let refused = Config::parse(&format!("{live}[audit]\n{off}\n"));
             assert!(refused.is_err(), "{off}");
         }
+    }
+
+    #[test]
+    fn in_the_live_environment_copies_go_to_two_places_at_least() {
+        let internal = TEST
+            .replace("[capture]", "[internal]")
+            .replace("public_url", "return_url")
+            .replace(
+                "private_key_file",
+                "client_ca_file = \"ca.pem\"\nprivate_key_file",
+            );
+        let audit = "[audit]\ncheckpoint_key_file = \"a\"\ncheckpoint_vkey_file = \"b\"\n";
+        let sink = "[[audit.sinks]]\nfile = \"c\"\n";
+        let live = internal.replace("\"test\"", "\"live\"");
+        let refusal = |text: String| {
+            Config::parse(&text)
+                .err()
+                .map(|refused| refused.to_string())
+        };
+        assert_eq!(refusal([&internal, audit, sink].concat()), None);
+        assert_eq!(refusal([&live, audit, sink, sink].concat()), None);
+        let one = refusal([&live, audit, sink].concat()).unwrap();
+        assert!(one.contains("two in the live environment"), "{one}");
+        assert!(refusal([&internal, audit].concat()).is_some());
     }
 }

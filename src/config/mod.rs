@@ -301,7 +301,7 @@ impl Config {
             return refuse("a process without [internal] must not be given webhooks' secrets");
         }
         match (&self.audit, self.environment) {
-            (Some(audit), _) => audit.check(self.internal.is_some())?,
+            (Some(audit), _) => audit.check(self.internal.is_some(), self.environment)?,
             (None, Environment::Live) => {
                 return refuse("in the live environment there is no way without [audit]");
             }

@@ -44,6 +44,8 @@ fingerprint_key_file = "fingerprint.key"
 [accounts.default.processor.stripe]
 [[audit.sinks]]
 file = "checkpoints"
+[[audit.sinks]]
+syslog_socket = "/dev/log"
 [audit]
 checkpoint_key_file = "checkpoint.key"
 checkpoint_vkey_file = "checkpoint.vkey"

@@ -14,14 +14,35 @@ const RULES: &str = "watch/rules.json";
 
 pub(super) fn look(scene: &Scene, bundle: &mut Bundle) {
     for process in &scene.processes {
-        // A configuration holds no secret, only the names of files that do.
+        // A configuration holds no secret, only the names of files that do, and addresses of
+        // receivers, in which a path may be one.
         let file = format!("configuration/{}.toml", process.config.node);
-        bundle.file(&file, std::fs::read(&process.path).unwrap_or_default());
+        let text = std::fs::read_to_string(&process.path).unwrap_or_default();
+        bundle.file(&file, without_paths(&text));
     }
     planes(scene, bundle);
     clients(scene, bundle);
     processors(scene, bundle);
     watch(scene, bundle);
+}
+
+/// A text whose addresses end with their hosts.
+fn without_paths(text: &str) -> String {
+    let mut pieces = text.split("https://");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |kept, piece| {
+        let end = piece.find(['"', '\'', '\n']).unwrap_or(piece.len());
+        let (address, rest) = piece.split_at(end);
+        let host = address.split(['/', '?', '#']).next().unwrap_or_default();
+        // Whoever stands before the host is a secret as well.
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let cut = if host.len() == address.len() {
+            ""
+        } else {
+            "/…"
+        };
+        kept + "https://" + host + cut + rest
+    })
 }
 
 fn planes(scene: &Scene, bundle: &mut Bundle) {
@@ -222,4 +243,22 @@ fn watch(scene: &Scene, bundle: &mut Bundle) {
     look.shown_in(RULES);
     bundle.json(RULES, &shown);
     bundle.check(look.done());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_behind_a_receivers_host_is_not_handed_on() {
+        let text = "[[webhooks]]\nurl = \"https://shop.example/hooks/s3cret?key=s3cret\" # ours\n\
+                    other = 'https://cards.example'\nbare = 1\n";
+        let kept = without_paths(text);
+        assert!(!kept.contains("s3cret"), "{kept}");
+        assert_eq!(
+            kept,
+            "[[webhooks]]\nurl = \"https://shop.example/…\" # ours\n\
+             other = 'https://cards.example'\nbare = 1\n"
+        );
+    }
 }
