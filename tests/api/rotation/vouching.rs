@@ -1,6 +1,8 @@
 //! Only what our processes wrapped is a data key of ours, also while the key that says so is
 //! replaced.
 
+use sqlx::Connection as _;
+
 use super::*;
 
 /// A start that must fail, and what it says.
@@ -47,15 +49,22 @@ async fn a_data_key_that_somebody_else_wrapped_opens_nothing_and_is_found_at_sta
     let charged = app.charge(&token, "forged").await;
     assert_eq!(charged.status, 503, "{}", charged.json());
 
+    // The end of an app reads its files, and a process that closes a file gives up all its locks on
+    // it: who still had the database open would write where nobody looks.
+    database.close().await;
     let dir = Arc::clone(&app.dir);
     drop(app);
     let said = refused_start(dir.path());
     let expected = format!("{} was not wrapped by a process with", value.data_key.id);
     assert!(said.contains(&expected), "{said}");
     // Nor does a key that is in no manifest become one of ours.
+    let path = dir.path().join("cloakroom.db");
+    let mut database = SqliteConnection::connect(path.to_str().unwrap())
+        .await
+        .unwrap();
     sqlx::query("UPDATE data_keys SET kek = 'kek_00112233445566778899aabbccddeeff' WHERE id = $1")
         .bind(value.data_key.id.to_string())
-        .execute(&database)
+        .execute(&mut database)
         .await
         .unwrap();
     let said = refused_start(dir.path());
