@@ -30,6 +30,9 @@ impl From<Refusal> for Problem {
                 }
             }
             Refusal::Unreadable => Self::new(Code::MalformedRequest),
+            Refusal::Invalid(fault) => {
+                Self::new(Code::InvalidRequest).at(fault.pointer, fault.reason)
+            }
             Refusal::Impossible(why) => Self::new(Code::InvalidRequest).detail(why),
             Refusal::TooMuch(reason) => Self::new(Code::InvalidRequest).at("/amount", reason),
             Refusal::IdempotencyMismatch => Self::new(Code::IdempotencyMismatch),

@@ -1,7 +1,7 @@
 //! How a call to a processor ends badly: a closed set, without a word of the processor's own.
 //!
-//! The one distinction that money hangs on is [`Failure::NotSent`] (nothing happened) against
-//! [`Failure::OutcomeUnknown`] (it may have). What cannot be told apart is always the latter.
+//! The one distinction that money hangs on is whether anything happened. [`Failure::effect`] is the
+//! only place that decides it; what cannot be told apart is [`Effect::Unknown`].
 
 use std::fmt;
 
@@ -38,6 +38,9 @@ pub enum Failure {
     /// The processor's account is not approved to send raw card numbers.
     #[error("the processor's account is not approved for raw card numbers")]
     RawCardsRefused,
+    /// A field of the caller's is not one that the processor takes: nothing was charged.
+    #[error("invalid request: {0}")]
+    Invalid(RequestFault),
     /// The processor understood the request and refused it: a fault of ours or of our caller.
     #[error("the processor refused the request")]
     Rejected,
@@ -56,7 +59,38 @@ pub enum Failure {
     OutcomeUnknown,
 }
 
+/// What a failed request has done at the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// This request did nothing. An earlier one under the same key may have.
+    None,
+    /// It may have been carried out, or still runs; the same request under the same key tells.
+    Unknown,
+    /// It was refused, and under this key always will be.
+    Final,
+    /// The same request brings the same answer, which does not tell: the object must be read.
+    AskWhat,
+}
+
 impl Failure {
+    /// What the failed request has done.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        match self {
+            Self::NotSent
+            | Self::NotAuthorized
+            | Self::RawCardsRefused
+            | Self::RateLimited { .. } => Effect::None,
+            Self::OutcomeUnknown | Self::InFlight { .. } => Effect::Unknown,
+            Self::Declined(_)
+            | Self::CardInvalid(_)
+            | Self::Invalid(_)
+            | Self::Rejected
+            | Self::Missing => Effect::Final,
+            Self::FaultKept | Self::IdempotencyMismatch => Effect::AskWhat,
+        }
+    }
+
     /// The failure's name, for metrics and audit.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -68,12 +102,29 @@ impl Failure {
             Self::CardInvalid(_) => "card_invalid",
             Self::NotAuthorized => "not_authorized",
             Self::RawCardsRefused => "raw_cards_refused",
+            Self::Invalid(_) => "invalid",
             Self::Rejected => "rejected",
             Self::Missing => "missing",
             Self::NotSent => "not_sent",
             Self::FaultKept => "fault_kept",
             Self::OutcomeUnknown => "outcome_unknown",
         }
+    }
+}
+
+/// Which field of a request the processor does not take, in the words of our own interface. Never
+/// the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestFault {
+    /// JSON pointer (RFC 6901) into our caller's request: `/amount`.
+    pub pointer: &'static str,
+    /// A stable word: `below_minimum`.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for RequestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pointer, self.reason)
     }
 }
 

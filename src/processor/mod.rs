@@ -23,7 +23,7 @@ pub mod stripe;
 mod transport;
 pub mod webhook;
 
-pub use failure::{Advice, CardFault, Decline, DeclineCode, Failure};
+pub use failure::{Advice, CardFault, Decline, DeclineCode, Effect, Failure, RequestFault};
 pub use governor::{
     Limits, STRIPE_ENDPOINT_REQUESTS_PER_S_MAX, STRIPE_LIVE_REQUESTS_PER_S_MAX,
     STRIPE_TEST_REQUESTS_PER_S_MAX,
@@ -33,7 +33,8 @@ pub use order::{
     RefundOrder,
 };
 pub use outcome::{
-    NextAction, Payment, PaymentStatus, Refund, RefundState, SetupState, VaultedCard,
+    Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState, SetupState,
+    VaultedCard,
 };
 pub use reference::{Reference, ReferenceRefused};
 pub use settings::{SecretKey, SecretKeyRefused, Settings, SetupRefused};

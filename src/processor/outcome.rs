@@ -43,6 +43,54 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// How much was taken, in the currency's minor unit; 0 unless it succeeded.
     pub captured: i64,
+    /// What the networks and the issuer said about it.
+    pub details: PaymentDetails,
+}
+
+/// What finance and disputes need to know of a payment, where the processor says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PaymentDetails {
+    /// The card network's id of the transaction.
+    pub network_transaction_id: Option<String>,
+    /// What the issuer said of the security code.
+    pub cvc_check: Option<Check>,
+    /// What the issuer said of the postal code.
+    pub postal_code_check: Option<Check>,
+}
+
+/// An issuer's check of a detail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// It is right.
+    Pass,
+    /// It is wrong.
+    Fail,
+    /// The issuer does not check it.
+    Unavailable,
+    /// It was not asked.
+    Unchecked,
+}
+
+impl Check {
+    /// Every result there is.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::Unavailable, Self::Unchecked];
+
+    /// The name on the wire and in the schema.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Unavailable => "unavailable",
+            Self::Unchecked => "unchecked",
+        }
+    }
+
+    /// The result of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|check| check.name() == name)
+    }
 }
 
 /// A refund as the processor has it.
@@ -83,6 +131,9 @@ pub enum PaymentStatus {
         /// The issuer's page, `https`.
         redirect_url: String,
     },
+    /// The issuer wants an authentication that this service cannot send a shopper to: the payment
+    /// is to be canceled.
+    ActionUnsupported,
     /// The processor has it and will tell later.
     Processing,
     /// Given up before any money moved.
@@ -97,6 +148,7 @@ impl fmt::Debug for PaymentStatus {
             Self::Succeeded => f.write_str("Succeeded"),
             Self::RequiresCapture => f.write_str("RequiresCapture"),
             Self::RequiresAction { .. } => f.write_str("RequiresAction(..)"),
+            Self::ActionUnsupported => f.write_str("ActionUnsupported"),
             Self::Processing => f.write_str("Processing"),
             Self::Canceled => f.write_str("Canceled"),
             Self::Declined(decline) => f.debug_tuple("Declined").field(decline).finish(),

@@ -144,7 +144,8 @@ impl Internal {
             Err(failure) => failure,
         };
         let never_made = match failure {
-            Failure::Rejected
+            Failure::Invalid(_)
+            | Failure::Rejected
             | Failure::Missing
             | Failure::Declined(_)
             | Failure::CardInvalid(_) => true,

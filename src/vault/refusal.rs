@@ -63,6 +63,9 @@ pub enum Refusal {
     /// What was signed is not what the processor tells.
     #[error("not readable")]
     Unreadable,
+    /// A field of the request is not one that the processor takes.
+    #[error("invalid request: {0}")]
+    Invalid(processor::RequestFault),
     /// What it is asked of is not in a state for it; the words say which.
     #[error("not possible")]
     Impossible(&'static str),
@@ -135,6 +138,7 @@ impl From<processor::Failure> for Refusal {
                 charge: None,
             },
             Failure::CardInvalid(fault) => Self::InvalidCard(vec![fault.into()]),
+            Failure::Invalid(fault) => Self::Invalid(fault),
             Failure::IdempotencyMismatch => Self::IdempotencyMismatch,
             Failure::InFlight { retry_after_s } => Self::InFlight { retry_after_s },
             Failure::RateLimited { retry_after_s } => Self::RateLimited { retry_after_s },

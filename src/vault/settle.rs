@@ -72,7 +72,9 @@ impl Internal {
                 let decline = final_decline(fault.name());
                 self.declined(witness, &charge, decline).await
             }
-            processor::Failure::Rejected | processor::Failure::Missing => {
+            processor::Failure::Invalid(_)
+            | processor::Failure::Rejected
+            | processor::Failure::Missing => {
                 tracing::error!(charge = %charge.id, %failure, "the processor refused a charge of ours");
                 let decline = final_decline("processor_refused");
                 self.declined(witness, &charge, decline).await
@@ -371,7 +373,7 @@ fn outcome_of(
             ..plain(ChargeStatus::Succeeded)
         },
         PaymentStatus::RequiresCapture => plain(ChargeStatus::RequiresCapture),
-        PaymentStatus::Processing => ChargeOutcome {
+        PaymentStatus::Processing | PaymentStatus::ActionUnsupported => ChargeOutcome {
             rest_until: Some(rest_until(at, age_ms)),
             ..plain(ChargeStatus::Processing)
         },

@@ -154,7 +154,8 @@ impl Internal {
             | processor::Failure::RateLimited { .. } => self.unknown(&charge, &failure).await,
             // The processor has refused, or keeps an answer that does not tell: how the payment
             // stands is what counts.
-            processor::Failure::Rejected
+            processor::Failure::Invalid(_)
+            | processor::Failure::Rejected
             | processor::Failure::Missing
             | processor::Failure::Declined(_)
             | processor::Failure::CardInvalid(_)

@@ -382,6 +382,7 @@ const fn outcome_name(outcome: &Result<Tokenized, Refusal>) -> &'static str {
         Err(
             Refusal::NotFound
             | Refusal::Unreadable
+            | Refusal::Invalid(_)
             | Refusal::Impossible(_)
             | Refusal::TooMuch(_)
             | Refusal::TokenDeleted

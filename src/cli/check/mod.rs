@@ -318,6 +318,7 @@ const fn mend(failure: &processor::Failure) -> &'static str {
         | processor::Failure::InFlight { .. }
         | processor::Failure::RateLimited { .. }
         | processor::Failure::CardInvalid(_)
+        | processor::Failure::Invalid(_)
         | processor::Failure::Rejected
         | processor::Failure::Missing => "see that base_url is Stripe's API, and try again later",
     }

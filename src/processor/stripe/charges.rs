@@ -14,7 +14,9 @@ use stripe_shared::{
 use stripe_types::Currency;
 
 use crate::processor::transport::{Answer, Call};
-use crate::processor::{ChargeOrder, Decline, Failure, Payment, PaymentStatus, Reference};
+use crate::processor::{
+    ChargeOrder, Decline, Failure, Payment, PaymentDetails, PaymentStatus, Reference,
+};
 
 use super::answers::{self, PaymentIntent};
 use super::errors::{self, Refusal, Step};
@@ -62,6 +64,7 @@ const fn ended(id: String, decline: Decline) -> Payment {
         id,
         status: PaymentStatus::Declined(decline),
         captured: 0,
+        details: PaymentDetails::default(),
     }
 }
 
@@ -169,6 +172,7 @@ pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
     Ok(Payment {
         id,
         captured: if taken { captured } else { 0 },
+        details: PaymentDetails::default(),
         status,
     })
 }

@@ -177,6 +177,7 @@ fn pause(attempt: u32, failure: &Failure) -> Option<Duration> {
         | Failure::CardInvalid(_)
         | Failure::NotAuthorized
         | Failure::RawCardsRefused
+        | Failure::Invalid(_)
         | Failure::Rejected
         | Failure::Missing => Duration::ZERO,
     };
