@@ -59,7 +59,7 @@ impl Stripe {
 }
 
 /// A payment that was declined.
-const fn ended(id: String, decline: Decline) -> Payment {
+fn ended(id: String, decline: Decline) -> Payment {
     Payment {
         id,
         status: PaymentStatus::Declined(decline),

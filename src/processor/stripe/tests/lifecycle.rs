@@ -1,7 +1,9 @@
 //! A payment after it was made: what is asked about it, and what each answer means.
 
 use super::*;
-use crate::processor::{CancelOrder, CaptureOrder, Failure, Payment, PaymentStatus};
+use crate::processor::{
+    CancelOrder, CaptureOrder, Failure, Payment, PaymentDetails, PaymentStatus,
+};
 
 const CAPTURED: &str = r#"{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1250,"amount_received":1000,"next_action":null,"last_payment_error":null,"metadata":{"cloakroom_charge":"test_chg_1"}}"#;
 const CANCELED: &str = r#"{"id":"pi_1","status":"canceled","amount_received":0}"#;
@@ -77,6 +79,7 @@ async fn a_payment_is_read_and_not_touched() {
         id: "pi_1".to_owned(),
         status: PaymentStatus::Succeeded,
         captured: 1_000,
+        details: PaymentDetails::default(),
     };
     assert_eq!(payment, expected);
     let received = peer.received().remove(0);
