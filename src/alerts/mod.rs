@@ -98,6 +98,9 @@ alerts! {
     /// Checkpoints of the audit log do not get out of the database.
     AuditUnwitnessed = "audit_unwitnessed" Page
         "The log names the sinks that take nothing: mend one before audit.sink_outage_s_max, when nothing is answered any more. What they missed follows by itself.",
+    /// The processor says otherwise than the final state of a charge.
+    ChargeContradicted = "charge_contradicted" Page
+        "Look at the charge (GET /v1/charges/{id}: member `contradiction`) and at its payment in the processor's dashboard; run `cloakroom reconcile` and, where the processor is right, `cloakroom reconcile --repair`.",
     /// Somebody reported abuse or an incident.
     ReportTaken = "report_taken" Page
         "Read it at GET /v1/reports on the internal plane within the hour; an incident is handled by your incident plan.",

@@ -176,6 +176,10 @@ names! {
         TokenListed = "token.listed",
         /// The issuer's wish for authentication was met; the token can be charged freely.
         TokenActivated = "token.activated",
+        /// The processor was found to have let go of a token's card.
+        TokenDetached = "token.detached",
+        /// The card that a customer posted again took the place of the one before (10.2.1.1).
+        TokenCardReplaced = "token.card_replaced",
         /// A deletion began; the sealed value is opened once more to detach it at the processor
         /// (10.2.1.1).
         TokenDeletionStarted = "token.deletion_started",

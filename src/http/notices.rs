@@ -50,7 +50,7 @@ pub async fn take(
         .remove::<Wiped>()
         .ok_or_else(|| Problem::new(Code::Internal))?;
     vault
-        .take_notice(&signature, body.expose(), frame(&request)?.origin)
+        .receive_processor_event(&signature, body.expose(), frame(&request)?.origin)
         .await?;
     Ok(HttpResponse::Ok().json(NoticeTaken { received: true }))
 }

@@ -91,6 +91,27 @@ impl Failure {
         }
     }
 
+    /// Seconds that the processor asks to be left alone, where it does.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::RateLimited { retry_after_s } | Self::InFlight { retry_after_s } => {
+                Some(*retry_after_s)
+            }
+            Self::Declined(_)
+            | Self::IdempotencyMismatch
+            | Self::CardInvalid(_)
+            | Self::NotAuthorized
+            | Self::RawCardsRefused
+            | Self::Invalid(_)
+            | Self::Rejected
+            | Self::Missing
+            | Self::NotSent
+            | Self::FaultKept
+            | Self::OutcomeUnknown => None,
+        }
+    }
+
     /// The failure's name, for metrics and audit.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -33,7 +33,7 @@ pub use order::{
     RefundOrder,
 };
 pub use outcome::{
-    Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState, SetupState,
+    CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState, SetupState,
     VaultedCard,
 };
 pub use reference::{Reference, ReferenceRefused};
@@ -229,23 +229,27 @@ impl Processor {
         }
     }
 
-    /// Gives a vaulted card a new expiry, month and year.
+    /// All refunds of a payment, the newest first.
+    ///
+    /// # Errors
+    /// [`Failure`]; more of them than are read is [`Failure::OutcomeUnknown`].
+    pub async fn refunds_of(&self, payment: &str, client: &str) -> Result<Vec<Refund>, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.refunds_of(payment, client).await,
+        }
+    }
+
+    /// Whether a vaulted card is still attached to its customer.
     ///
     /// # Errors
     /// [`Failure`].
-    pub async fn update_expiry(
+    pub async fn card_state(
         &self,
         reference: &Reference,
-        expiry: (u8, u16),
-        idempotency_key: &str,
         client: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<CardState, Failure> {
         match self {
-            Self::Stripe(stripe) => {
-                stripe
-                    .update_expiry(reference, expiry, idempotency_key, client)
-                    .await
-            }
+            Self::Stripe(stripe) => stripe.card_state(reference, client).await,
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Payment {
     pub status: PaymentStatus,
     /// How much was taken, in the currency's minor unit; 0 unless it succeeded.
     pub captured: i64,
+    /// Our charge id, where it carries one.
+    pub charge: Option<String>,
     /// What the networks and the issuer said about it.
     pub details: PaymentDetails,
 }
@@ -104,6 +106,8 @@ pub struct Refund {
     pub status: RefundState,
     /// Why it failed, where it did.
     pub failure: Option<DeclineCode>,
+    /// Our refund id, where it carries one.
+    pub refund: Option<String>,
 }
 
 /// Where a refund is in its life.
@@ -154,6 +158,15 @@ impl fmt::Debug for PaymentStatus {
             Self::Declined(decline) => f.debug_tuple("Declined").field(decline).finish(),
         }
     }
+}
+
+/// Whether a reference can be charged at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardState {
+    /// The card is attached to its customer.
+    Attached,
+    /// The processor has let go of it: it can never be charged again.
+    Detached,
 }
 
 /// Whether the issuer has agreed to a vaulted card.

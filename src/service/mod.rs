@@ -45,6 +45,8 @@ pub use witness::{log_key, sinks};
 const UPKEEP_INTERVAL_S: u64 = 5;
 /// Such looks between two sweeps of rows that have expired: ten minutes.
 const SWEEP_INTERVAL_TICKS: u64 = 120;
+/// Milliseconds between two batches of one sweep.
+const SWEEP_PAUSE_MS: u64 = 100;
 
 /// Why a service is not built, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -252,7 +254,7 @@ impl Service {
             let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
             [
                 tokio::task::spawn_local(mover.rotate_forever()),
-                tokio::task::spawn_local(reconciler.reconcile_forever()),
+                tokio::task::spawn_local(reconciler.work_forever()),
                 tokio::task::spawn_local(teller.tell_forever()),
                 tokio::task::spawn_local(alerter.alert_forever()),
             ]
@@ -360,10 +362,8 @@ async fn upkeep(
             let _told = internal.follow_manifest().await;
         }
         if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
-            match common.store.sweep(common.now()).await {
-                Ok(0) => {}
-                Ok(rows) => tracing::info!(rows, "expired rows swept"),
-                Err(failure) => tracing::warn!(%failure, "nothing could be swept"),
+            if internal.is_some() {
+                sweep(&common).await;
             }
             if internal.is_some()
                 && let Err(failure) = common.sweep_watch().await
@@ -374,5 +374,25 @@ async fn upkeep(
         }
         ticks = ticks.wrapping_add(1);
         tokio::time::sleep(Duration::from_secs(UPKEEP_INTERVAL_S)).await;
+    }
+}
+
+/// Removes rows that have expired until there are none left; a pause between two batches lets
+/// requests through.
+async fn sweep(common: &Common) {
+    let mut swept: u64 = 0;
+    loop {
+        match common.store.sweep(common.now()).await {
+            Ok(0) => break,
+            Ok(rows) => swept = swept.saturating_add(rows),
+            Err(failure) => {
+                tracing::warn!(%failure, "expired rows could not be swept");
+                break;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(SWEEP_PAUSE_MS)).await;
+    }
+    if swept > 0 {
+        tracing::info!(rows = swept, "expired rows swept");
     }
 }

@@ -1,7 +1,7 @@
 //! Alerts: raised once for each name and subject in a window, routed to who is told, and delivered.
 
-use super::charges::Lease;
 use super::connection::Connection;
+use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
 use super::row::row;
 use super::sql::query;
@@ -25,9 +25,11 @@ pub struct NewAlert {
     pub at: Timestamp,
 }
 
-/// An alert that somebody is to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An alert that somebody is to be told, with the lease of the delivery.
+#[derive(Debug, PartialEq, Eq)]
 pub struct DueAlert {
+    /// The right to end it.
+    pub lease: Lease,
     /// The alert.
     pub raised: Raised,
     /// How often it was tried before.
@@ -106,41 +108,22 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn lease_alerts(
-        &self,
-        destination: String,
-        lease: Lease,
-    ) -> Result<Vec<DueAlert>, Failure> {
+    pub async fn lease_alerts(&self, take: Take) -> Result<Vec<DueAlert>, Failure> {
         let environment = self.environment;
-        let (name, now) = (destination.clone(), lease.now);
-        let any = self
-            .read(move |connection| Box::pin(any_due(connection, name, now)))
-            .await?;
-        if !any {
+        if !self.is_due(&owed::ALERT_DELIVERIES, &take).await? {
             return Ok(Vec::new());
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let taken: Vec<(String, i64)> = query(
-                    "UPDATE alert_deliveries
-                        SET lease_until_ms = $3
-                      WHERE destination = $1 AND lease_until_ms <= $2
-                        AND alert_id IN (
-                            SELECT alert_id
-                              FROM alert_deliveries
-                             WHERE destination = $1 AND lease_until_ms <= $2
-                             ORDER BY lease_until_ms
-                             LIMIT $4)
-                  RETURNING alert_id, attempts",
-                )
-                .bind(&destination)
-                .bind(lease.now.unix_ms())
-                .bind(lease.lease_until.unix_ms())
-                .bind(lease.limit)
-                .all(tx)
-                .await?;
-                let mut due = Vec::with_capacity(taken.len());
-                for (id, attempts) in taken {
+                let mut due = Vec::new();
+                for (id, lease) in owed::ALERT_DELIVERIES.take(tx, &take).await? {
+                    let attempts: i64 = query(
+                        "SELECT attempts FROM alert_deliveries WHERE alert_id = $1 AND destination = $2",
+                    )
+                    .bind(&id)
+                    .bind(&take.scope)
+                    .scalar(tx)
+                    .await?;
                     let row: Row = query(
                         "SELECT id, name, severity, subject, seen, next_step, node, raised_at_ms
                            FROM alerts
@@ -151,6 +134,7 @@ impl Store {
                     .await?;
                     let reading = Reading::new("alert_deliveries", &id, environment);
                     due.push(DueAlert {
+                        lease,
                         attempts: reading.number("attempts", attempts)?,
                         raised: row.read(environment)?,
                     });
@@ -165,7 +149,8 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn alert_told(&self, told: AlertTold) -> Result<(), Failure> {
+    pub async fn alert_told(&self, lease: Lease, told: AlertTold) -> Result<(), Failure> {
+        let token = lease.token();
         self.write(move |tx| {
             Box::pin(async move {
                 let next = told.next.filter(|_| !told.taken);
@@ -180,8 +165,9 @@ impl Store {
                             attempts = attempts + 1,
                             answer = $4,
                             lease_until_ms = $5,
+                            lease_token = NULL,
                             updated_at_ms = $6
-                      WHERE alert_id = $1 AND destination = $2",
+                      WHERE alert_id = $1 AND destination = $2 AND lease_token = $7",
                 )
                 .bind(told.alert.to_string())
                 .bind(&told.destination)
@@ -189,9 +175,13 @@ impl Store {
                 .bind(&told.answer)
                 .bind(next.map(Timestamp::unix_ms))
                 .bind(told.at.unix_ms())
+                .bind(token)
                 .execute(tx)
                 .await?;
-                one_row(written, "alert_deliveries", &told.alert)
+                if written == 0 {
+                    tracing::info!(alert = %told.alert, "another node has the delivery");
+                }
+                Ok(())
             })
         })
         .await
@@ -247,20 +237,6 @@ async fn any_unrouted(connection: &mut Connection) -> Result<bool, Failure> {
     query("SELECT EXISTS (SELECT 1 FROM alerts WHERE routed_at_ms IS NULL)")
         .scalar(connection)
         .await
-}
-
-async fn any_due(
-    connection: &mut Connection,
-    destination: String,
-    now: Timestamp,
-) -> Result<bool, Failure> {
-    query(
-        "SELECT EXISTS (SELECT 1 FROM alert_deliveries WHERE destination = $1 AND lease_until_ms <= $2)",
-    )
-    .bind(&destination)
-    .bind(now.unix_ms())
-    .scalar(connection)
-    .await
 }
 
 row! {

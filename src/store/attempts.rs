@@ -145,7 +145,7 @@ impl Store {
                         account: &found.account,
                         value: &token.value,
                         reference: token.reference,
-                        renew: None,
+                        adopt_for: None,
                         now: token.created_at,
                     };
                     orphans::insert(tx, environment, late).await?;

@@ -91,7 +91,7 @@ impl Store {
 }
 
 /// A table of work, and how its open rows are counted.
-const OPEN_WORK: [(&str, &str); 4] = [
+const OPEN_WORK: [(&str, &str); 7] = [
     (
         "charges",
         "SELECT COUNT(*), MIN(lease_until_ms)
@@ -108,6 +108,23 @@ const OPEN_WORK: [(&str, &str); 4] = [
         "orphans",
         "SELECT COUNT(*), MIN(lease_until_ms)
            FROM orphans",
+    ),
+    (
+        "tokens",
+        "SELECT COUNT(*), MIN(lease_until_ms)
+           FROM tokens
+          WHERE lease_until_ms IS NOT NULL",
+    ),
+    (
+        "charge_reviews",
+        "SELECT COUNT(*), MIN(lease_until_ms)
+           FROM charge_reviews",
+    ),
+    (
+        "processor_events",
+        "SELECT COUNT(*), MIN(lease_until_ms)
+           FROM processor_events
+          WHERE lease_until_ms IS NOT NULL",
     ),
     (
         "deliveries",

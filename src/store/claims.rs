@@ -1,11 +1,30 @@
 //! Idempotency: what was asked for under a key, and what it made.
+//!
+//! The key is claimed first, in one statement, and what is written under it demands the proof
+//! ([`Won`]). Nothing is decided on a look that somebody else may overtake.
 
 use super::Failure;
 use super::connection::Connection;
-use super::parse::one_row;
 use super::sql::query;
 use crate::clock::Timestamp;
 use crate::token::Account;
+
+/// What a request that begins something once came to: the one answer of every such verb.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun<W, D, R> {
+    /// It is written down and the caller's to do.
+    New(W),
+    /// An earlier try stopped on the way; it is the caller's to finish.
+    Resumed(W),
+    /// This same request was answered before; the object is as it is now.
+    Replayed(D),
+    /// This same request, or another one on the same object, is being worked on.
+    InFlight,
+    /// The key stands for another request.
+    Mismatch,
+    /// It cannot begin. Nothing is written, and the key is free.
+    Refused(R),
+}
 
 /// A request that may be repeated: who sends it under which key, and what it says.
 ///
@@ -29,7 +48,30 @@ pub struct Claim {
     pub expires_at: Timestamp,
 }
 
-/// What a key stands for.
+/// Proof that this transaction has won a key for a resource: what is made under the key demands it.
+#[derive(Debug)]
+#[must_use = "a key that was won and not used must be released"]
+pub(super) struct Won(());
+
+impl Won {
+    /// Of a request that came without a key, where none is required: nothing is repeated under it.
+    pub(super) const fn without_a_key() -> Self {
+        Self(())
+    }
+}
+
+/// What a key stands for once it was entered.
+#[derive(Debug)]
+pub(super) enum Entered {
+    /// For the resource of the caller, who is the first.
+    Won(Won),
+    /// For this same request, which made the resource of that id.
+    Seen(String),
+    /// For another request.
+    Mismatch,
+}
+
+/// What a key was found to stand for, without entering it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Nothing, or something that has expired.
@@ -56,50 +98,45 @@ pub(super) async fn is_known(connection: &mut Connection, claim: &Claim) -> Resu
     .await
 }
 
-/// Looks `claim` up. A replay leaves its mark on the row: a transaction that writes nothing would
-/// be acknowledged by an engine that has not yet replicated what it found.
+/// Looks `claim` up, to answer a repetition before anything is asked of the processor. A replay
+/// leaves its mark on the row: a transaction that writes nothing would be acknowledged by an engine
+/// that has not yet replicated what it found.
 pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found, Failure> {
-    let seen: Option<String> = query(
+    let seen: Option<(String, Vec<u8>, String)> = query(
         "UPDATE idempotency_keys
-            SET replays = replays + 1, last_seen_at_ms = $6
-          WHERE account = $1 AND client = $2 AND key = $3
-            AND route = $4 AND request_hash = $5 AND expires_at_ms > $6
-      RETURNING resource",
+            SET replays = replays + 1, last_seen_at_ms = $4
+          WHERE account = $1 AND client = $2 AND key = $3 AND expires_at_ms > $4
+      RETURNING route, request_hash, resource",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
     .bind(&claim.key)
-    .bind(claim.route)
-    .bind(claim.request_hash.as_slice())
     .bind(claim.now.unix_ms())
-    .scalar_if_any(&mut *tx)
+    .optional(tx)
     .await?;
-    match seen {
-        Some(resource) => Ok(Found::Seen(resource)),
-        None if is_known(tx, claim).await? => Ok(Found::Mismatch),
-        None => Ok(Found::Nothing),
-    }
+    Ok(match seen {
+        None => Found::Nothing,
+        Some((route, hash, resource)) if route == claim.route && hash == claim.request_hash => {
+            Found::Seen(resource)
+        }
+        Some(_) => Found::Mismatch,
+    })
 }
 
-/// Takes the key for `resource`, or finds what it stands for: one statement, so that of two who
-/// come at once one is the first. An expired claim makes room; every other leaves its mark.
-pub(super) async fn take(
+/// Enters the key for `resource`: one statement, so that of two who come at once one is the first
+/// and the other waits for its commit. A key that has expired makes room, unless what it made is
+/// still open.
+pub(super) async fn enter(
     tx: &mut Connection,
     claim: &Claim,
     resource: &str,
-) -> Result<Found, Failure> {
-    let (route, request_hash, held_by): (String, Vec<u8>, String) = query(
+) -> Result<Entered, Failure> {
+    let (route, request_hash, held_by, expires_at_ms): (String, Vec<u8>, String, i64) = query(
         "INSERT INTO idempotency_keys (account, client, key, route, request_hash, resource, replays, created_at_ms, last_seen_at_ms, expires_at_ms)
          VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, $8)
              ON CONFLICT (account, client, key) DO UPDATE
-            SET route = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.route ELSE idempotency_keys.route END,
-                request_hash = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.request_hash ELSE idempotency_keys.request_hash END,
-                resource = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.resource ELSE idempotency_keys.resource END,
-                replays = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN 0 ELSE idempotency_keys.replays + 1 END,
-                created_at_ms = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.created_at_ms ELSE idempotency_keys.created_at_ms END,
-                expires_at_ms = CASE WHEN idempotency_keys.expires_at_ms <= $7 THEN excluded.expires_at_ms ELSE idempotency_keys.expires_at_ms END,
-                last_seen_at_ms = excluded.last_seen_at_ms
-      RETURNING route, request_hash, resource",
+            SET replays = idempotency_keys.replays + 1, last_seen_at_ms = excluded.last_seen_at_ms
+      RETURNING route, request_hash, resource, expires_at_ms",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
@@ -111,22 +148,87 @@ pub(super) async fn take(
     .bind(claim.expires_at.unix_ms())
     .one(tx)
     .await?;
-    Ok(if held_by == resource {
-        Found::Nothing
-    } else if route == claim.route && request_hash == claim.request_hash {
-        Found::Seen(held_by)
-    } else {
-        Found::Mismatch
-    })
+    if held_by == resource {
+        return Ok(Entered::Won(Won(())));
+    }
+    if expires_at_ms <= claim.now.unix_ms() && !is_open(tx, &held_by).await? {
+        take_over(tx, claim, resource).await?;
+        return Ok(Entered::Won(Won(())));
+    }
+    Ok(
+        if route == claim.route && request_hash == claim.request_hash {
+            Entered::Seen(held_by)
+        } else {
+            Entered::Mismatch
+        },
+    )
 }
 
-/// Frees the key behind which `resource` was to be made: nothing was.
-pub(super) async fn free(tx: &mut Connection, resource: &str) -> Result<(), Failure> {
-    let freed = query("DELETE FROM idempotency_keys WHERE resource = $1")
+/// Whether what a key made is not over: such a key outlives its time.
+async fn is_open(tx: &mut Connection, resource: &str) -> Result<bool, Failure> {
+    query(
+        "SELECT EXISTS (SELECT 1 FROM charges WHERE id = $1 AND status = 'processing')
+             OR EXISTS (SELECT 1 FROM charges WHERE operation_id = $1 AND operation IS NOT NULL)
+             OR EXISTS (SELECT 1 FROM refunds WHERE id = $1 AND status = 'processing')",
+    )
+    .bind(resource)
+    .scalar(tx)
+    .await
+}
+
+/// Gives a key whose time is over to `resource`; its row is locked by who entered it.
+async fn take_over(tx: &mut Connection, claim: &Claim, resource: &str) -> Result<(), Failure> {
+    let taken = query(
+        "UPDATE idempotency_keys
+            SET route = $4, request_hash = $5, resource = $6, replays = 0,
+                created_at_ms = $7, last_seen_at_ms = $7, expires_at_ms = $8
+          WHERE account = $1 AND client = $2 AND key = $3",
+    )
+    .bind(claim.account.as_str())
+    .bind(&claim.client)
+    .bind(&claim.key)
+    .bind(claim.route)
+    .bind(claim.request_hash.as_slice())
+    .bind(resource)
+    .bind(claim.now.unix_ms())
+    .bind(claim.expires_at.unix_ms())
+    .execute(tx)
+    .await?;
+    super::parse::one_row(taken, "idempotency_keys", &claim.key)
+}
+
+/// Lets a key that was won stand for another resource than the one it was entered for.
+pub(super) async fn stands_for(
+    tx: &mut Connection,
+    claim: &Claim,
+    resource: &str,
+) -> Result<(), Failure> {
+    let written = query("UPDATE idempotency_keys SET resource = $4 WHERE account = $1 AND client = $2 AND key = $3")
+        .bind(claim.account.as_str())
+        .bind(&claim.client)
+        .bind(&claim.key)
         .bind(resource)
         .execute(tx)
         .await?;
-    one_row(freed, "idempotency_keys", &resource)
+    super::parse::one_row(written, "idempotency_keys", &claim.key)
+}
+
+/// Releases a key that was won and for which nothing was made.
+pub(super) async fn release(
+    tx: &mut Connection,
+    Won(()): Won,
+    resource: &str,
+) -> Result<(), Failure> {
+    free(tx, resource).await
+}
+
+/// Frees the key behind which `resource` was to be made: nothing was. The key itself may be gone.
+pub(super) async fn free(tx: &mut Connection, resource: &str) -> Result<(), Failure> {
+    query("DELETE FROM idempotency_keys WHERE resource = $1")
+        .bind(resource)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// The failure of a claim whose resource is not where it points.

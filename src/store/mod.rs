@@ -19,9 +19,11 @@
 //!
 //! # Where to read next
 //!
-//! `sessions`, `attempts` and `same_card` (a card becomes a token), `tokens` and `forget`, `orphans`,
-//! `claims` (idempotency), `charges` and `refunds`, `notices` (what the processor tells), `outbox`
-//! (what we tell), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
+//! `claims` (idempotency: begin once) and `owed` (open work and its leases) first: every verb about
+//! money stands on them. Then `sessions`, `attempts` and `same_card` (a card becomes a token),
+//! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
+//! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
+//! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
 //! `incidents` (what customers are told), `protections` (what the database itself forbids); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
@@ -35,21 +37,24 @@ mod charges;
 mod claims;
 mod connection;
 mod customers;
+mod deletions;
+mod disputes;
 mod events;
 mod failure;
-mod forget;
 mod incidents;
 mod key_jobs;
 mod keys;
 mod manifests;
-mod notices;
 mod orphans;
 mod outbox;
+mod owed;
 mod parse;
 mod postgres;
+mod processor_events;
 mod protections;
 mod refunds;
 mod reports;
+mod reviews;
 mod row;
 mod same_card;
 mod schema;
@@ -83,28 +88,37 @@ pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
 pub use charges::{
-    ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, DeclineRow, Lease, Leased, NewCharge,
-    NewStep, StepBegun, StepRow,
+    Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
+    Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,
+    NoOperation, NotChargeable, OperationBegun, OperationRow,
 };
-pub use claims::Claim;
+pub use claims::{Begun, Claim};
+pub use deletions::{DeletionBegun, DeletionWork, NoDeletion};
+pub use disputes::{DisputeChange, DisputeRow};
 pub use failure::{Cause, Failure};
-pub use forget::Forget;
 pub use incidents::{
     Exposed, Incident, NewIncident, NoticeKey, NoticeRow, NoticeSettled, NoticeState, Run,
 };
 pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
-pub use notices::{Notice, Noticed, Tellers, Tells};
-pub use orphans::{OrphanRow, Renewal};
+pub use orphans::{Adopted, OrphanRow, OrphanWork};
 pub use outbox::{Due, News, Subscriber, Told};
+pub use owed::{Lease, NothingDone, Take};
 pub use postgres::{Duty, Host, Postgres, Replication};
+pub use processor_events::{
+    Applied, DueEvent, ProcessorEvent, Publish, Received, Reference, Report,
+};
 pub use protections::{Protections, Texts};
-pub use refunds::{LeasedRefunds, NewRefund, RefundBegun, RefundOutcome, RefundRow, ToldRefund};
+pub use refunds::{
+    DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
+    RefundTaken, RefundWork,
+};
+pub use reviews::DueReview;
 pub use reports::{ReportBudget, ReportRow};
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;
-pub use sessions::{ClaimFound, NewSession, SessionBegun, SessionRow};
+pub use sessions::{NewSession, SessionBegun, SessionRow};
 pub use tokens::TokenRow;
 pub use upkeep::SWEEP_ROWS_MAX;
 pub use watch::{BlockRow, BucketRow};

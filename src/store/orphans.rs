@@ -1,52 +1,69 @@
-//! Orphans: cards that were vaulted at the processor and became no token. They are written down in
-//! the transaction that decides so, and forgotten at the processor by whoever may open them.
+//! Orphans: cards that were vaulted at the processor and became no token of their own. They are
+//! written down in the transaction that decides so. The internal plane, which may open them, puts
+//! those that are meant for it in the place of an earlier card of the same token, and detaches what
+//! is left over.
 
-use super::charges::Lease;
 use super::connection::Connection;
 use super::events::record;
+use super::deletions::is_being_charged;
 use super::keys::{DataKeyRow, put_data_key};
+use super::outbox::{self, News};
+use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
 use super::row::row;
 use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
+use super::tokens::{self, TokenRow};
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::seal::mac::Mark;
 use crate::seal::{Sealed, SealedValue, WrappedDataKey};
-use crate::token::{Account, Environment, TokenId};
+use crate::token::{Account, Environment, TokenId, TokenStatus};
 
-/// A card to be forgotten.
+/// A card that belongs to no token of its own, with the lease of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct OrphanWork {
+    /// The right to end it.
+    pub lease: Lease,
+    /// The card.
+    pub orphan: OrphanRow,
+}
+
+/// A card that belongs to no token of its own.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OrphanRow {
-    /// The token that it would have become: its sealed value is bound to that id.
+    /// The token that it would have become.
     pub id: TokenId,
     /// At whose processor account.
     pub account: Account,
+    /// The token that the sealed value is bound to.
+    pub sealed_for: TokenId,
     /// The processor's reference, sealed.
     pub sealed: Sealed,
     /// What it is sealed under, wrapped.
     pub data_key: WrappedDataKey,
-    /// The token that is this same card, where its expiry at the processor is to be renewed first.
-    pub renew: Option<Renewal>,
+    /// The token in which it is to take the place of an earlier vaulting of the same card.
+    pub adopt_for: Option<TokenId>,
     /// How often it was tried.
     pub tries: u32,
 }
 
-/// A token whose card was posted with a later expiry.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Renewal {
-    /// The token with its sealed value; nothing where it is forgotten meanwhile.
-    pub token: Option<SealedRow>,
-    /// Month of the expiry.
-    pub exp_month: u8,
-    /// Year of the expiry.
-    pub exp_year: u16,
-}
-
 super::parse::quiet_debug! {
     OrphanRow { id, account, tries }
-    Renewal { token, exp_month, exp_year }
+}
+
+/// What putting a card in the place of an earlier one came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// The token has it; the earlier one is to be detached.
+    Yes,
+    /// A charge on the token is not settled; later.
+    NotYet,
+    /// The token is deleted, or about to be: the card is to be detached.
+    Gone,
+    /// The lease is lost.
+    Lost,
 }
 
 /// A card that became no token, to be written down.
@@ -56,12 +73,12 @@ pub(super) struct NewOrphan<'a> {
     pub(super) value: &'a SealedValue,
     /// Keyed hash of the processor's name of the card.
     pub(super) reference: Mark,
-    /// The token that is this same card, with the expiry it is to have at the processor.
-    pub(super) renew: Option<(TokenId, u8, u16)>,
+    /// The token in which it takes the place of an earlier card, with its expiry.
+    pub(super) adopt_for: Option<(TokenId, u8, u16)>,
     pub(super) now: Timestamp,
 }
 
-/// Writes down a card that is to be forgotten at the processor; not where it is the very card of
+/// Writes down a card that belongs to no token of its own; not where it is the very card of
 /// a token. To a question that is repeated the processor gives the same card again, and an attempt
 /// that outlives its lease may find that its repetition has made the token of it.
 pub(super) async fn insert(
@@ -73,19 +90,20 @@ pub(super) async fn insert(
         return Ok(());
     }
     put_data_key(tx, environment, &orphan.value.data_key).await?;
-    let renew = orphan.renew;
+    let adopt_for = orphan.adopt_for;
     let written = query(
-        "INSERT INTO orphans (id, account, sealed, data_key_id, token_id, exp_month, exp_year, tries, lease_until_ms, created_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8)",
+        "INSERT INTO orphans (id, account, sealed, data_key_id, token_id, exp_month, exp_year, tries, lease_until_ms, created_at_ms, sealed_for, reference_mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, $1, $9)",
     )
     .bind(orphan.id.to_string())
     .bind(orphan.account.as_str())
     .bind(orphan.value.sealed.as_bytes())
     .bind(orphan.value.data_key.id.to_string())
-    .bind(renew.map(|(token, _, _)| token.to_string()))
-    .bind(renew.map(|(_, month, _)| i64::from(month)))
-    .bind(renew.map(|(_, _, year)| i64::from(year)))
+    .bind(adopt_for.map(|(token, _, _)| token.to_string()))
+    .bind(adopt_for.map(|(_, month, _)| i64::from(month)))
+    .bind(adopt_for.map(|(_, _, year)| i64::from(year)))
     .bind(orphan.now.unix_ms())
+    .bind(orphan.reference.now.as_slice())
     .execute(tx)
     .await?;
     one_row(written, "orphans", &orphan.id)
@@ -106,48 +124,88 @@ async fn is_a_tokens(tx: &mut Connection, orphan: &NewOrphan<'_>) -> Result<bool
 }
 
 impl Store {
-    /// Takes cards that are to be forgotten, and writes for each the event of its opening.
+    /// Takes an account's orphans, and writes for each the event of its opening.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn lease_orphans<E>(
+    pub async fn take_due_orphans<E>(
         &self,
-        lease: Lease,
+        take: Take,
         mut event_of: E,
-    ) -> Result<Vec<OrphanRow>, Failure>
+    ) -> Result<Vec<OrphanWork>, Failure>
     where
         E: FnMut(&OrphanRow) -> Event + Clone + Send + 'static,
     {
         let environment = self.environment;
-        if !self
-            .read(move |connection| Box::pin(any_due(connection, lease.now)))
-            .await?
-        {
+        if !self.is_due(&owed::ORPHANS, &take).await? {
             return Ok(Vec::new());
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let rows: Vec<Row> = take(tx, lease).await?;
-                let mut orphans = Vec::with_capacity(rows.len());
-                for row in rows {
-                    let orphan = row.read(tx, environment).await?;
+                let mut due = Vec::new();
+                for (id, lease) in owed::ORPHANS.take(tx, &take).await? {
+                    let orphan = find(tx, environment, &id).await?;
                     record(tx, event_of(&orphan));
-                    orphans.push(orphan);
+                    due.push(OrphanWork { lease, orphan });
                 }
-                Ok(orphans)
+                Ok(due)
             })
         })
         .await
     }
 
-    /// Notes that the processor has forgotten the card.
+    /// Puts a card, sealed anew for its token, in the place of the token's earlier one, which
+    /// becomes the orphan.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn orphan_forgotten(&self, id: TokenId, event: Event) -> Result<(), Failure> {
+    pub async fn adopt_orphan(
+        &self,
+        work: &OrphanWork,
+        (token, reference, value): (TokenId, Mark, SealedValue),
+        (event, now): (Event, Timestamp),
+        publish: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<Adopted, Failure> {
+        let environment = self.environment;
+        let (id, lease) = (work.orphan.id, work.lease.token());
+        let account = work.orphan.account.clone();
         self.write(move |tx| {
             Box::pin(async move {
-                let gone = query("DELETE FROM orphans WHERE id = $1")
+                let before = match sealed::find(tx, environment, &account, token).await? {
+                    Kept::Sealed(row) if row.status != TokenStatus::Deleting => row,
+                    Kept::Sealed(_) | Kept::Erased | Kept::Nowhere => return Ok(Adopted::Gone),
+                };
+                if is_superseded(tx, id, token).await? {
+                    return Ok(Adopted::Gone);
+                }
+                // A charge that is under way asks for the earlier card until it is settled.
+                if is_being_charged(tx, token).await? {
+                    return Ok(Adopted::NotYet);
+                }
+                if !swap(tx, (id, lease), &before, now).await? {
+                    return Ok(Adopted::Lost);
+                }
+                put_data_key(tx, environment, &value.data_key).await?;
+                take_place(tx, (token, reference), &value, now).await?;
+                release(tx, token).await?;
+                record(tx, event);
+                if let Some(row) = tokens::find(tx, environment, &account, token).await? {
+                    outbox::tell(tx, &publish(&row)).await?;
+                }
+                Ok(Adopted::Yes)
+            })
+        })
+        .await
+    }
+
+    /// Notes that the processor has detached the card.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn orphan_detached(&self, id: TokenId, event: Event) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let gone = query("DELETE FROM orphans WHERE id = $1 AND token_id IS NULL")
                     .bind(id.to_string())
                     .execute(tx)
                     .await?;
@@ -161,17 +219,27 @@ impl Store {
         .await
     }
 
-    /// Lets a card rest until it is tried again.
+    /// Puts an orphan off.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn orphan_rests(&self, id: TokenId, until: Timestamp) -> Result<(), Failure> {
+    pub async fn defer_orphan(
+        &self,
+        lease: Lease,
+        (account, id): (&Account, TokenId),
+        until: Timestamp,
+    ) -> Result<(), Failure> {
+        let (account, token) = (account.clone(), lease.token());
         self.write(move |tx| {
             Box::pin(async move {
-                query("UPDATE orphans SET lease_until_ms = $2 WHERE id = $1")
-                    .bind(id.to_string())
-                    .bind(until.unix_ms())
-                    .execute(tx)
+                let key = id.to_string();
+                query("UPDATE orphans SET tries = tries + 1 WHERE id = $1 AND lease_token = $2")
+                    .bind(&key)
+                    .bind(token)
+                    .execute(&mut *tx)
+                    .await?;
+                owed::ORPHANS
+                    .put_off(tx, (&key, account.as_str()), token, until)
                     .await?;
                 Ok(())
             })
@@ -180,45 +248,98 @@ impl Store {
     }
 }
 
-async fn any_due(connection: &mut Connection, now: Timestamp) -> Result<bool, Failure> {
-    query("SELECT EXISTS (SELECT 1 FROM orphans WHERE lease_until_ms <= $1)")
-        .bind(now.unix_ms())
-        .scalar(connection)
-        .await
+/// Whether a card that was vaulted later is to take the same place; then this one is only detached.
+async fn is_superseded(tx: &mut Connection, id: TokenId, token: TokenId) -> Result<bool, Failure> {
+    let superseded = query(
+        "UPDATE orphans
+            SET token_id = NULL, exp_month = NULL, exp_year = NULL
+          WHERE id = $1
+            AND EXISTS (SELECT 1
+                          FROM orphans AS later
+                         WHERE later.token_id = $2 AND later.created_at_ms > orphans.created_at_ms)",
+    )
+    .bind(id.to_string())
+    .bind(token.to_string())
+    .execute(tx)
+    .await?;
+    Ok(superseded == 1)
 }
 
-async fn take(tx: &mut Connection, lease: Lease) -> Result<Vec<Row>, Failure> {
-    let ids: Vec<(String,)> = query(
+/// Cards that were to take the place before this one did are only detached.
+async fn release(tx: &mut Connection, token: TokenId) -> Result<(), Failure> {
+    query(
         "UPDATE orphans
-            SET lease_until_ms = $2, tries = tries + 1
-          WHERE id IN (
-                SELECT id
-                  FROM orphans
-                 WHERE lease_until_ms <= $1
-                 ORDER BY lease_until_ms
-                 LIMIT $3)
-            AND lease_until_ms <= $1
-      RETURNING id",
+            SET token_id = NULL, exp_month = NULL, exp_year = NULL
+          WHERE token_id = $1",
     )
-    .bind(lease.now.unix_ms())
-    .bind(lease.lease_until.unix_ms())
-    .bind(lease.limit)
-    .all(tx)
+    .bind(token.to_string())
+    .execute(tx)
     .await?;
-    let mut rows = Vec::with_capacity(ids.len());
-    for (id,) in ids {
-        let row = query(
-            "SELECT orphans.id, orphans.account, orphans.sealed, orphans.token_id, orphans.exp_month, orphans.exp_year, orphans.tries, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
-               FROM orphans
-               JOIN data_keys ON data_keys.id = orphans.data_key_id
-              WHERE orphans.id = $1",
-        )
-        .bind(&id)
-        .one(tx)
-        .await?;
-        rows.push(row);
-    }
-    Ok(rows)
+    Ok(())
+}
+
+/// The orphan's row holds the earlier card from now on; false where the lease is lost.
+async fn swap(
+    tx: &mut Connection,
+    (id, lease): (TokenId, i64),
+    before: &SealedRow,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let swapped = query(
+        "UPDATE orphans
+            SET sealed = $3, data_key_id = $4, sealed_for = $5, token_id = NULL,
+                exp_month = NULL, exp_year = NULL, tries = 0, lease_until_ms = $6, lease_token = NULL
+          WHERE id = $1 AND lease_token = $2",
+    )
+    .bind(id.to_string())
+    .bind(lease)
+    .bind(before.sealed.as_bytes())
+    .bind(before.data_key.id.to_string())
+    .bind(before.token.to_string())
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    Ok(swapped == 1)
+}
+
+/// The token is charged by the newest card from now on.
+async fn take_place(
+    tx: &mut Connection,
+    (token, reference): (TokenId, Mark),
+    value: &SealedValue,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "UPDATE tokens
+            SET sealed = $2, data_key_id = $3, reference_mac = $4, detached_at_ms = NULL,
+                version = version + 1, updated_at_ms = $5
+          WHERE id = $1 AND status IN ('active', 'requires_action')",
+    )
+    .bind(token.to_string())
+    .bind(value.sealed.as_bytes())
+    .bind(value.data_key.id.to_string())
+    .bind(reference.now.as_slice())
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "tokens", &token)
+}
+
+async fn find(
+    tx: &mut Connection,
+    environment: Environment,
+    id: &str,
+) -> Result<OrphanRow, Failure> {
+    let row: Row = query(
+        "SELECT orphans.id, orphans.account, orphans.sealed, orphans.sealed_for, orphans.token_id, orphans.tries, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+           FROM orphans
+           JOIN data_keys ON data_keys.id = orphans.data_key_id
+          WHERE orphans.id = $1",
+    )
+    .bind(id)
+    .one(tx)
+    .await?;
+    row.read(environment)
 }
 
 row! {
@@ -226,42 +347,24 @@ row! {
         id: String,
         account: String,
         sealed: Vec<u8>,
+        sealed_for: Option<String>,
         token_id: Option<String>,
-        exp_month: Option<i64>,
-        exp_year: Option<i64>,
         tries: i64,
         data_key: DataKeyRow,
     }
 }
 
 impl Row {
-    async fn read(
-        self,
-        tx: &mut Connection,
-        environment: Environment,
-    ) -> Result<OrphanRow, Failure> {
+    fn read(self, environment: Environment) -> Result<OrphanRow, Failure> {
         let reading = Reading::new("orphans", &self.id, environment);
-        let account = reading.account(self.account)?;
-        let renew = match (self.token_id.as_deref(), self.exp_month, self.exp_year) {
-            (Some(token), Some(month), Some(year)) => {
-                let token = reading.id("token_id", token)?;
-                Some(Renewal {
-                    token: match sealed::find(tx, environment, &account, token).await? {
-                        Kept::Sealed(row) => Some(row),
-                        Kept::Erased | Kept::Nowhere => None,
-                    },
-                    exp_month: reading.number("exp_month", month)?,
-                    exp_year: reading.number("exp_year", year)?,
-                })
-            }
-            _ => None,
-        };
+        let sealed_for = reading.found("sealed_for", self.sealed_for)?;
         Ok(OrphanRow {
             id: reading.id("id", &self.id)?,
-            account,
+            account: reading.account(self.account)?,
+            sealed_for: reading.id("sealed_for", &sealed_for)?,
             sealed: Sealed::from_bytes(self.sealed),
             data_key: self.data_key.read(environment)?,
-            renew,
+            adopt_for: reading.id_if_any("token_id", self.token_id.as_deref())?,
             tries: reading.number("tries", self.tries)?,
         })
     }

@@ -1,10 +1,11 @@
 //! The outbox: what happened is written with what it tells of, gets its place in the feed after
 //! that commit, and is delivered to each endpoint at least once.
 //!
-//! Ids are made before a commit and places are given after it, one numbering at a time, so that a
-//! reader of the feed never passes by an event that was committed late.
+//! Places are given after the commit, one numbering at a time, so that a reader of the feed never
+//! passes by an event that was committed late; and in the order of writing, which for one object is
+//! the order of its changes, behind the lock of its row, whatever the nodes' clocks say.
 
-use super::charges::Lease;
+use super::owed::{self, Lease, Take};
 use super::connection::Connection;
 use super::parse::{Reading, one_row};
 use super::row::row;
@@ -53,9 +54,11 @@ impl Subscriber {
     }
 }
 
-/// A delivery that is due.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A delivery that is due, with the lease of it.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Due {
+    /// The right to end it.
+    pub lease: Lease,
     /// What is told.
     pub news: News,
     /// Who is told.
@@ -129,7 +132,7 @@ impl Store {
                     "SELECT id, account, kind, data, created_at_ms
                        FROM events
                       WHERE seq IS NULL
-                      ORDER BY id
+                      ORDER BY rowid
                       LIMIT $1",
                 )
                 .bind(limit)
@@ -206,45 +209,29 @@ impl Store {
         .await
     }
 
-    /// Takes deliveries to `endpoint` that are due, for whoever will make them.
+    /// Takes deliveries to an endpoint that are due.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn lease_deliveries(
         &self,
-        endpoint: String,
-        lease: Lease,
+        take: Take,
     ) -> Result<Vec<Due>, Failure> {
         let environment = self.environment;
-        let (name, now) = (endpoint.clone(), lease.now);
-        if !self
-            .read(move |connection| Box::pin(any_due(connection, name, now)))
-            .await?
-        {
+        if !self.is_due(&owed::DELIVERIES, &take).await? {
             return Ok(Vec::new());
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let taken: Vec<(String, i64)> = query(
-                    "UPDATE deliveries
-                        SET lease_until_ms = $3
-                      WHERE (event_id, endpoint) IN (
-                            SELECT event_id, endpoint
-                              FROM deliveries
-                             WHERE endpoint = $1 AND lease_until_ms <= $2
-                             ORDER BY lease_until_ms
-                             LIMIT $4)
-                        AND lease_until_ms <= $2
-                  RETURNING event_id, attempts",
-                )
-                .bind(&endpoint)
-                .bind(lease.now.unix_ms())
-                .bind(lease.lease_until.unix_ms())
-                .bind(lease.limit)
-                .all(tx)
-                .await?;
-                let mut due = Vec::with_capacity(taken.len());
-                for (event, attempts) in taken {
+                let mut due = Vec::new();
+                for (event, lease) in owed::DELIVERIES.take(tx, &take).await? {
+                    let attempts: i64 = query(
+                        "SELECT attempts FROM deliveries WHERE event_id = $1 AND endpoint = $2",
+                    )
+                    .bind(&event)
+                    .bind(&take.scope)
+                    .scalar(tx)
+                    .await?;
                     let row: Row = query(
                         "SELECT id, account, kind, data, created_at_ms FROM events WHERE id = $1",
                     )
@@ -253,7 +240,8 @@ impl Store {
                     .await?;
                     let reading = Reading::new("deliveries", &event, environment);
                     due.push(Due {
-                        endpoint: endpoint.clone(),
+                        lease,
+                        endpoint: take.scope.clone(),
                         attempts: reading.number("attempts", attempts)?,
                         news: row.read(environment)?,
                     });
@@ -289,6 +277,7 @@ impl Store {
                             SET status = 'given_up',
                                 answer = 'removed',
                                 lease_until_ms = NULL,
+                                lease_token = NULL,
                                 updated_at_ms = $2
                           WHERE endpoint = $1 AND lease_until_ms IS NOT NULL",
                     )
@@ -303,11 +292,13 @@ impl Store {
         .await
     }
 
-    /// Writes down how a try to deliver ended.
+    /// Writes down how a try to deliver ended; nothing where the lease is lost, and another node
+    /// delivers it.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn delivered(&self, told: Told) -> Result<(), Failure> {
+    pub async fn delivered(&self, lease: Lease, told: Told) -> Result<(), Failure> {
+        let token = lease.token();
         self.write(move |tx| {
             Box::pin(async move {
                 let status = match (told.taken, told.next) {
@@ -322,8 +313,9 @@ impl Store {
                             attempts = attempts + 1,
                             answer = $4,
                             lease_until_ms = $5,
+                            lease_token = NULL,
                             updated_at_ms = $6
-                      WHERE event_id = $1 AND endpoint = $2",
+                      WHERE event_id = $1 AND endpoint = $2 AND lease_token = $7",
                 )
                 .bind(told.event.to_string())
                 .bind(&told.endpoint)
@@ -331,9 +323,13 @@ impl Store {
                 .bind(&told.answer)
                 .bind(next.map(Timestamp::unix_ms))
                 .bind(told.at.unix_ms())
+                .bind(token)
                 .execute(tx)
                 .await?;
-                one_row(written, "deliveries", &told.event)
+                if written == 0 {
+                    tracing::info!(event = %told.event, "another node has the delivery");
+                }
+                Ok(())
             })
         })
         .await
@@ -342,18 +338,6 @@ impl Store {
 
 async fn any_unnumbered(connection: &mut Connection) -> Result<bool, Failure> {
     query("SELECT EXISTS (SELECT 1 FROM events WHERE seq IS NULL)")
-        .scalar(connection)
-        .await
-}
-
-async fn any_due(
-    connection: &mut Connection,
-    endpoint: String,
-    now: Timestamp,
-) -> Result<bool, Failure> {
-    query("SELECT EXISTS (SELECT 1 FROM deliveries WHERE endpoint = $1 AND lease_until_ms <= $2)")
-        .bind(&endpoint)
-        .bind(now.unix_ms())
         .scalar(connection)
         .await
 }

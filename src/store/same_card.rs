@@ -1,9 +1,10 @@
 //! The same card of the same customer is the same token.
 //!
-//! The card is known by a MAC of the processor's fingerprint. The one that was first stays; what
-//! the processor vaulted for the other is written down as an orphan in the same transaction.
+//! The card is known by a MAC of the processor's fingerprint. The token stays; the card that was
+//! vaulted last takes the place of the one before, because it has just been accepted. It is written
+//! down as an orphan that the internal plane adopts, and that charges until then.
 
-use super::claims::{self, Claim, Found};
+use super::claims::{self, Begun, Claim, Entered, Found};
 use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::keys::put_data_key;
@@ -64,16 +65,8 @@ pub enum TokenKept {
     Late,
 }
 
-/// What a request to attach a card came to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Attached {
-    /// A token, or the token that it is already.
-    Kept(TokenRow),
-    /// This same request made this token before.
-    Replayed(TokenRow),
-    /// The key stands for another request.
-    Mismatch,
-}
+/// What a request to attach a card came to: a token, or the token that it is already.
+pub type Attached = Begun<TokenRow, TokenRow, std::convert::Infallible>;
 
 impl Store {
     /// Looks whether a request to attach a card was answered before. What it finds it has written.
@@ -101,18 +94,28 @@ impl Store {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                if let Some(claim) = &claim
-                    && let Some(answer) = answered(tx, environment, claim).await?
-                {
-                    record_refused(tx, event);
-                    return Ok(answer);
+                // Who wins the key keeps the card; everybody else is answered by what it made.
+                if let Some(claim) = &claim {
+                    match claims::enter(tx, claim, &token.id.to_string()).await? {
+                        Entered::Won(_) => {}
+                        Entered::Seen(id) => {
+                            record_refused(tx, event);
+                            return replayed(tx, environment, claim, &id).await;
+                        }
+                        Entered::Mismatch => {
+                            record_refused(tx, event);
+                            return Ok(Begun::Mismatch);
+                        }
+                    }
                 }
                 match keep(tx, environment, (&token, &owner), event, &tell).await? {
                     TokenKept::New(row) | TokenKept::Same(row) => {
-                        if let Some(claim) = &claim {
-                            claims::take(tx, claim, &row.id.to_string()).await?;
+                        if row.id != token.id
+                            && let Some(claim) = &claim
+                        {
+                            claims::stands_for(tx, claim, &row.id.to_string()).await?;
                         }
-                        Ok(Attached::Kept(row))
+                        Ok(Begun::New(row))
                     }
                     // Only a session can be late.
                     TokenKept::Late => Err(Failure::Inconsistent {
@@ -134,16 +137,23 @@ async fn answered(
 ) -> Result<Option<Attached>, Failure> {
     Ok(match claims::look_up(tx, claim).await? {
         Found::Nothing => None,
-        Found::Mismatch => Some(Attached::Mismatch),
-        Found::Seen(id) => {
-            let reading = Reading::new("idempotency_keys", &claim.key, environment);
-            let id = reading.id("resource", &id)?;
-            let row = tokens::find(tx, environment, &claim.account, id).await?;
-            Some(Attached::Replayed(
-                row.ok_or_else(|| claims::dangling(claim))?,
-            ))
-        }
+        Found::Mismatch => Some(Begun::Mismatch),
+        Found::Seen(id) => Some(replayed(tx, environment, claim, &id).await?),
     })
+}
+
+async fn replayed(
+    tx: &mut Connection,
+    environment: Environment,
+    claim: &Claim,
+    id: &str,
+) -> Result<Attached, Failure> {
+    let reading = Reading::new("idempotency_keys", &claim.key, environment);
+    let id = reading.id("resource", id)?;
+    let row = tokens::find(tx, environment, &claim.account, id).await?;
+    Ok(Begun::Replayed(
+        row.ok_or_else(|| claims::dangling(claim))?,
+    ))
 }
 
 /// Keeps a vaulted card as a token, or as the orphan of the token that it is already.
@@ -157,6 +167,7 @@ pub(super) async fn keep(
     let known = known(tx, environment, token, owner).await?;
     if let Some(known) = &known
         && known.status == TokenStatus::Active
+        && known.detached_at.is_none()
     {
         let row = meet(tx, environment, token, known.clone()).await?;
         let matched = Event {
@@ -252,7 +263,8 @@ async fn remember(
     one_row(statement.execute(tx).await?, "token_cards", &token.id)
 }
 
-/// The vaulted card is `row` already: it becomes an orphan, and a new expiry the token's own.
+/// The vaulted card is `row` already: it is to take the place of the one before, and its expiry
+/// becomes the token's. Where its issuer still wants to see the shopper, the one before stays.
 async fn meet(
     tx: &mut Connection,
     environment: Environment,
@@ -264,14 +276,17 @@ async fn meet(
     if renewed {
         row.card.exp_month = card.exp_month;
         row.card.exp_year = card.exp_year;
-        tokens::write_card(tx, row.id, &row.card).await?;
+        tokens::write_card(tx, row.id, &row.card, token.created_at).await?;
+        row.version = row.version.saturating_add(1);
+        row.updated_at = token.created_at;
     }
+    let adopted = token.status == TokenStatus::Active;
     let orphan = NewOrphan {
         id: token.id,
         account: &row.account,
         value: &token.value,
         reference: token.reference,
-        renew: renewed.then_some((row.id, card.exp_month, card.exp_year)),
+        adopt_for: adopted.then_some((row.id, card.exp_month, card.exp_year)),
         now: token.created_at,
     };
     orphans::insert(tx, environment, orphan).await?;

@@ -19,6 +19,9 @@ pub struct SealedRow {
     pub account: Account,
     /// The merchant's name for its customer.
     pub customer_ref: Option<String>,
+    /// The token that the value was sealed for: a card that takes the place of this token's card
+    /// was sealed for another id.
+    pub sealed_for: TokenId,
     /// The processor's reference, sealed.
     pub sealed: Sealed,
     /// What it is sealed under, wrapped.
@@ -41,8 +44,9 @@ pub(super) enum Kept {
     Nowhere,
 }
 
-/// The sealed value of that account's token, with its wrapped data key.
-pub(super) async fn find(
+/// The value that charges that account's token: of the card that was vaulted last, where it has not
+/// taken the place of the one before yet.
+pub(super) async fn find_to_charge(
     connection: &mut Connection,
     environment: Environment,
     account: &Account,
@@ -51,10 +55,16 @@ pub(super) async fn find(
     macro_rules! select {
         ($lock:literal) => {
             concat!(
-                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status,
+                        COALESCE(orphans.sealed_for, tokens.id) AS sealed_for,
+                        CASE WHEN tokens.sealed IS NULL THEN NULL ELSE COALESCE(orphans.sealed, tokens.sealed) END AS sealed,
+                        data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
                    FROM tokens
-                   JOIN data_keys ON data_keys.id = tokens.data_key_id
-                  WHERE tokens.id = $1 AND tokens.account = $2",
+                   LEFT JOIN orphans ON orphans.token_id = tokens.id
+                   JOIN data_keys ON data_keys.id = COALESCE(orphans.data_key_id, tokens.data_key_id)
+                  WHERE tokens.id = $1 AND tokens.account = $2
+                  ORDER BY orphans.created_at_ms DESC
+                  LIMIT 1",
                 $lock
             )
         };
@@ -68,12 +78,40 @@ pub(super) async fn find(
     row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
 }
 
+/// The sealed value of that account's token, with its wrapped data key; nobody else changes it
+/// before the transaction ends.
+pub(super) async fn find(
+    connection: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: TokenId,
+) -> Result<Kept, Failure> {
+    macro_rules! select {
+        ($lock:literal) => {
+            concat!(
+                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status, tokens.id AS sealed_for, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                   FROM tokens
+                   JOIN data_keys ON data_keys.id = tokens.data_key_id
+                  WHERE tokens.id = $1 AND tokens.account = $2",
+                $lock
+            )
+        };
+    }
+    let row: Option<SealedColumns> = locking(select!(""), select!(" FOR UPDATE OF tokens"))
+        .bind(id.to_string())
+        .bind(account.as_str())
+        .optional(connection)
+        .await?;
+    row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
+}
+
 row! {
     struct SealedColumns {
         id: String,
         account: String,
         customer_ref: Option<String>,
         status: String,
+        sealed_for: String,
         sealed: Option<Vec<u8>>,
         data_key: DataKeyRow,
     }
@@ -91,6 +129,7 @@ impl SealedColumns {
                 token: reading.id("id", &self.id)?,
                 account: reading.account(self.account)?,
                 customer_ref: self.customer_ref,
+                sealed_for: reading.id("sealed_for", &self.sealed_for)?,
                 sealed: Sealed::from_bytes(sealed),
                 data_key: self.data_key.read(environment)?,
                 status,

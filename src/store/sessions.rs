@@ -1,6 +1,6 @@
 //! Capture sessions: the right to turn one card into one token.
 
-use super::claims::{self, Claim, Found};
+use super::claims::{self, Begun, Claim, Entered, Found, Won};
 use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
@@ -87,24 +87,7 @@ quiet_debug! {
 }
 
 /// What a request for a session came to.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SessionBegun {
-    /// It was made.
-    New,
-    /// This same request has made it before.
-    Replayed(Box<SessionRow>),
-    /// The key stands for another request.
-    Mismatch,
-}
-
-/// What the key of a request for a session stands for.
-#[derive(Debug, PartialEq, Eq)]
-pub enum ClaimFound {
-    /// This same request, which made this session.
-    Replayed(Box<SessionRow>),
-    /// Another request.
-    Mismatch,
-}
+pub type SessionBegun = Begun<(), Box<SessionRow>, std::convert::Infallible>;
 
 impl Store {
     /// Looks whether `claim` was answered before, so that nothing is made at the processor for a
@@ -112,7 +95,10 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn find_session_claim(&self, claim: &Claim) -> Result<Option<ClaimFound>, Failure> {
+    pub async fn find_session_claim(
+        &self,
+        claim: &Claim,
+    ) -> Result<Option<SessionBegun>, Failure> {
         let (environment, claim) = (self.environment, claim.clone());
         let asked = claim.clone();
         let known = self
@@ -127,11 +113,11 @@ impl Store {
             Box::pin(async move {
                 Ok(match claims::look_up(tx, &claim).await? {
                     Found::Nothing => None,
-                    Found::Mismatch => Some(ClaimFound::Mismatch),
+                    Found::Mismatch => Some(Begun::Mismatch),
                     Found::Seen(id) => {
                         let row = find(tx, environment, &id).await?;
                         let row = row.ok_or_else(|| claims::dangling(&claim))?;
-                        Some(ClaimFound::Replayed(Box::new(row)))
+                        Some(Begun::Replayed(Box::new(row)))
                     }
                 })
             })
@@ -152,23 +138,24 @@ impl Store {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                if let Some(claim) = &claim {
-                    match claims::take(tx, claim, &session.id.to_string()).await? {
-                        Found::Nothing => {}
-                        Found::Mismatch => {
+                let won = match &claim {
+                    None => Won::without_a_key(),
+                    Some(claim) => match claims::enter(tx, claim, &session.id.to_string()).await? {
+                        Entered::Won(won) => won,
+                        Entered::Mismatch => {
                             record_refused(tx, event);
-                            return Ok(SessionBegun::Mismatch);
+                            return Ok(Begun::Mismatch);
                         }
-                        Found::Seen(id) => {
+                        Entered::Seen(id) => {
                             let row = find(tx, environment, &id).await?;
                             let row = row.ok_or_else(|| claims::dangling(claim))?;
-                            return Ok(SessionBegun::Replayed(Box::new(row)));
+                            return Ok(Begun::Replayed(Box::new(row)));
                         }
-                    }
-                }
-                insert(tx, &session).await?;
+                    },
+                };
+                insert(tx, won, &session).await?;
                 record(tx, event);
-                Ok(SessionBegun::New)
+                Ok(Begun::New(()))
             })
         })
         .await
@@ -210,7 +197,7 @@ impl Store {
     }
 }
 
-async fn insert(tx: &mut Connection, session: &NewSession) -> Result<(), Failure> {
+async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<(), Failure> {
     let written = query(
         "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13)",

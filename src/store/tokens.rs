@@ -6,7 +6,6 @@ use super::outbox::{self, News};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
 use super::row::row;
 use super::same_card::{NewToken, Owner};
-use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
@@ -37,6 +36,13 @@ pub struct TokenRow {
     pub created_at: Timestamp,
     /// When its sealed value was erased.
     pub deleted_at: Option<Timestamp>,
+    /// When the processor was found to have let go of the card: it cannot be charged until the same
+    /// card is vaulted again.
+    pub detached_at: Option<Timestamp>,
+    /// Goes up with each change that can be seen.
+    pub version: i64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
 }
 
 quiet_debug! {
@@ -92,30 +98,40 @@ impl Store {
         .await
     }
 
-    /// Gives the sealed value of a token out to be opened, for another purpose than a charge or a
-    /// deletion. Nothing where there is no such token, or its value is erased.
+    /// Notes that the processor has refused a charge because the card is not attached any more;
+    /// false where the token is known as such already, or another card is being put in its place.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn open_token(
+    pub async fn mark_token_detached(
         &self,
-        account: &Account,
-        id: TokenId,
-        event: Event,
-    ) -> Result<Option<SealedRow>, Failure> {
+        (account, id): (&Account, TokenId),
+        (event, now): (Event, Timestamp),
+        publish: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<bool, Failure> {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
-                match sealed::find(tx, environment, &account, id).await? {
-                    Kept::Sealed(row) => {
-                        record(tx, event);
-                        Ok(Some(row))
-                    }
-                    Kept::Erased | Kept::Nowhere => {
-                        record_refused(tx, event);
-                        Ok(None)
-                    }
+                let marked = query(
+                    "UPDATE tokens
+                        SET detached_at_ms = $3, version = version + 1, updated_at_ms = $3
+                      WHERE id = $1 AND account = $2 AND status IN ('active', 'requires_action')
+                        AND detached_at_ms IS NULL
+                        AND NOT EXISTS (SELECT 1 FROM orphans WHERE orphans.token_id = tokens.id)",
+                )
+                .bind(id.to_string())
+                .bind(account.as_str())
+                .bind(now.unix_ms())
+                .execute(&mut *tx)
+                .await?;
+                if marked == 0 {
+                    return Ok(false);
                 }
+                record(tx, event);
+                if let Some(token) = find(tx, environment, &account, id).await? {
+                    outbox::tell(tx, &publish(&token)).await?;
+                }
+                Ok(true)
             })
         })
         .await
@@ -130,7 +146,7 @@ impl Store {
         &self,
         account: &Account,
         id: TokenId,
-        event: Event,
+        (event, now): (Event, Timestamp),
         tell: impl Fn(&TokenRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<bool, Failure> {
         let (environment, account) = (self.environment, account.clone());
@@ -138,11 +154,12 @@ impl Store {
             Box::pin(async move {
                 let written = query(
                     "UPDATE tokens
-                        SET status = 'active'
+                        SET status = 'active', version = version + 1, updated_at_ms = $3
                       WHERE id = $1 AND account = $2 AND status = 'requires_action'",
                 )
                 .bind(id.to_string())
                 .bind(account.as_str())
+                .bind(now.unix_ms())
                 .execute(&mut *tx)
                 .await?;
                 let activated = written == 1;
@@ -168,8 +185,8 @@ pub(super) async fn insert(
     owner: &Owner,
 ) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO tokens (id, account, customer_ref, session_id, status, sealed, data_key_id, reference_mac, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        "INSERT INTO tokens (id, account, customer_ref, session_id, status, sealed, data_key_id, reference_mac, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms, updated_at_ms, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17, 1)",
     )
     .bind(token.id.to_string())
     .bind(owner.account.as_str())
@@ -198,10 +215,12 @@ pub(super) async fn write_card(
     tx: &mut Connection,
     id: TokenId,
     card: &CardSummary,
+    now: Timestamp,
 ) -> Result<(), Failure> {
     let written = query(
         "UPDATE tokens
-            SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5, funding = $6, country = $7
+            SET brand = $2, last4 = $3, exp_month = $4, exp_year = $5, funding = $6, country = $7,
+                version = version + 1, updated_at_ms = $8
           WHERE id = $1",
     )
     .bind(id.to_string())
@@ -211,6 +230,7 @@ pub(super) async fn write_card(
     .bind(i64::from(card.exp_year))
     .bind(&card.funding)
     .bind(card.country.as_deref())
+    .bind(now.unix_ms())
     .execute(tx)
     .await?;
     one_row(written, "tokens", &id)
@@ -218,15 +238,16 @@ pub(super) async fn write_card(
 
 /// The issuer has agreed to the card that the processor knows by a name of this keyed hash; the
 /// token, now active, or nothing where none was waiting.
-pub(super) async fn agree(
+pub(super) async fn activate_by_reference(
     tx: &mut Connection,
     environment: Environment,
     account: &Account,
     reference: Mark,
+    now: Timestamp,
 ) -> Result<Option<TokenRow>, Failure> {
     let row: Option<Row> = query(concat!(
         "UPDATE tokens
-            SET status = 'active'
+            SET status = 'active', version = version + 1, updated_at_ms = $4
           WHERE account = $1 AND reference_mac IN ($2, $3) AND status = 'requires_action'
       RETURNING ",
         columns!()
@@ -234,6 +255,33 @@ pub(super) async fn agree(
     .bind(account.as_str())
     .bind(reference.now.as_slice())
     .bind(reference.also.as_slice())
+    .bind(now.unix_ms())
+    .optional(tx)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+/// The processor let go of the card that it knows by a name of this keyed hash; the token, now
+/// marked, or nothing where no token in use is charged by it.
+pub(super) async fn mark_detached(
+    tx: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    reference: Mark,
+    now: Timestamp,
+) -> Result<Option<TokenRow>, Failure> {
+    let row: Option<Row> = query(concat!(
+        "UPDATE tokens
+            SET detached_at_ms = $4, version = version + 1, updated_at_ms = $4
+          WHERE account = $1 AND reference_mac IN ($2, $3)
+            AND status IN ('active', 'requires_action') AND detached_at_ms IS NULL
+      RETURNING ",
+        columns!()
+    ))
+    .bind(account.as_str())
+    .bind(reference.now.as_slice())
+    .bind(reference.also.as_slice())
+    .bind(now.unix_ms())
     .optional(tx)
     .await?;
     row.map(|row| row.read(environment)).transpose()
@@ -241,11 +289,12 @@ pub(super) async fn agree(
 
 /// The processor renewed the card that it knows by a name of this keyed hash; the token as it is
 /// now, or nothing where there is none in use.
-pub(super) async fn renew(
+pub(super) async fn update_card(
     tx: &mut Connection,
     environment: Environment,
     account: &Account,
     (reference, card): (Mark, CardSummary),
+    now: Timestamp,
 ) -> Result<Option<TokenRow>, Failure> {
     let row: Option<Row> = query(concat!("SELECT ", columns!(), " FROM tokens WHERE account = $1 AND reference_mac IN ($2, $3) AND status IN ('active', 'requires_action')"
     ))
@@ -261,8 +310,10 @@ pub(super) async fn renew(
     if token.card == card {
         return Ok(None);
     }
+    write_card(tx, token.id, &card, now).await?;
     token.card = card;
-    write_card(tx, token.id, &token.card).await?;
+    token.version = token.version.saturating_add(1);
+    token.updated_at = now;
     Ok(Some(token))
 }
 
@@ -288,7 +339,7 @@ pub(super) async fn find(
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, customer_ref, session_id, status, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms, deleted_at_ms"
+        "id, account, customer_ref, session_id, status, brand, last4, exp_month, exp_year, funding, country, usage, metadata, created_at_ms, deleted_at_ms, detached_at_ms, version, updated_at_ms"
     };
 }
 use columns;
@@ -310,6 +361,9 @@ row! {
         metadata: String,
         created_at_ms: i64,
         deleted_at_ms: Option<i64>,
+        detached_at_ms: Option<i64>,
+        version: i64,
+        updated_at_ms: Option<i64>,
     }
 }
 
@@ -335,6 +389,9 @@ impl Row {
             metadata: self.metadata,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             deleted_at: moment_if_any(self.deleted_at_ms),
+            detached_at: moment_if_any(self.detached_at_ms),
+            version: self.version,
+            updated_at: reading.found("updated_at_ms", moment_if_any(self.updated_at_ms))?,
         })
     }
 }

@@ -38,7 +38,7 @@ impl Store {
         .await
     }
 
-    /// Removes expired idempotency keys, and sessions that ended long ago without a token and that
+    /// Removes expired idempotency keys whose work is over, and sessions that ended long ago without a token and that
     /// no key points at; answers how many rows went. At most [`SWEEP_ROWS_MAX`] of each go at once:
     /// call again while it removes any. Then it cuts the write-ahead log, so that what was erased
     /// from the database does not live on there; where a reader is in the way, the next sweep does.
@@ -55,6 +55,9 @@ impl Store {
                                 SELECT account, client, key
                                   FROM idempotency_keys
                                  WHERE expires_at_ms <= $1
+                                   AND NOT EXISTS (SELECT 1 FROM charges WHERE charges.id = resource AND charges.status = 'processing')
+                                   AND NOT EXISTS (SELECT 1 FROM charges WHERE charges.operation_id = resource AND charges.operation IS NOT NULL)
+                                   AND NOT EXISTS (SELECT 1 FROM refunds WHERE refunds.id = resource AND refunds.status = 'processing')
                                  LIMIT $2)",
                     )
                     .bind(now.unix_ms())
@@ -87,15 +90,16 @@ impl Store {
     }
 }
 
-/// Removes notices that will not come again, and news that were told, or that nobody takes.
+/// Removes processor events that will not come again, and events that were delivered, or that nobody
+/// takes.
 async fn sweep_told(tx: &mut Connection, now: Timestamp) -> Result<u64, Failure> {
     let before = now.unix_ms().saturating_sub(NEWS_KEPT_MS);
     let notices = query(
-        "DELETE FROM processor_notices
+        "DELETE FROM processor_events
           WHERE (account, id) IN (
                 SELECT account, id
-                  FROM processor_notices
-                 WHERE last_seen_at_ms <= $1
+                  FROM processor_events
+                 WHERE last_seen_at_ms <= $1 AND status <> 'pending'
                  LIMIT $2)",
     )
     .bind(before)

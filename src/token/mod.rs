@@ -62,7 +62,7 @@ impl fmt::Display for Account {
 
 /// What the processor tells about a card and the world may know (PCI DSS 3.4.1 allows the last
 /// four digits): all that is ever stored of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardSummary {
     /// The processor's name of the brand: `visa`.
     pub brand: String,
@@ -146,7 +146,7 @@ names! {
     }
 
     /// What is done with an authorized charge.
-    Step {
+    ChargeOperation {
         /// The money is taken, all of it or a part.
         Capture = "capture",
         /// It is given up.

@@ -1,20 +1,27 @@
 //! Alert: the operator is told, durably and in the background; whoever raises one waits for nobody.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::owed::{Pace, work_off};
 use super::{Common, Internal};
 use crate::alerts::{Alert, Destination, Told};
-use crate::store::{AlertTold, DueAlert, Failure, Lease, NewAlert};
+use crate::store::{AlertTold, DueAlert, Failure, NewAlert, Take};
 use crate::token::AlertId;
 use crate::webhooks;
 
 /// Milliseconds between two looks for what is to be told.
 const INTERVAL_MS: u64 = 500;
-/// Alerts that are routed, and told to one destination, at one look.
+/// Alerts that are routed at one look.
 const BATCH_ALERTS_MAX: u32 = 16;
+/// How each destination's are delivered.
+const PACE: Pace = Pace {
+    interval_ms: INTERVAL_MS,
+    at_once_max: 16,
+};
 /// Milliseconds after which what a dead process was about to tell is told by another.
 const LEASE_MS: u64 = 120_000;
 
@@ -73,22 +80,21 @@ impl Internal {
     }
 
     async fn tell_all(&self, to: &Destination) {
-        let name = to.name();
-        loop {
+        let take = async |limit| {
             let now = self.common.now();
-            let lease = Lease {
+            let take = Take {
+                scope: to.name(),
                 now,
-                lease_until: now.plus_ms(LEASE_MS),
-                limit: BATCH_ALERTS_MAX,
+                until: now.plus_ms(LEASE_MS),
+                limit,
             };
-            match self.common.store.lease_alerts(name.clone(), lease).await {
-                Ok(due) => {
-                    join_all(due.into_iter().map(|due| self.tell_one(to, due))).await;
-                }
-                Err(failure) => tracing::warn!(%failure, "no alert can be told"),
-            }
-            pause().await;
-        }
+            Ok(self.common.store.lease_alerts(take).await?)
+        };
+        let one = async |due| {
+            self.tell_one(to, due).await;
+            ControlFlow::Continue(())
+        };
+        work_off(PACE, take, one).await;
     }
 
     async fn tell_one(&self, to: &Destination, due: DueAlert) {
@@ -120,7 +126,7 @@ impl Internal {
             next: pause_ms.map(|pause_ms| at.plus_ms(pause_ms)),
             at,
         };
-        if let Err(failure) = common.store.alert_told(written).await {
+        if let Err(failure) = common.store.alert_told(due.lease, written).await {
             // Its lease ends, and it is told again under the same id.
             tracing::warn!(%alert, %failure, "how an alert was told could not be written down");
         }

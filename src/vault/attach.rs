@@ -12,7 +12,7 @@ use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, Witness, marks, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, AttachOrder, NextAction, VaultedCard};
-use crate::store::{Attached, NewToken, Owner, TokenRow};
+use crate::store::{Attached, Begun, NewToken, Owner, TokenRow};
 use crate::token::{RequestId, TokenId, TokenStatus, Usage};
 
 /// What a merchant asks for; its JSON form is what an idempotency key is bound to.
@@ -86,8 +86,10 @@ impl Internal {
         //    another question, and asking twice attaches nothing twice.
         let request = RequestId::new(common.environment, common.now()).to_string();
         let owner = order.customer_ref.as_deref();
-        let customer = self.customer(granted, owner, &request).await?;
         let asked_by = key.map_or(request.as_str(), IdempotencyKey::as_str);
+        // A guest of one request: asked again under its key, it is the same guest.
+        let guest = format!("{} {asked_by}", granted.client());
+        let customer = self.customer(granted, owner, &guest).await?;
         let parts = [
             account.as_str().as_bytes(),
             granted.client().as_bytes(),
@@ -177,9 +179,15 @@ impl Internal {
 
 fn answered(attached: Attached, next_action: Option<NextAction>) -> Result<AttachedToken, Refusal> {
     let (token, replayed) = match attached {
-        Attached::Kept(token) => (token, false),
-        Attached::Replayed(token) => (token, true),
-        Attached::Mismatch => return Err(Refusal::IdempotencyMismatch),
+        Begun::New(token) | Begun::Resumed(token) => (token, false),
+        Begun::Replayed(token) => (token, true),
+        Begun::InFlight => {
+            return Err(Refusal::InFlight {
+                retry_after_s: super::charge::RETRY_AFTER_S,
+            });
+        }
+        Begun::Mismatch => return Err(Refusal::IdempotencyMismatch),
+        Begun::Refused(never) => match never {},
     };
     if matches!(token.status, TokenStatus::Deleting | TokenStatus::Deleted) {
         return Err(Refusal::TokenDeleted);

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use super::grant::{ChargesCreate, ChargesRead, Granted};
 use super::idempotency::IdempotencyKey;
-use super::settle::{Try, code};
+use super::settle::code;
 use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, Witness};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
-use crate::store::{ChargeBegun, ChargeFilter, ChargeRow, NewCharge, SealedRow};
+use crate::store::{Begun, ChargeFilter, ChargeRow, Claim, NewCharge, NotChargeable, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
 use crate::watch::Seen;
 
@@ -79,7 +79,7 @@ impl Internal {
         //    From its commit on, whoever comes next knows that money may move.
         let witness = Witness::of(&granted);
         let claim = common.claim(&granted, key, &order);
-        let new = self.new_charge(&granted, &order);
+        let new = self.new_charge(&granted, &order, &claim);
         let events = vec![
             common.event(
                 &witness,
@@ -94,29 +94,29 @@ impl Internal {
                 Some(order.token.to_string()),
             ),
         ];
-        let (charge, sealed, attempt) = match common.store.begin_charge(claim, new, events).await? {
-            ChargeBegun::New(charge, sealed) => {
+        let (work, replayed) = match common.store.begin_charge(claim, new, events).await? {
+            Begun::New(work) => {
                 common
                     .watch
                     .did(Seen::Opened, granted.client(), common.now());
-                (*charge, *sealed, Try::First)
+                (*work, false)
             }
-            ChargeBegun::Replayed(charge, Some(sealed)) => (*charge, *sealed, Try::Again),
-            ChargeBegun::Replayed(charge, None) if charge.status == ChargeStatus::Processing => {
+            Begun::Resumed(work) => (*work, true),
+            Begun::Replayed(charge) => return answer(*charge, true),
+            Begun::InFlight => {
                 return Err(Refusal::InFlight {
                     retry_after_s: RETRY_AFTER_S,
                 });
             }
-            ChargeBegun::Replayed(charge, None) => return answer(*charge, true),
-            ChargeBegun::Mismatch => return Err(Refusal::IdempotencyMismatch),
-            ChargeBegun::TokenUnknown => return Err(Refusal::NotFound),
-            ChargeBegun::TokenDeleted => return Err(Refusal::TokenDeleted),
+            Begun::Mismatch => return Err(Refusal::IdempotencyMismatch),
+            Begun::Refused(NotChargeable::Unknown) => return Err(Refusal::NotFound),
+            Begun::Refused(NotChargeable::Deleted) => return Err(Refusal::TokenDeleted),
         };
 
         // 2-4. The rest goes on even if the caller hangs up, and a stop waits for it.
         let this = Arc::clone(self);
         let work = tracing::Instrument::in_current_span(async move {
-            let settled = this.settle(&witness, charge, sealed, attempt).await;
+            let settled = this.settle(&witness, work).await;
             drop(permit);
             settled
         });
@@ -132,12 +132,12 @@ impl Internal {
             Seen::Charged
         };
         common.watch.did(seen, &settled.client, common.now());
-        answer(settled, attempt == Try::Again)
+        answer(settled, replayed)
     }
 
     /// Opens a token's processor reference.
     pub(crate) async fn open(&self, row: &SealedRow) -> Result<Reference, Refusal> {
-        let name = row.token.to_string();
+        let name = row.sealed_for.to_string();
         let context = sealed_reference(self.common.environment, row.account.as_str(), &name);
         let opened = self
             .opener
@@ -146,7 +146,12 @@ impl Internal {
         Reference::decode(opened.expose()).map_err(|_| Refusal::Sealed)
     }
 
-    fn new_charge(&self, granted: &Granted<ChargesCreate>, order: &ChargeOrder) -> NewCharge {
+    fn new_charge(
+        &self,
+        granted: &Granted<ChargesCreate>,
+        order: &ChargeOrder,
+        claim: &Claim,
+    ) -> NewCharge {
         let now = self.common.now();
         NewCharge {
             id: ChargeId::new(self.common.environment, now),
@@ -160,6 +165,7 @@ impl Internal {
             description: order.description.clone(),
             statement_descriptor_suffix: order.statement_descriptor_suffix.clone(),
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
+            processor_key: self.processor_key(claim),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
         }

@@ -4,24 +4,25 @@
 //! given up. An endpoint that answers 410 Gone is left alone from then on: what it was to be told
 //! waits for the next start, at which it is tried again.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
 
+use super::owed::{Pace, work_off};
 use super::tell::Listener;
 use super::{Internal, Refusal};
-use crate::store::{Due, Lease, Told};
+use crate::store::{Due, Take, Told};
 use crate::view;
 use crate::webhooks::{self, Delivered, Message, Reason};
 
 /// Milliseconds between two looks for what is due.
 const INTERVAL_MS: u64 = 250;
-/// Deliveries to one endpoint at one time.
-const AT_ONCE_MAX: usize = 16;
-/// More are taken when so many may be begun, so that a look is not made for each one.
-const ROOM_MIN: usize = AT_ONCE_MAX / 2;
+/// How each endpoint's deliveries are made.
+const PACE: Pace = Pace {
+    interval_ms: INTERVAL_MS,
+    at_once_max: 16,
+};
 /// Milliseconds after which a delivery that a dead process left behind is made by another.
 const DELIVERY_LEASE_MS: u64 = 120_000;
 
@@ -56,21 +57,9 @@ impl Internal {
             tracing::info!(webhook, public_key, "receivers verify with this key");
         }
         self.common.metrics.endpoint_disabled(webhook, false);
-        let mut running = FuturesUnordered::new();
-        let mut gone = false;
-        while !(gone && running.is_empty()) {
-            let room = AT_ONCE_MAX.saturating_sub(running.len());
-            if !gone && room >= ROOM_MIN {
-                match self.due(webhook, room).await {
-                    Ok(due) => running.extend(due.into_iter().map(|due| self.deliver(to, due))),
-                    Err(refusal) => tracing::warn!(webhook, %refusal, "nothing can be delivered"),
-                }
-            }
-            tokio::select! {
-                Some(is_gone) = running.next() => gone |= is_gone,
-                () = pause(), if !gone => {}
-            }
-        }
+        let take = async |limit| self.due(webhook, limit).await;
+        let one = async |due| self.deliver(to, due).await;
+        work_off(PACE, take, one).await;
         self.common.metrics.endpoint_disabled(webhook, true);
         tracing::error!(
             webhook,
@@ -79,19 +68,19 @@ impl Internal {
         );
     }
 
-    async fn due(&self, webhook: &str, room: usize) -> Result<Vec<Due>, Refusal> {
+    async fn due(&self, webhook: &str, limit: u32) -> Result<Vec<Due>, Refusal> {
         let now = self.common.now();
-        let lease = Lease {
+        let take = Take {
+            scope: webhook.to_owned(),
             now,
-            lease_until: now.plus_ms(DELIVERY_LEASE_MS),
-            limit: u32::try_from(room).unwrap_or(u32::MAX),
+            until: now.plus_ms(DELIVERY_LEASE_MS),
+            limit,
         };
-        let store = &self.common.store;
-        Ok(store.lease_deliveries(webhook.to_owned(), lease).await?)
+        Ok(self.common.store.lease_deliveries(take).await?)
     }
 
-    /// Makes one try and writes down how it ended; answers whether the endpoint is gone.
-    async fn deliver(&self, to: &Listener, due: Due) -> bool {
+    /// Makes one try and writes down how it ended; breaks where the endpoint is gone.
+    async fn deliver(&self, to: &Listener, due: Due) -> ControlFlow<()> {
         let at = self.common.now();
         // A name may have been given to another account's endpoint.
         let delivered = if to.account == due.news.account {
@@ -127,11 +116,15 @@ impl Internal {
             next: pause_ms.map(|pause_ms| at.plus_ms(pause_ms)),
             at,
         };
-        if let Err(failure) = self.common.store.delivered(told).await {
+        if let Err(failure) = self.common.store.delivered(due.lease, told).await {
             // Its lease ends, and it is tried again under the same id.
             tracing::warn!(%event, %failure, "how a delivery ended could not be written down");
         }
-        delivered == Some(Delivered::Gone)
+        if delivered == Some(Delivered::Gone) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::Common;
+use super::{Common, Internal};
 use super::grant::{Granted, Scope};
 use crate::store::Claim;
 
@@ -92,6 +92,23 @@ impl Common {
             now,
             expires_at: now.plus_s(self.limits.idempotency_key_lifetime_s),
         }
+    }
+}
+
+impl Internal {
+    /// The processor's idempotency key of a request, made from the caller's under a key of this
+    /// plane: a claim that was lost or deleted leads to the same key again, and the processor, while
+    /// it remembers, does not do the same request twice.
+    pub(crate) fn processor_key(&self, claim: &Claim) -> String {
+        let parts = [
+            self.common.environment.name().as_bytes(),
+            claim.account.as_str().as_bytes(),
+            claim.client.as_bytes(),
+            claim.route.as_bytes(),
+            claim.key.as_bytes(),
+            &claim.request_hash,
+        ];
+        processor_key(&self.session_issue_key.tag("processor idempotency", &parts))
     }
 }
 

@@ -3,8 +3,9 @@
 //! Two halves share no secret that opens anything. [`Capture`] meets the internet: it holds a
 //! sealing key and a processor key that can only vault cards. [`Internal`] meets billing: it holds
 //! the opening key and the processor key that can charge. Read [`tokenize`], then [`charge`],
-//! [`steps`] and [`refund`], then [`reconcile`], which finishes what a crash left open, then
-//! [`notice`] (what the processor tells), [`tell`] (what we tell) and `deliver` (to whom).
+//! [`operations`] and [`refund`], then `owed`, which finishes what a crash left open, then
+//! [`processor_events`] (what the processor reports) and `review` (how it is looked at), [`tell`]
+//! (what we publish) and `deliver` (to whom).
 //! [`alert`] is how the operator is told. [`unseal`] is how custodians open the key of a process that started sealed.
 //!
 //! No verb here keeps a transaction open across the network, and the audit event of an act commits
@@ -14,23 +15,24 @@ pub mod alert;
 pub mod attach;
 mod canary;
 pub mod charge;
+pub mod deletion;
 mod deliver;
-pub mod forget;
 pub mod grant;
 pub mod idempotency;
 mod marks;
 mod news;
-pub mod notice;
+pub mod operations;
 mod orphans;
-pub mod reconcile;
+mod owed;
+pub mod processor_events;
 pub mod refund;
 mod refusal;
 pub mod report;
+mod review;
 pub mod rotation;
 pub mod session;
 mod settle;
 pub mod status;
-pub mod steps;
 pub mod tell;
 pub mod tokenize;
 pub mod unseal;

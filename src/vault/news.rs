@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Common;
 use crate::store::{ChargeRow, News, RefundRow, TokenRow};
-use crate::token::{Account, ChargeId, EventId};
+use crate::token::{Account, EventId};
 use crate::view;
 
 /// A dispute as the processor tells of it.
@@ -58,23 +58,7 @@ impl Common {
         }
     }
 
-    /// Tells of a dispute of a charge that is known by then: `opened`, `updated`, `closed`.
-    pub(crate) fn dispute_news(
-        &self,
-        account: &Account,
-        (what, dispute): (&'static str, Option<Dispute>),
-    ) -> impl Fn(ChargeId) -> News + Clone + Send + Sync + use<> + 'static {
-        let (common, account) = (self.clone(), account.clone());
-        move |charge| {
-            let dispute = dispute.clone().map(|dispute| Dispute {
-                charge: charge.to_string(),
-                ..dispute
-            });
-            common.news(&account, format!("dispute.{what}"), &dispute)
-        }
-    }
-
-    fn news(&self, account: &Account, kind: String, data: &impl Serialize) -> News {
+    pub(super) fn news(&self, account: &Account, kind: String, data: &impl Serialize) -> News {
         let at = self.now();
         News {
             id: EventId::new(self.environment, at),

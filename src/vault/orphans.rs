@@ -1,103 +1,114 @@
-//! Orphans: cards that the processor vaulted and that became no token are forgotten there.
+//! Orphans: cards that the processor vaulted and that became no token of their own. The card that a
+//! customer posted again takes the place of the one before; what is left over is detached.
 
+use super::owed::retry_at;
 use super::tokenize::sealed_reference;
-use super::{Internal, Refusal, process, processor_of};
+use super::{Internal, Refusal, marks, process, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::Reference;
-use crate::store::{Lease, OrphanRow, Renewal};
+use crate::store::{Adopted, OrphanRow, OrphanWork, Take};
+use crate::token::TokenId;
 
 /// On whose behalf the processor is asked.
 const CLIENT: &str = "cloakroom";
-/// Cards taken at one look.
-const BATCH_CARDS_MAX: u32 = 32;
-/// Milliseconds that a card rests after the first failed try; doubled with each later one.
-const REST_MS: u64 = 10_000;
-/// And at most.
-const REST_MS_MAX: u64 = 3_600_000;
+/// Milliseconds until a token that is being charged is looked at again.
+const BUSY_PAUSE_MS: u64 = 2_000;
+
+/// What working on an orphan came to.
+enum Ended {
+    /// It is over, or another row's work now.
+    Over,
+    /// Its token is being charged.
+    Busy,
+}
 
 impl Internal {
-    /// Forgets a batch of orphans; answers how many are gone.
-    ///
-    /// # Errors
-    /// What the store refuses.
-    #[tracing::instrument(name = "orphans.forget", skip_all)]
-    pub async fn forget_orphans(&self) -> Result<usize, Refusal> {
+    /// Takes orphans that are due.
+    pub(super) async fn due_orphans(&self, take: Take) -> Result<Vec<OrphanWork>, Refusal> {
         let common = self.common.clone();
-        let now = common.now();
-        let lease = Lease {
-            now,
-            lease_until: now.plus_ms(common.limits.work_lease_ms),
-            limit: BATCH_CARDS_MAX,
-        };
         let opened = move |orphan: &OrphanRow| {
             let subject = Some(orphan.id.to_string());
             let action = Action::CardDetachStarted;
             common.event(&process(), action, Outcome::Success, subject)
         };
-        let store = &self.common.store;
-        let mut gone: usize = 0;
-        for orphan in store.lease_orphans(lease, opened).await? {
-            let (id, tries) = (orphan.id, orphan.tries);
-            match self.forget_orphan(orphan).await {
-                Ok(()) => gone = gone.saturating_add(1),
-                Err(refusal) => {
-                    tracing::warn!(orphan = %id, %refusal, "a card is not forgotten yet");
-                    let rest_ms = REST_MS.saturating_mul(1 << tries.min(16)).min(REST_MS_MAX);
-                    store
-                        .orphan_rests(id, self.common.now().plus_ms(rest_ms))
-                        .await?;
-                }
-            }
-        }
-        Ok(gone)
+        Ok(self.common.store.take_due_orphans(take, opened).await?)
     }
 
-    async fn forget_orphan(&self, orphan: OrphanRow) -> Result<(), Refusal> {
-        let common = &self.common;
-        let processor = processor_of(&self.processors, &orphan.account)?;
-
-        // 1. Where the card came back with another expiry, its token's card gets it.
-        if let Some(renewal) = &orphan.renew {
-            self.renew(&orphan, renewal).await?;
+    /// Has an orphan adopted or detached, or puts it off.
+    pub(super) async fn go_on_with_orphan(&self, work: OrphanWork) {
+        let ended = match work.orphan.adopt_for {
+            Some(token) => self.adopt(&work, token).await,
+            None => self.detach_orphan(&work.orphan).await,
+        };
+        let OrphanWork { lease, orphan } = work;
+        let now = self.common.now();
+        let until = match ended {
+            Ok(Ended::Over) => return,
+            Ok(Ended::Busy) => now.plus_ms(BUSY_PAUSE_MS),
+            Err(refusal) => {
+                tracing::warn!(orphan = %orphan.id, %refusal, "a card is not detached yet");
+                retry_at(now, now, Some(10 << orphan.tries.min(8)))
+            }
+        };
+        let whose = (&orphan.account, orphan.id);
+        if let Err(failure) = self.common.store.defer_orphan(lease, whose, until).await {
+            tracing::warn!(orphan = %orphan.id, %failure, "a card could not be put off");
         }
+    }
 
-        // 2. The processor forgets what became no token.
-        let reference = self.open_orphan(&orphan).await?;
+    /// The card that was vaulted last takes the place of the one before.
+    async fn adopt(&self, work: &OrphanWork, token: TokenId) -> Result<Ended, Refusal> {
+        let common = &self.common;
+        let account = &work.orphan.account;
+
+        // 1. Its reference is sealed anew, for the token.
+        let reference = self.open_orphan(&work.orphan).await?;
+        let mark = marks::reference(&self.marking, account, reference.payment_method());
+        let name = token.to_string();
+        let context = sealed_reference(common.environment, account.as_str(), &name);
+        let sealed = self.sealer.seal(&context, &reference.encode()).await;
+        drop(reference);
+        let value = sealed.map_err(|failed| {
+            tracing::error!(%failed, "no data key could be made");
+            Refusal::Sealed
+        })?;
+
+        // 2. One transaction exchanges the two, and writes the audit event.
+        let action = Action::TokenCardReplaced;
+        let event = common.event(&process(), action, Outcome::Success, Some(name));
+        let publish = common.token_news("updated");
+        let adopted = common
+            .store
+            .adopt_orphan(work, (token, mark, value), (event, common.now()), publish)
+            .await?;
+        Ok(match adopted {
+            Adopted::Yes | Adopted::Lost => Ended::Over,
+            Adopted::NotYet | Adopted::Gone => Ended::Busy,
+        })
+    }
+
+    async fn detach_orphan(&self, orphan: &OrphanRow) -> Result<Ended, Refusal> {
+        let common = &self.common;
+
+        // 1. The processor detaches what belongs to no token.
+        let reference = self.open_orphan(orphan).await?;
         let call = common.metrics.processor_call("detach");
-        let detached = processor.detach(&reference, CLIENT).await;
+        let detached = processor_of(&self.processors, &orphan.account)?
+            .detach(&reference, CLIENT)
+            .await;
         call.ended(detached.is_ok());
         detached?;
 
-        // 3. The row goes, with its audit event.
+        // 2. The row goes, with its audit event.
         let subject = Some(orphan.id.to_string());
         let action = Action::CardDetached;
         let event = common.event(&process(), action, Outcome::Success, subject);
-        Ok(common.store.orphan_forgotten(orphan.id, event).await?)
-    }
-
-    async fn renew(&self, orphan: &OrphanRow, renewal: &Renewal) -> Result<(), Refusal> {
-        // A token that is forgotten meanwhile needs no expiry.
-        let Some(token) = &renewal.token else {
-            return Ok(());
-        };
-        let reference = self.open(token).await?;
-        let key = format!("{}-renew", orphan.id);
-        let call = self.common.metrics.processor_call("update_expiry");
-        let updated = processor_of(&self.processors, &orphan.account)?
-            .update_expiry(
-                &reference,
-                (renewal.exp_month, renewal.exp_year),
-                &key,
-                CLIENT,
-            )
-            .await;
-        call.ended(updated.is_ok());
-        Ok(updated?)
+        common.store.orphan_detached(orphan.id, event).await?;
+        Ok(Ended::Over)
     }
 
     async fn open_orphan(&self, orphan: &OrphanRow) -> Result<Reference, Refusal> {
-        // The value was sealed for the token that it would have become.
-        let name = orphan.id.to_string();
+        let name = orphan.sealed_for.to_string();
         let account = orphan.account.as_str();
         let context = sealed_reference(self.common.environment, account, &name);
         let opened = self

@@ -7,11 +7,15 @@ use serde::Serialize;
 use super::charge::RETRY_AFTER_S;
 use super::grant::{ChargesRead, Granted, RefundsCreate};
 use super::idempotency::IdempotencyKey;
-use super::settle::{PROCESSOR_KEY_LIFETIME_MS, Try, rest_until};
+use super::owed::retry_at;
+use super::settle::{LISTED_WITHIN_MS, PROCESSOR_KEY_LIFETIME_MS};
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
-use crate::processor::{self, RefundState};
-use crate::store::{ChargeRow, NewRefund, RefundBegun, RefundOutcome, RefundRow};
+use crate::clock::Timestamp;
+use crate::processor::{self, Effect, RefundState};
+use crate::store::{
+    Begun, ChargeRow, Lease, NewRefund, NoRefund, NothingDone, RefundOutcome, RefundRow, RefundWork,
+};
 use crate::token::{ChargeId, ChargeStatus, RefundId, RefundReason, RefundStatus};
 
 /// What billing asks for; its JSON form is what an idempotency key is bound to.
@@ -72,114 +76,139 @@ impl Internal {
         let new = NewRefund {
             id,
             account: granted.account().clone(),
-            client: Some(granted.client().to_owned()),
+            client: granted.client().to_owned(),
             charge: order.charge,
             amount: order.amount,
             reason: order.reason,
+            processor_key: self.processor_key(&claim),
             created_at: now,
             lease_until: now.plus_ms(common.limits.work_lease_ms),
         };
         let subject = Some(id.to_string());
         let action = Action::RefundRequested;
         let event = common.event(&witness, action, Outcome::Success, subject);
-        let (refund, charge) = match common.store.begin_refund(claim, new, event).await? {
-            RefundBegun::Ask(refund, charge) => (*refund, *charge),
-            RefundBegun::Replayed(refund) => {
+        let (work, replayed) = match common.store.begin_refund(claim, new, event).await? {
+            Begun::New(work) => (*work, false),
+            Begun::Resumed(work) => (*work, true),
+            Begun::Replayed(refund) => {
                 return Ok(Refunded {
                     refund: *refund,
                     replayed: true,
                 });
             }
-            RefundBegun::InFlight => {
+            Begun::InFlight => {
                 return Err(Refusal::InFlight {
                     retry_after_s: RETRY_AFTER_S,
                 });
             }
-            RefundBegun::Mismatch => return Err(Refusal::IdempotencyMismatch),
-            RefundBegun::Unknown => return Err(Refusal::NotFound),
-            RefundBegun::TooMuch(charge) => return Err(why_not(&charge)),
+            Begun::Mismatch => return Err(Refusal::IdempotencyMismatch),
+            Begun::Refused(NoRefund::Unknown) => return Err(Refusal::NotFound),
+            Begun::Refused(NoRefund::NotRefundable(charge)) => return Err(why_not(&charge)),
         };
 
         // 2-3. The processor is asked and the outcome is written, even if the caller hangs up.
-        let attempt = if refund.id == id {
-            Try::First
-        } else {
-            Try::Again
-        };
         let this = Arc::clone(self);
         let work = tracing::Instrument::in_current_span(async move {
-            this.give_back(&witness, (refund, charge), attempt).await
+            this.make_refund(&witness, work).await
         });
         let refund = self
             .tasks
             .spawn_on(work, &self.common.runtime)
             .await
             .unwrap_or(Err(Refusal::Internal))?;
-        Ok(Refunded {
-            refund,
-            replayed: attempt == Try::Again,
-        })
+        Ok(Refunded { refund, replayed })
     }
 
-    /// Asks the processor for the refund that is written down; repeatable, because its key is the
-    /// refund's id, and past that key's lifetime it is looked up.
-    pub(crate) async fn give_back(
+    /// Asks the processor for the refund that is written down; repeatable, because its key stands in
+    /// the row, and past that key's lifetime it is looked up.
+    pub(crate) async fn make_refund(
         &self,
-        witness: &Witness,
-        (refund, charge): (RefundRow, ChargeRow),
-        attempt: Try,
+        context: &Witness,
+        work: RefundWork,
     ) -> Result<RefundRow, Refusal> {
-        use processor::Failure;
-        let result = if refund.processor_refund.is_some()
-            || self.age_of(&refund) > PROCESSOR_KEY_LIFETIME_MS
-        {
-            self.look_for(&refund, &charge).await
+        let RefundWork {
+            lease,
+            refund,
+            charge,
+        } = work;
+        let over = self.age_of(&refund) > PROCESSOR_KEY_LIFETIME_MS;
+        let result = if refund.processor_refund.is_some() || over {
+            self.find_refund(&refund, &charge).await
         } else {
             self.ask_refund(&refund, &charge).await.map(Some)
         };
         let failure = match result {
-            Ok(Some(told)) => return self.refunded(witness, &refund, told).await,
+            Ok(Some(found)) => return self.refunded(context, (&lease, &refund), found).await,
             // Past the key's lifetime, and not among the payment's refunds: none was made.
-            Ok(None) => Failure::Rejected,
+            Ok(None) => {
+                let nothing = NothingDone::refused(lease);
+                self.abandon_refund(context, (nothing, refund)).await?;
+                return Err(NOT_MADE);
+            }
             Err(failure) => failure,
         };
-        let never_made = match failure {
-            Failure::Invalid(_)
-            | Failure::Rejected
-            | Failure::Missing
-            | Failure::Declined(_)
-            | Failure::CardInvalid(_) => true,
-            Failure::NotSent
-            | Failure::NotAuthorized
-            | Failure::RawCardsRefused
-            | Failure::RateLimited { .. } => attempt == Try::First,
-            Failure::FaultKept | Failure::IdempotencyMismatch => {
-                match self.look_for(&refund, &charge).await {
-                    Ok(Some(told)) => return self.refunded(witness, &refund, told).await,
-                    Ok(None) | Err(_) => false,
-                }
-            }
-            Failure::OutcomeUnknown | Failure::InFlight { .. } => false,
-        };
-        if !never_made || refund.processor_refund.is_some() {
-            tracing::warn!(refund = %refund.id, %failure, "the outcome of a refund is not known yet");
-            let until = rest_until(self.common.now(), self.age_of(&refund));
-            let store = &self.common.store;
-            return Ok(store
-                .defer_refund(&refund.account, refund.id, until)
-                .await?);
+        if refund.processor_refund.is_some() {
+            return self.put_refund_off(lease, &refund, &failure).await;
         }
+        match failure.effect() {
+            Effect::Unknown => self.put_refund_off(lease, &refund, &failure).await,
+            Effect::None => match NothingDone::never_sent(lease) {
+                Ok(nothing) => {
+                    self.abandon_refund(context, (nothing, refund)).await?;
+                    Err(failure.into())
+                }
+                Err(lease) => self.put_refund_off(lease, &refund, &failure).await,
+            },
+            Effect::Final => {
+                tracing::warn!(refund = %refund.id, %failure, "the processor refused a refund");
+                let nothing = NothingDone::refused(lease);
+                self.abandon_refund(context, (nothing, refund)).await?;
+                Err(match failure {
+                    processor::Failure::Invalid(fault) => Refusal::Invalid(fault),
+                    _ => NOT_MADE,
+                })
+            }
+            // Asking again gives the same answer again, which does not tell.
+            Effect::AskWhat => match self.find_refund(&refund, &charge).await {
+                Ok(Some(found)) => self.refunded(context, (&lease, &refund), found).await,
+                Ok(None) if self.age_of(&refund) > LISTED_WITHIN_MS => {
+                    let nothing = NothingDone::refused(lease);
+                    self.abandon_refund(context, (nothing, refund)).await?;
+                    Err(NOT_MADE)
+                }
+                Ok(None) | Err(_) => self.put_refund_off(lease, &refund, &failure).await,
+            },
+        }
+    }
+
+    async fn put_refund_off(
+        &self,
+        lease: Lease,
+        refund: &RefundRow,
+        failure: &processor::Failure,
+    ) -> Result<RefundRow, Refusal> {
+        tracing::warn!(refund = %refund.id, %failure, "the outcome of a refund is not known yet");
+        let asked_s = failure.retry_after_s();
+        let until = retry_at(self.common.now(), refund.created_at, asked_s);
+        let store = &self.common.store;
+        let whose = (&refund.account, refund.id);
+        Ok(store.defer_refund(lease, whose, until).await?)
+    }
+
+    async fn abandon_refund(
+        &self,
+        context: &Witness,
+        (nothing, refund): (NothingDone, RefundRow),
+    ) -> Result<(), Refusal> {
+        let common = &self.common;
         let subject = Some(refund.id.to_string());
-        let event = self
-            .common
-            .event(witness, Action::RefundSettled, Outcome::Failed, subject);
-        let now = self.common.now();
-        self.common.store.abandon_refund(refund, now, event).await?;
-        Err(if matches!(failure, Failure::Rejected | Failure::Missing) {
-            Refusal::Impossible("The processor does not give this back.")
-        } else {
-            failure.into()
-        })
+        let event = common.event(context, Action::RefundSettled, Outcome::Failed, subject);
+        let (now, publish) = (common.now(), common.refund_news());
+        let store = &common.store;
+        store
+            .abandon_refund(nothing, refund, (event, now), publish)
+            .await?;
+        Ok(())
     }
 
     async fn ask_refund(
@@ -195,7 +224,7 @@ impl Internal {
             payment: charge.payment.as_deref().unwrap_or_default(),
             amount: refund.amount,
             reason: refund.reason,
-            idempotency_key: &name,
+            idempotency_key: &refund.processor_key,
             client: refund.client.as_deref().unwrap_or_default(),
         };
         let call = self.common.metrics.processor_call("refund");
@@ -205,7 +234,7 @@ impl Internal {
     }
 
     /// How a refund stands whose name is known, or the one among its payment's that names ours.
-    async fn look_for(
+    async fn find_refund(
         &self,
         refund: &RefundRow,
         charge: &ChargeRow,
@@ -227,24 +256,13 @@ impl Internal {
 
     async fn refunded(
         &self,
-        witness: &Witness,
-        refund: &RefundRow,
-        told: processor::Refund,
+        context: &Witness,
+        (lease, refund): (&Lease, &RefundRow),
+        found: processor::Refund,
     ) -> Result<RefundRow, Refusal> {
         let common = &self.common;
-        let now = common.now();
-        let status = status_of(told.status);
-        let open = status == RefundStatus::Processing;
-        let outcome = RefundOutcome {
-            status,
-            processor_refund: Some(told.id),
-            failure_code: told
-                .failure
-                .filter(|_| status == RefundStatus::Failed)
-                .map(|code| code.to_string()),
-            rest_until: open.then(|| rest_until(now, self.age_of(refund))),
-            at: now,
-        };
+        let outcome = self.refund_outcome(found, refund.created_at);
+        let status = outcome.status;
         if status != refund.status {
             common.metrics.refunded(status.name());
         }
@@ -253,12 +271,33 @@ impl Internal {
             RefundStatus::Processing | RefundStatus::Succeeded => Outcome::Success,
         };
         let subject = Some(refund.id.to_string());
-        let event = common.event(witness, Action::RefundSettled, did, subject);
-        let tell = common.refund_news();
+        let event = common.event(context, Action::RefundSettled, did, subject);
+        let publish = common.refund_news();
+        let whose = (&refund.account, refund.id);
         Ok(common
             .store
-            .settle_refund((&refund.account, refund.id), outcome, event, tell)
+            .settle_refund(lease, whose, outcome, event, publish)
             .await?)
+    }
+
+    /// What the processor's refund means for ours.
+    pub(super) fn refund_outcome(
+        &self,
+        found: processor::Refund,
+        since: Timestamp,
+    ) -> RefundOutcome {
+        let now = self.common.now();
+        let status = status_of(found.status);
+        RefundOutcome {
+            status,
+            processor_refund: Some(found.id),
+            failure_code: found
+                .failure
+                .filter(|_| status == RefundStatus::Failed)
+                .map(|code| code.to_string()),
+            retry_at: (status == RefundStatus::Processing).then(|| retry_at(now, since, None)),
+            at: now,
+        }
     }
 
     fn age_of(&self, refund: &RefundRow) -> u64 {
@@ -306,6 +345,9 @@ impl Internal {
         Ok(refunds)
     }
 }
+
+/// The processor has refused a refund, or never made it.
+const NOT_MADE: Refusal = Refusal::Impossible("The processor rejected the refund.");
 
 /// The processor's states in our words.
 pub(super) const fn status_of(state: RefundState) -> RefundStatus {

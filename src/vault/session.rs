@@ -16,7 +16,7 @@ use super::idempotency::{IdempotencyKey, processor_key};
 use super::{Capture, Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Actor, Outcome};
 use crate::seal::mac::MacKey;
-use crate::store::{ClaimFound, NewSession, SessionBegun, SessionRow};
+use crate::store::{Begun, NewSession, SessionBegun, SessionRow};
 use crate::token::{SessionId, Usage};
 
 /// Between the session's id and its secret in a client secret.
@@ -80,18 +80,17 @@ impl Internal {
         common.admit_session(granted.client(), account, customer)?;
 
         // 1. The same request again is answered from the row that it made the first time.
+        let now = common.now();
+        let id = SessionId::new(common.environment, now);
         let claim = key.map(|key| common.claim(granted, key, &order));
         if let Some(claim) = &claim {
             match common.store.find_session_claim(claim).await? {
                 None => {}
-                Some(ClaimFound::Replayed(session)) => return Ok(self.issued(*session, true)),
-                Some(ClaimFound::Mismatch) => return Err(Refusal::IdempotencyMismatch),
+                Some(begun) => return self.answered(begun, id).await,
             }
         }
 
         // 2. A reusable PaymentMethod needs a Customer; asking twice with one key makes one.
-        let now = common.now();
-        let id = SessionId::new(common.environment, now);
         let processor_customer = self
             .customer(granted, order.customer_ref.as_deref(), &id.to_string())
             .await?;
@@ -116,13 +115,22 @@ impl Internal {
         let witness = Witness::of(granted);
         let subject = Some(id.to_string());
         let event = common.event(&witness, Action::SessionCreated, Outcome::Success, subject);
-        match common.store.begin_session(claim, new, event).await? {
-            SessionBegun::New => {
-                let session = common.store.session(id).await?.ok_or(Refusal::Internal)?;
-                Ok(self.issued(session, false))
+        let begun = common.store.begin_session(claim, new, event).await?;
+        self.answered(begun, id).await
+    }
+
+    async fn answered(&self, begun: SessionBegun, id: SessionId) -> Result<Issued, Refusal> {
+        match begun {
+            Begun::New(()) | Begun::Resumed(()) => {
+                let session = self.common.store.session(id).await?;
+                Ok(self.issued(session.ok_or(Refusal::Internal)?, false))
             }
-            SessionBegun::Replayed(session) => Ok(self.issued(*session, true)),
-            SessionBegun::Mismatch => Err(Refusal::IdempotencyMismatch),
+            Begun::Replayed(session) => Ok(self.issued(*session, true)),
+            Begun::InFlight => Err(Refusal::InFlight {
+                retry_after_s: super::charge::RETRY_AFTER_S,
+            }),
+            Begun::Mismatch => Err(Refusal::IdempotencyMismatch),
+            Begun::Refused(never) => match never {},
         }
     }
 

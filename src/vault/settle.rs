@@ -5,152 +5,209 @@
 
 use std::collections::BTreeMap;
 
+use super::owed::retry_at;
 use super::{Internal, Refusal, Witness, processor_of};
+use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
-use crate::processor::{self, Decline, DeclineCode, Payment, PaymentStatus, Reference, SetupState};
-use crate::store::{ChargeOutcome, ChargeRow, DeclineRow, SealedRow};
+use crate::processor::{
+    self, CancelOrder, CardState, Check, Decline, DeclineCode, Effect, Payment, PaymentStatus,
+    Reference, SetupState,
+};
+use crate::store::{
+    Announce, Authority, ChargeOutcome, ChargeRow, ChargeWork, DeclineRow, DetailsRow, Lease,
+    NewAlert, NothingDone, SealedRow,
+};
 use crate::token::ChargeStatus;
-
-/// Whether a charge may already have been tried by a process that died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Try {
-    First,
-    Again,
-}
 
 /// Milliseconds for which the processor surely remembers an idempotency key (Stripe: at least
 /// 24 hours), less an hour for clocks and queues.
 pub(super) const PROCESSOR_KEY_LIFETIME_MS: u64 = 23 * 3_600 * 1_000;
-/// Milliseconds after which a payment that the processor does not list was never made, once it has
-/// said that the question itself is over.
-const LOOKED_UP_FOR_MS: u64 = 10 * 60 * 1_000;
-/// Milliseconds that an open charge rests at least, and at most, between two questions.
-const REST_MS: std::ops::RangeInclusive<u64> = 2_000..=3_600_000;
+/// Milliseconds after which what the processor does not list was never made, once it has said that
+/// the question itself is over.
+pub(super) const LISTED_WITHIN_MS: u64 = 10 * 60 * 1_000;
 /// Milliseconds for which a shopper who does not authenticate is waited for by asking; after that
-/// only the processor's notice ends the charge.
+/// only the processor's event ends the charge.
 const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Internal {
-    /// Steps 2 to 4 of a charge; repeatable, because the processor's key is the charge's id.
+    /// Steps 2 to 4 of a charge; repeatable, because the processor's key stands in its row.
     pub(crate) async fn settle(
         &self,
-        witness: &Witness,
-        charge: ChargeRow,
-        sealed: SealedRow,
-        attempt: Try,
+        context: &Witness,
+        work: ChargeWork,
     ) -> Result<ChargeRow, Refusal> {
+        let ChargeWork {
+            lease,
+            charge,
+            sealed,
+        } = work;
+
         // 2. The token is opened; the audit event of the open is already committed.
-        let opened = self.open(&sealed).await;
-        let reference = match opened {
+        let reference = match self.open(&sealed).await {
             Ok(reference) => reference,
-            Err(refusal) => return self.not_sent(witness, charge, attempt, refusal).await,
+            Err(refusal) => return self.not_sent(context, (lease, charge), refusal).await,
         };
 
-        // 3. The processor is asked, under a key made from the charge's id. What it is asked
-        //    stands in the row, so that every try asks the same. Past the key's lifetime asking
-        //    again could charge again: then the payment is looked up.
+        // 3. The processor is asked, under the key in the row. What it is asked stands there too,
+        //    so that every try asks the same. Past the key's lifetime asking again could charge
+        //    again: then the payment is looked for.
         if self.age_ms(&charge) > PROCESSOR_KEY_LIFETIME_MS {
-            return self.look_up(witness, charge, &reference).await;
+            return self.find(context, (lease, charge), &reference).await;
         }
-        let pending = match self
-            .setup_pending(witness, &charge, &sealed, &reference)
-            .await
-        {
+        let pending = self
+            .setup_pending(context, &charge, &sealed, &reference)
+            .await;
+        let pending = match pending {
             Ok(pending) => pending,
-            Err(refusal) => return self.not_sent(witness, charge, attempt, refusal).await,
-        };
-        let failure = match self.ask(&charge, &reference, pending).await {
-            Ok(payment) => return self.learned(witness, &charge, payment).await,
-            Err(failure) => failure,
+            Err(refusal) => return self.not_sent(context, (lease, charge), refusal).await,
         };
 
         // 4. One transaction writes the outcome and its audit event.
-        match failure {
-            processor::Failure::Declined(decline) => self.declined(witness, &charge, decline).await,
-            processor::Failure::CardInvalid(fault) => {
-                let decline = final_decline(fault.name());
-                self.declined(witness, &charge, decline).await
-            }
-            processor::Failure::Invalid(_)
-            | processor::Failure::Rejected
-            | processor::Failure::Missing => {
-                tracing::error!(charge = %charge.id, %failure, "the processor refused a charge of ours");
-                let decline = final_decline("processor_refused");
-                self.declined(witness, &charge, decline).await
-            }
-            processor::Failure::NotSent
-            | processor::Failure::NotAuthorized
-            | processor::Failure::RawCardsRefused
-            | processor::Failure::RateLimited { .. } => {
-                let refusal = failure.into();
-                self.not_sent(witness, charge, attempt, refusal).await
-            }
-            processor::Failure::OutcomeUnknown | processor::Failure::InFlight { .. } => {
-                self.unknown(&charge, &failure).await
-            }
-            // Asking again gives the same answer again, which does not tell.
-            processor::Failure::FaultKept | processor::Failure::IdempotencyMismatch => {
-                tracing::error!(charge = %charge.id, %failure, "the processor's answer does not tell; the payment is looked up");
-                self.look_up(witness, charge, &reference).await
+        match self.ask(&charge, &reference, pending).await {
+            Ok(payment) => self.learned(context, &lease, &charge, payment).await,
+            Err(failure) => {
+                let work = (lease, charge);
+                self.failed(context, work, &reference, failure).await
             }
         }
+    }
+
+    async fn failed(
+        &self,
+        context: &Witness,
+        (lease, charge): (Lease, ChargeRow),
+        reference: &Reference,
+        failure: processor::Failure,
+    ) -> Result<ChargeRow, Refusal> {
+        match failure.effect() {
+            Effect::None => {
+                let refusal = failure.into();
+                self.not_sent(context, (lease, charge), refusal).await
+            }
+            Effect::Unknown => self.put_off(lease, &charge, &failure).await,
+            // Asking again gives the same answer again, which does not tell.
+            Effect::AskWhat => {
+                tracing::error!(charge = %charge.id, %failure, "ambiguous processor response, looking up the payment");
+                self.find(context, (lease, charge), reference).await
+            }
+            Effect::Final => {
+                let work = (lease, charge);
+                self.refused(context, work, reference, failure).await
+            }
+        }
+    }
+
+    /// The processor has refused for good: because of the card, or because of the request.
+    async fn refused(
+        &self,
+        context: &Witness,
+        (lease, charge): (Lease, ChargeRow),
+        reference: &Reference,
+        failure: processor::Failure,
+    ) -> Result<ChargeRow, Refusal> {
+        let decline = match failure {
+            processor::Failure::Declined(decline) => decline,
+            processor::Failure::CardInvalid(fault) => final_decline(fault.name()),
+            processor::Failure::Rejected | processor::Failure::Missing
+                if self.is_detached(&charge, reference).await =>
+            {
+                self.mark_detached(context, &charge).await?;
+                final_decline("card_detached")
+            }
+            failure => {
+                tracing::warn!(charge = %charge.id, %failure, "the processor refused the request");
+                let nothing = NothingDone::refused(lease);
+                self.abandon(context, (nothing, charge)).await?;
+                return Err(match failure {
+                    processor::Failure::Invalid(fault) => Refusal::Invalid(fault),
+                    _ => Refusal::Impossible("The processor refused the request."),
+                });
+            }
+        };
+        let outcome = declined(decline, None, self.common.now());
+        let authority = Authority::Holder(&lease);
+        self.settled(context, authority, &charge, outcome).await
+    }
+
+    /// Whether the processor has let go of the card; false where it does not say.
+    async fn is_detached(&self, charge: &ChargeRow, reference: &Reference) -> bool {
+        let Ok(processor) = processor_of(&self.processors, &charge.account) else {
+            return false;
+        };
+        let call = self.common.metrics.processor_call("card_state");
+        let state = processor.card_state(reference, &charge.client).await;
+        call.ended(state.is_ok());
+        state == Ok(CardState::Detached)
+    }
+
+    async fn mark_detached(&self, context: &Witness, charge: &ChargeRow) -> Result<(), Refusal> {
+        let common = &self.common;
+        let subject = Some(charge.token.to_string());
+        let event = common.event(context, Action::TokenDetached, Outcome::Success, subject);
+        common
+            .store
+            .mark_token_detached(
+                (&charge.account, charge.token),
+                (event, common.now()),
+                common.token_news("updated"),
+            )
+            .await?;
+        Ok(())
     }
 
     /// Asks how a payment stands whose name is known, and writes it down.
     pub(crate) async fn look(
         &self,
-        witness: &Witness,
-        charge: &ChargeRow,
+        context: &Witness,
+        (lease, charge): (Lease, ChargeRow),
     ) -> Result<ChargeRow, Refusal> {
-        let payment = charge.payment.as_deref().ok_or(Refusal::Internal)?;
-        let call = self.common.metrics.processor_call("payment");
-        let asked = processor_of(&self.processors, &charge.account)?
-            .payment(payment, &charge.client)
-            .await;
-        call.ended(asked.is_ok());
-        match asked {
-            Ok(payment) => self.learned(witness, charge, payment).await,
-            Err(failure) => self.unknown(charge, &failure).await,
+        let name = charge.payment.as_deref().ok_or(Refusal::Internal)?;
+        match self.read_payment(&charge, name).await {
+            Ok(payment) => self.learned(context, &lease, &charge, payment).await,
+            Err(failure) => self.put_off(lease, &charge, &failure).await,
         }
     }
 
-    /// Looks among the customer's payments for the one that names this charge.
-    async fn look_up(
+    /// How a payment stands now.
+    pub(crate) async fn read_payment(
         &self,
-        witness: &Witness,
-        charge: ChargeRow,
+        charge: &ChargeRow,
+        name: &str,
+    ) -> Result<Payment, processor::Failure> {
+        let processor = processor_of(&self.processors, &charge.account)
+            .map_err(|_| processor::Failure::NotSent)?;
+        let call = self.common.metrics.processor_call("payment");
+        let read = processor.payment(name, &charge.client).await;
+        call.ended(read.is_ok());
+        read
+    }
+
+    /// Looks among the customer's payments for the one that names this charge.
+    async fn find(
+        &self,
+        context: &Witness,
+        (lease, charge): (Lease, ChargeRow),
         reference: &Reference,
     ) -> Result<ChargeRow, Refusal> {
         let name = charge.id.to_string();
+        let customer = reference.customer();
         let call = self.common.metrics.processor_call("find_payment");
         let found = processor_of(&self.processors, &charge.account)?
-            .find_payment(
-                reference.customer(),
-                &name,
-                charge.created_at,
-                &charge.client,
-            )
+            .find_payment(customer, &name, charge.created_at, &charge.client)
             .await;
         call.ended(found.is_ok());
         match found {
-            Ok(Some(payment)) => self.learned(witness, &charge, payment).await,
-            Ok(None) if self.age_ms(&charge) > LOOKED_UP_FOR_MS => {
+            Ok(Some(payment)) => self.learned(context, &lease, &charge, payment).await,
+            Ok(None) if self.age_ms(&charge) > LISTED_WITHIN_MS => {
                 tracing::error!(charge = %charge.id, "the processor has no payment of this charge: none was made");
                 self.common.metrics.charged("never_made");
-                let outcome = ChargeOutcome {
-                    status: ChargeStatus::Canceled,
-                    payment: None,
-                    captured: 0,
-                    decline: None,
-                    redirect_url: None,
-                    rest_until: None,
-                    at: self.common.now(),
-                };
-                self.settled(witness, &charge, outcome).await
+                let outcome = plain(ChargeStatus::Canceled, None, self.common.now());
+                let authority = Authority::Holder(&lease);
+                self.settled(context, authority, &charge, outcome).await
             }
-            Ok(None) => self.rests(&charge).await,
-            Err(failure) => self.unknown(&charge, &failure).await,
+            Ok(None) => self.retry_later(lease, &charge, None).await,
+            Err(failure) => self.put_off(lease, &charge, &failure).await,
         }
     }
 
@@ -158,7 +215,7 @@ impl Internal {
     /// made on-session, where the issuer asks again. A set-up that is done is noted on the token.
     async fn setup_pending(
         &self,
-        witness: &Witness,
+        context: &Witness,
         charge: &ChargeRow,
         sealed: &SealedRow,
         reference: &Reference,
@@ -175,22 +232,18 @@ impl Internal {
         let pending = match state {
             Ok(state) => state != SetupState::Succeeded,
             // Nothing was said, so nothing may be charged differently because of it.
-            Err(
-                failure @ (processor::Failure::NotSent
-                | processor::Failure::RateLimited { .. }
-                | processor::Failure::NotAuthorized),
-            ) => return Err(failure.into()),
+            Err(failure) if failure.effect() == Effect::None => return Err(failure.into()),
             Err(_) => true,
         };
         if !pending {
             let subject = Some(sealed.token.to_string());
-            let event = common.event(witness, Action::TokenActivated, Outcome::Success, subject);
+            let event = common.event(context, Action::TokenActivated, Outcome::Success, subject);
             common
                 .store
                 .activate_token(
                     &sealed.account,
                     sealed.token,
-                    event,
+                    (event, common.now()),
                     common.token_news("updated"),
                 )
                 .await?;
@@ -207,8 +260,9 @@ impl Internal {
     ) -> Result<Payment, processor::Failure> {
         let processor = processor_of(&self.processors, &charge.account)
             .map_err(|_| processor::Failure::NotSent)?;
+        // What was asked first is asked again, or nothing is: never the same with less in it.
         let metadata: BTreeMap<String, String> =
-            serde_json::from_str(&charge.metadata).unwrap_or_default();
+            serde_json::from_str(&charge.metadata).map_err(|_| processor::Failure::NotSent)?;
         let name = charge.id.to_string();
         let order = processor::ChargeOrder {
             charge: &name,
@@ -221,7 +275,7 @@ impl Internal {
             statement_descriptor_suffix: charge.statement_descriptor_suffix.as_deref(),
             metadata: &metadata,
             return_url: &self.return_url,
-            idempotency_key: &name,
+            idempotency_key: &charge.processor_key,
             client: &charge.client,
         };
         let call = self.common.metrics.processor_call("charge");
@@ -230,31 +284,62 @@ impl Internal {
         result
     }
 
-    /// Writes down how the processor says that a payment stands.
+    /// Writes down how the processor says that a payment stands. One that waits for what no shopper
+    /// can be sent to is given up.
     pub(crate) async fn learned(
         &self,
-        witness: &Witness,
+        context: &Witness,
+        lease: &Lease,
         charge: &ChargeRow,
         payment: Payment,
     ) -> Result<ChargeRow, Refusal> {
-        let age_ms = self.age_ms(charge);
-        let outcome = outcome_of(payment, charge, (self.common.now(), age_ms));
-        self.settled(witness, charge, outcome).await
+        let authority = Authority::Holder(lease);
+        let outcome = if payment.status == PaymentStatus::ActionUnsupported {
+            match self.close(charge, &payment.id).await {
+                Ok(_) => {
+                    tracing::error!(charge = %charge.id, "the issuer wants an authentication that no shopper can be sent to; the payment was canceled");
+                    let decline = final_decline("authentication_not_supported");
+                    declined(decline, Some(payment.id), self.common.now())
+                }
+                // It stays open, and is asked about again.
+                Err(_) => self.outcome_of(payment, charge),
+            }
+        } else {
+            self.outcome_of(payment, charge)
+        };
+        self.settled(context, authority, charge, outcome).await
     }
 
-    async fn declined(
+    /// Cancels a payment that must not take money any more.
+    pub(crate) async fn close(
         &self,
-        witness: &Witness,
         charge: &ChargeRow,
-        decline: Decline,
-    ) -> Result<ChargeRow, Refusal> {
-        let outcome = declined(decline, None, self.common.now());
-        self.settled(witness, charge, outcome).await
+        payment: &str,
+    ) -> Result<Payment, processor::Failure> {
+        let processor = processor_of(&self.processors, &charge.account)
+            .map_err(|_| processor::Failure::NotSent)?;
+        let key = format!("{}-close", charge.id);
+        let order = CancelOrder {
+            payment,
+            idempotency_key: &key,
+            client: &charge.client,
+        };
+        let call = self.common.metrics.processor_call("cancel");
+        let closed = processor.cancel(&order).await;
+        call.ended(closed.is_ok());
+        closed
     }
 
-    async fn settled(
+    /// What a payment means for its charge.
+    pub(crate) fn outcome_of(&self, payment: Payment, charge: &ChargeRow) -> ChargeOutcome {
+        outcome_of(payment, charge, self.common.now())
+    }
+
+    /// Writes an outcome down, with what is announced by it.
+    pub(crate) async fn settled(
         &self,
-        witness: &Witness,
+        context: &Witness,
+        authority: Authority<'_>,
         charge: &ChargeRow,
         outcome: ChargeOutcome,
     ) -> Result<ChargeRow, Refusal> {
@@ -262,77 +347,109 @@ impl Internal {
         if outcome.status != charge.status {
             common.metrics.charged(outcome.status.name());
         }
-        let event = common.event(
-            witness,
-            Action::ChargeSettled,
-            if outcome.status == ChargeStatus::Declined {
-                Outcome::Failed
-            } else {
-                Outcome::Success
-            },
-            Some(charge.id.to_string()),
-        );
-        let tell = common.charge_news();
-        Ok(common
+        let ended = if outcome.status == ChargeStatus::Declined {
+            Outcome::Failed
+        } else {
+            Outcome::Success
+        };
+        let subject = Some(charge.id.to_string());
+        let event = common.event(context, Action::ChargeSettled, ended, subject);
+        let announce = Announce {
+            publish: common.charge_news(),
+            alert: self.contradiction_alert(),
+        };
+        let whose = (&charge.account, charge.id);
+        let after = common
             .store
-            .settle_charge((&charge.account, charge.id), outcome, event, tell)
-            .await?)
+            .settle_charge(authority, whose, outcome, event, announce)
+            .await?;
+        if let Some(contradiction) = &after.contradiction
+            && after.contradiction != charge.contradiction
+        {
+            common.metrics.alert_raised(AlertName::ChargeContradicted);
+            let code = &contradiction.code;
+            tracing::error!(charge = %after.id, contradiction = code, "the processor contradicts a charge of ours");
+        }
+        Ok(after)
+    }
+
+    /// The alert that the processor contradicts a charge.
+    pub(crate) fn contradiction_alert(
+        &self,
+    ) -> impl Fn(&ChargeRow) -> NewAlert + Clone + Send + Sync + use<> + 'static {
+        let common = self.common.clone();
+        move |charge| {
+            let code = charge.contradiction.as_ref().map_or("", |one| &one.code);
+            let seen = format!(
+                "The charge is {} here; the processor says: {code}.",
+                charge.status.name()
+            );
+            let subject = charge.id.to_string();
+            common.new_alert(Alert::new(AlertName::ChargeContradicted, &subject, &seen))
+        }
     }
 
     /// Money may have moved, or not: the charge stays open, under the same key, until the
     /// processor has said what happened.
-    pub(crate) async fn unknown(
+    pub(crate) async fn put_off(
         &self,
+        lease: Lease,
         charge: &ChargeRow,
         failure: &processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
         tracing::warn!(charge = %charge.id, %failure, "the outcome of a charge is not known yet");
         self.common.metrics.charged("unknown");
-        self.rests(charge).await
+        self.retry_later(lease, charge, failure.retry_after_s())
+            .await
     }
 
-    async fn rests(&self, charge: &ChargeRow) -> Result<ChargeRow, Refusal> {
-        let until = rest_until(self.common.now(), self.age_ms(charge));
-        Ok(self
-            .common
-            .store
-            .defer_charge(&charge.account, charge.id, until)
-            .await?)
+    async fn retry_later(
+        &self,
+        lease: Lease,
+        charge: &ChargeRow,
+        asked_s: Option<u32>,
+    ) -> Result<ChargeRow, Refusal> {
+        let until = retry_at(self.common.now(), charge.created_at, asked_s);
+        let store = &self.common.store;
+        let whose = (&charge.account, charge.id);
+        Ok(store.defer_charge(lease, whose, until).await?)
     }
 
     /// The processor was not reached. If nobody tried before, nothing has happened: the charge is
     /// canceled and its key is free again. After an earlier try of unknown end it stays open.
     async fn not_sent(
         &self,
-        witness: &Witness,
-        charge: ChargeRow,
-        attempt: Try,
+        context: &Witness,
+        (lease, charge): (Lease, ChargeRow),
         refusal: Refusal,
     ) -> Result<ChargeRow, Refusal> {
-        let common = &self.common;
-        common.metrics.charged("not_sent");
-        match attempt {
-            Try::First => {
-                let now = common.now();
-                let subject = Some(charge.id.to_string());
-                let event = common.event(witness, Action::ChargeSettled, Outcome::Failed, subject);
-                common.store.abandon_charge(charge, now, event).await?;
-            }
-            Try::Again => {
-                self.rests(&charge).await?;
-            }
+        self.common.metrics.charged("not_sent");
+        match NothingDone::never_sent(lease) {
+            Ok(nothing) => self.abandon(context, (nothing, charge)).await?,
+            Err(lease) => drop(self.retry_later(lease, &charge, None).await?),
         }
         Err(refusal)
+    }
+
+    async fn abandon(
+        &self,
+        context: &Witness,
+        (nothing, charge): (NothingDone, ChargeRow),
+    ) -> Result<(), Refusal> {
+        let common = &self.common;
+        let subject = Some(charge.id.to_string());
+        let event = common.event(context, Action::ChargeSettled, Outcome::Failed, subject);
+        let (now, publish) = (common.now(), common.charge_news());
+        let store = &common.store;
+        store
+            .abandon_charge(nothing, charge, (event, now), publish)
+            .await?;
+        Ok(())
     }
 
     fn age_ms(&self, charge: &ChargeRow) -> u64 {
         self.common.now().ms_since(charge.created_at)
     }
-}
-
-/// When to ask again about what is that old: often in the beginning, then less and less.
-pub(super) fn rest_until(now: Timestamp, age_ms: u64) -> Timestamp {
-    now.plus_ms((age_ms / 4).clamp(*REST_MS.start(), *REST_MS.end()))
 }
 
 pub(super) fn code(text: &str) -> DeclineCode {
@@ -348,19 +465,26 @@ fn final_decline(reason: &str) -> Decline {
     }
 }
 
-fn outcome_of(
-    payment: Payment,
-    charge: &ChargeRow,
-    (at, age_ms): (Timestamp, u64),
-) -> ChargeOutcome {
-    let plain = |status| ChargeOutcome {
+/// An outcome of which there is no more to say.
+fn plain(status: ChargeStatus, payment: Option<String>, at: Timestamp) -> ChargeOutcome {
+    ChargeOutcome {
         status,
-        payment: Some(payment.id.clone()),
+        payment,
         captured: 0,
         decline: None,
         redirect_url: None,
-        rest_until: None,
+        details: DetailsRow::default(),
+        retry_at: None,
         at,
+    }
+}
+
+fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) -> ChargeOutcome {
+    let again = retry_at(at, charge.created_at, None);
+    let details = details_of(&payment);
+    let plain = |status| ChargeOutcome {
+        details,
+        ..plain(status, Some(payment.id.clone()), at)
     };
     match payment.status {
         PaymentStatus::Succeeded => ChargeOutcome {
@@ -374,16 +498,29 @@ fn outcome_of(
         },
         PaymentStatus::RequiresCapture => plain(ChargeStatus::RequiresCapture),
         PaymentStatus::Processing | PaymentStatus::ActionUnsupported => ChargeOutcome {
-            rest_until: Some(rest_until(at, age_ms)),
+            retry_at: Some(again),
             ..plain(ChargeStatus::Processing)
         },
         PaymentStatus::Canceled => plain(ChargeStatus::Canceled),
         PaymentStatus::RequiresAction { redirect_url } => ChargeOutcome {
             redirect_url: Some(redirect_url),
-            rest_until: (age_ms < AUTHENTICATION_ASKED_FOR_MS).then(|| rest_until(at, age_ms)),
+            retry_at: (at.ms_since(charge.created_at) < AUTHENTICATION_ASKED_FOR_MS)
+                .then_some(again),
             ..plain(ChargeStatus::RequiresAction)
         },
-        PaymentStatus::Declined(decline) => declined(decline, Some(payment.id), at),
+        PaymentStatus::Declined(decline) => ChargeOutcome {
+            decline: declined(decline, None, at).decline,
+            ..plain(ChargeStatus::Declined)
+        },
+    }
+}
+
+fn details_of(payment: &Payment) -> DetailsRow {
+    let name = |check: Option<Check>| check.map(|check| check.name().to_owned());
+    DetailsRow {
+        network_transaction_id: payment.details.network_transaction_id.clone(),
+        cvc_check: name(payment.details.cvc_check),
+        postal_code_check: name(payment.details.postal_code_check),
     }
 }
 
@@ -394,16 +531,11 @@ fn declined(decline: Decline, payment: Option<String>, at: Timestamp) -> ChargeO
         retryable,
     } = decline;
     ChargeOutcome {
-        status: ChargeStatus::Declined,
-        payment,
-        captured: 0,
         decline: Some(DeclineRow {
             code: code.to_string(),
             advice: advice.map(|advice| advice.name().to_owned()),
             retryable,
         }),
-        redirect_url: None,
-        rest_until: None,
-        at,
+        ..plain(ChargeStatus::Declined, payment, at)
     }
 }

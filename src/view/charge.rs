@@ -46,15 +46,57 @@ pub struct Charge {
     decline: Option<Decline>,
     /// Where the shopper must go, when the issuer wants to see it.
     next_action: Option<NextAction>,
+    /// The payment at the processor, for reconciliation with its reports.
+    processor: Processor,
+    /// The issuer's checks, where the processor passes them on.
+    checks: Checks,
+    /// What the processor says against this final state, where it does: an operator is looking at
+    /// it.
+    contradiction: Option<Contradiction>,
+    /// Goes up with each change: of two copies the one with the higher version is the newer.
+    version: i64,
     /// RFC 3339.
     created_at: String,
+    /// When it last changed; RFC 3339.
+    updated_at: String,
+}
+
+/// A payment at the processor.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Processor {
+    /// `stripe`.
+    name: &'static str,
+    /// The account in the service's configuration.
+    account: String,
+    /// The processor's id of the payment, once it is known.
+    payment: Option<String>,
+    /// The card network's id of the transaction, where the processor passes it on.
+    network_transaction_id: Option<String>,
+}
+
+/// The issuer's checks: `pass`, `fail`, `unavailable` or `unchecked`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Checks {
+    /// Of the security code.
+    cvc: Option<String>,
+    /// Of the postal code.
+    postal_code: Option<String>,
+}
+
+/// That the processor contradicts a final state.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Contradiction {
+    /// What it says: `captured_after_canceled`.
+    code: String,
+    /// When that was first seen; RFC 3339.
+    at: String,
 }
 
 impl Charge {
     /// A charge as it stands.
     #[must_use]
     pub fn of(row: &ChargeRow) -> Self {
-        let status = match row.step {
+        let status = match row.operation {
             Some(_) => ChargeStatus::Processing,
             None => row.status,
         };
@@ -79,7 +121,23 @@ impl Charge {
                 retryable: decline.retryable,
             }),
             next_action: row.redirect_url.clone().map(NextAction::redirect),
+            processor: Processor {
+                name: "stripe",
+                account: row.account.as_str().to_owned(),
+                payment: row.payment.clone(),
+                network_transaction_id: row.details.network_transaction_id.clone(),
+            },
+            checks: Checks {
+                cvc: row.details.cvc_check.clone(),
+                postal_code: row.details.postal_code_check.clone(),
+            },
+            contradiction: row.contradiction.as_ref().map(|one| Contradiction {
+                code: one.code.clone(),
+                at: one.at.rfc3339(),
+            }),
+            version: row.version,
             created_at: row.created_at.rfc3339(),
+            updated_at: row.updated_at.rfc3339(),
         }
     }
 }

@@ -26,8 +26,14 @@ pub struct Refund {
     reason: Option<&'static str>,
     /// Why it failed, in the processor's word.
     failure_code: Option<String>,
+    /// The processor's id of it, once it is known.
+    processor_refund: Option<String>,
+    /// Goes up with each change: of two copies the one with the higher version is the newer.
+    version: i64,
     /// RFC 3339.
     created_at: String,
+    /// When it last changed; RFC 3339.
+    updated_at: String,
 }
 
 impl Refund {
@@ -43,7 +49,10 @@ impl Refund {
             currency: row.currency.clone(),
             reason: row.reason.map(RefundReason::name),
             failure_code: row.failure_code.clone(),
+            processor_refund: row.processor_refund.clone(),
+            version: row.version,
             created_at: row.created_at.rfc3339(),
+            updated_at: row.updated_at.rfc3339(),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! A token, and what the world may know of its card (PCI DSS 3.4.1).
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::NextAction;
 use crate::store::TokenRow;
+use crate::token::TokenStatus;
 
 /// What the world may know of a token.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,13 +23,22 @@ pub struct Token {
     customer_ref: Option<String>,
     /// Whether it can be charged more than once.
     reusable: bool,
-    /// `active` or `requires_action`.
+    /// `active`, `requires_action`, `detached` (the processor has let go of the card: have it
+    /// entered again), `deleting` or `deleted`.
     status: &'static str,
+    /// How it may be charged: `off_session` or `on_session`.
+    usage: &'static str,
+    /// Arbitrary key-value metadata.
+    metadata: BTreeMap<String, String>,
     /// Where the shopper must go, when the issuer wants to see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_action: Option<NextAction>,
+    /// Goes up with each change: of two copies the one with the higher version is the newer.
+    version: i64,
     /// RFC 3339.
     created_at: String,
+    /// When it last changed; RFC 3339.
+    updated_at: String,
 }
 
 /// What the world may know of a card (PCI DSS 3.4.1).
@@ -51,6 +63,12 @@ impl Token {
     #[must_use]
     pub fn of(row: &TokenRow, redirect_url: Option<String>) -> Self {
         let card = row.card.clone();
+        let in_use = matches!(row.status, TokenStatus::Active | TokenStatus::RequiresAction);
+        let status = if in_use && row.detached_at.is_some() {
+            "detached"
+        } else {
+            row.status.name()
+        };
         Self {
             id: row.id.to_string(),
             object: "token",
@@ -64,9 +82,13 @@ impl Token {
             },
             customer_ref: row.customer_ref.clone(),
             reusable: true,
-            status: row.status.name(),
+            status,
+            usage: row.usage.name(),
+            metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
             next_action: redirect_url.map(NextAction::redirect),
+            version: row.version,
             created_at: row.created_at.rfc3339(),
+            updated_at: row.updated_at.rfc3339(),
         }
     }
 }

@@ -125,12 +125,12 @@ pub async fn delete(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let id = in_path(&id, vault.common.environment)?;
-    let forgotten = vault.forget(&granted, id).await?;
+    let deleted = vault.delete_token(&granted, id).await?;
     Ok(HttpResponse::Ok().json(Deletion {
-        id: forgotten.token.to_string(),
+        id: deleted.token.to_string(),
         object: "token",
         status: "deleted",
-        deleted_at: forgotten.deleted_at.rfc3339(),
-        receipt: forgotten.receipt,
+        deleted_at: deleted.deleted_at.rfc3339(),
+        receipt: deleted.receipt,
     }))
 }

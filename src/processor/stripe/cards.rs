@@ -3,15 +3,13 @@
 use stripe_client_core::StripeRequest as _;
 use stripe_core::customer::CreateCustomer;
 use stripe_core::setup_intent::{CreateSetupIntent, CreateSetupIntentUsage, RetrieveSetupIntent};
-use stripe_payment::payment_method::{
-    DetachPaymentMethod, RetrievePaymentMethod, UpdatePaymentMethod, UpdatePaymentMethodCard,
-};
+use stripe_payment::payment_method::{DetachPaymentMethod, RetrievePaymentMethod};
 use stripe_shared::SetupIntentAllowedPaymentMethodTypes;
 
 use crate::card::Card;
 use crate::processor::transport::Call;
 use crate::processor::{
-    AttachOrder, CardOrder, Failure, NextAction, Reference, SetupState, VaultedCard,
+    AttachOrder, CardOrder, CardState, Failure, NextAction, Reference, SetupState, VaultedCard,
 };
 use crate::token::Usage;
 
@@ -225,26 +223,17 @@ impl Stripe {
         }
     }
 
-    /// See [`Processor::update_expiry`](crate::processor::Processor::update_expiry).
-    pub(in crate::processor) async fn update_expiry(
+    /// See [`Processor::card_state`](crate::processor::Processor::card_state).
+    pub(in crate::processor) async fn card_state(
         &self,
         reference: &Reference,
-        (exp_month, exp_year): (u8, u16),
-        idempotency_key: &str,
         client: &str,
-    ) -> Result<(), Failure> {
-        let card = UpdatePaymentMethodCard {
-            exp_month: Some(i64::from(exp_month)),
-            exp_year: Some(i64::from(exp_year)),
-            networks: None,
-        };
-        let request = UpdatePaymentMethod::new(reference.payment_method()).card(card);
-        let update = once(call(request.build(), client), idempotency_key)?;
-        let updated: Object = self.ask(update).await?;
-        if updated.id("pm_")? == reference.payment_method() {
-            Ok(())
-        } else {
-            Err(Failure::OutcomeUnknown)
+    ) -> Result<CardState, Failure> {
+        let request = RetrievePaymentMethod::new(reference.payment_method());
+        match self.ask::<PaymentMethod>(call(request.build(), client)).await {
+            Ok(method) if method.customer.is_some() => Ok(CardState::Attached),
+            Ok(_) | Err(Failure::Missing) => Ok(CardState::Detached),
+            Err(failure) => Err(failure),
         }
     }
 

@@ -64,6 +64,7 @@ fn ended(id: String, decline: Decline) -> Payment {
         id,
         status: PaymentStatus::Declined(decline),
         captured: 0,
+        charge: None,
         details: PaymentDetails::default(),
     }
 }
@@ -154,6 +155,7 @@ fn payment(answer: &Answer) -> Result<Payment, Failure> {
 pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
     let id = intent.id()?;
     let captured = intent.captured()?;
+    let charge = intent.ours().map(str::to_owned);
     let status = match intent.status.as_str() {
         "succeeded" => PaymentStatus::Succeeded,
         "requires_capture" => PaymentStatus::RequiresCapture,
@@ -163,15 +165,18 @@ pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
         "requires_payment_method" => {
             PaymentStatus::Declined(errors::decline(intent.last_payment_error.as_ref()))
         }
-        "requires_action" => PaymentStatus::RequiresAction {
-            redirect_url: intent.redirect_url()?,
-        },
+        // Without a page to send the shopper to, nobody can authenticate.
+        "requires_action" => intent.redirect_url().map_or(
+            PaymentStatus::ActionUnsupported,
+            |redirect_url| PaymentStatus::RequiresAction { redirect_url },
+        ),
         _ => return Err(Failure::OutcomeUnknown),
     };
     let taken = status == PaymentStatus::Succeeded;
     Ok(Payment {
         id,
         captured: if taken { captured } else { 0 },
+        charge,
         details: PaymentDetails::default(),
         status,
     })

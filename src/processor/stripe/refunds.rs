@@ -64,6 +64,18 @@ impl Stripe {
         refund: &str,
         client: &str,
     ) -> Result<Option<Refund>, Failure> {
+        let all = self.refunds_of(payment, client).await?;
+        let named = |one: &Refund| one.refund.as_deref() == Some(refund);
+        Ok(all.into_iter().find(named))
+    }
+
+    /// See [`Processor::refunds_of`](crate::processor::Processor::refunds_of).
+    pub(in crate::processor) async fn refunds_of(
+        &self,
+        payment: &str,
+        client: &str,
+    ) -> Result<Vec<Refund>, Failure> {
+        let mut all = Vec::new();
         let mut last: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let mut request = ListRefund::new()
@@ -74,12 +86,11 @@ impl Stripe {
             }
             let page: List<answers::Refund> = self.ask(call(request.build(), client)).await?;
             last = page.data.last().map(answers::Refund::id).transpose()?;
-            let found = page.data.iter().find(|one| one.ours() == Some(refund));
-            if let Some(found) = found {
-                return refund_of(found).map(Some);
+            for one in &page.data {
+                all.push(refund_of(one)?);
             }
             if !page.has_more {
-                return Ok(None);
+                return Ok(all);
             }
             if last.is_none() {
                 break;
@@ -100,6 +111,7 @@ fn refund_of(refund: &answers::Refund) -> Result<Refund, Failure> {
             .failure_reason
             .as_deref()
             .and_then(DeclineCode::parse),
+        refund: refund.ours().map(str::to_owned),
     })
 }
 

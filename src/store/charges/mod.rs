@@ -1,16 +1,18 @@
 //! Charges: what was asked for, written down once before the processor hears of it.
 //!
 //! `row` is a charge as it stands; here it is begun; `settle` writes what the processor said,
-//! `steps` captures and cancels, `release` lets go.
+//! `operations` captures and cancels, `release` lets go, `due` finds what is open.
 
+mod due;
+mod operations;
 mod release;
 mod row;
 mod settle;
-mod steps;
 
-use super::claims::{self, Claim, Found};
+use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::record_all;
+use super::owed::Lease;
 use super::parse::{one_row, quiet_debug};
 use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
@@ -19,10 +21,12 @@ use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenStatus};
 
-pub(super) use row::find;
-pub use row::{ChargeFilter, ChargeRow, DeclineRow, StepRow};
-pub use settle::{ChargeOutcome, Lease, Leased};
-pub use steps::{NewStep, StepBegun};
+pub use due::{DueCharge, DueCharges};
+pub use operations::{NewOperation, NoOperation, OperationBegun};
+pub(super) use row::{find, find_to_change};
+pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
+pub(super) use settle::contradict;
+pub use settle::{Announce, Authority, ChargeOutcome};
 
 /// A charge to be made.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,9 +53,11 @@ pub struct NewCharge {
     pub statement_descriptor_suffix: Option<String>,
     /// The merchant's own: the text of a JSON object.
     pub metadata: String,
+    /// The processor's idempotency key, made from the caller's.
+    pub processor_key: String,
     /// Now.
     pub created_at: Timestamp,
-    /// Till when the caller is at work on it: past that, another may go on with it.
+    /// Held by the caller until then: past that, another may go on with it.
     pub lease_until: Timestamp,
 }
 
@@ -59,21 +65,28 @@ quiet_debug! {
     NewCharge { id, account, token }
 }
 
-/// What a request for a charge came to.
+/// A charge that is the caller's to ask the processor for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ChargeBegun {
-    /// It is written down. Open the value and ask the processor.
-    New(Box<ChargeRow>, Box<SealedRow>),
-    /// This same request was written down before. The value is given where nobody is at work on
-    /// the charge any more, and then the caller is: it repeats the question under the same key.
-    Replayed(Box<ChargeRow>, Option<Box<SealedRow>>),
-    /// The key stands for another request.
-    Mismatch,
-    /// There is no such token.
-    TokenUnknown,
-    /// The token is forgotten, or about to be.
-    TokenDeleted,
+pub struct ChargeWork {
+    /// The right to end it.
+    pub lease: Lease,
+    /// What is asked for.
+    pub charge: ChargeRow,
+    /// The value to be opened for it.
+    pub sealed: SealedRow,
 }
+
+/// Why a token cannot be charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotChargeable {
+    /// There is no such token.
+    Unknown,
+    /// The token is deleted, or about to be.
+    Deleted,
+}
+
+/// What a request for a charge came to.
+pub type ChargeBegun = Begun<Box<ChargeWork>, Box<ChargeRow>, NotChargeable>;
 
 impl Store {
     /// Writes a charge down, once for each claim, with its `events`; only then may the value be
@@ -92,32 +105,36 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let (token, account) = (charge.token, &charge.account);
-                let sealed = match sealed::find(tx, environment, account, token).await? {
-                    Kept::Sealed(row) if row.status != TokenStatus::Deleting => Ok(row),
-                    Kept::Sealed(_) | Kept::Erased => Err(ChargeBegun::TokenDeleted),
-                    Kept::Nowhere => Err(ChargeBegun::TokenUnknown),
-                };
                 let key = charge.id.to_string();
-                let found = match &sealed {
-                    Ok(_) => claims::take(tx, &claim, &key).await?,
-                    Err(_) => claims::look_up(tx, &claim).await?,
-                };
-                let begun = match (found, sealed) {
-                    (Found::Seen(id), _) => {
-                        let row = find(tx, environment, account, &id).await?;
+                let won = match claims::enter(tx, &claim, &key).await? {
+                    Entered::Won(won) => won,
+                    Entered::Seen(id) => {
+                        let row = find_to_change(tx, environment, account, &id).await?;
                         let row = row.ok_or_else(|| claims::dangling(&claim))?;
                         return go_on(tx, environment, row, (&charge, &claim), events).await;
                     }
-                    (Found::Nothing, Ok(sealed)) => {
-                        let row = insert(tx, charge, &sealed).await?;
-                        record_all(tx, events);
-                        return Ok(ChargeBegun::New(Box::new(row), Box::new(sealed)));
+                    Entered::Mismatch => {
+                        record_all(tx, events.into_iter().map(Event::refused).collect());
+                        return Ok(Begun::Mismatch);
                     }
-                    (Found::Nothing, Err(gone)) => gone,
-                    (Found::Mismatch, _) => ChargeBegun::Mismatch,
                 };
+                let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
+                    Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
+                        let lease = Lease::first();
+                        let charge = insert(tx, won, charge, (&sealed, &lease)).await?;
+                        record_all(tx, events);
+                        return Ok(Begun::New(Box::new(ChargeWork {
+                            lease,
+                            charge,
+                            sealed,
+                        })));
+                    }
+                    Kept::Sealed(_) | Kept::Erased => NotChargeable::Deleted,
+                    Kept::Nowhere => NotChargeable::Unknown,
+                };
+                claims::release(tx, won, &key).await?;
                 record_all(tx, events.into_iter().map(Event::refused).collect());
-                Ok(begun)
+                Ok(Begun::Refused(refused))
             })
         })
         .await
@@ -132,16 +149,22 @@ async fn go_on(
     (charge, claim): (&NewCharge, &Claim),
     events: Vec<Event>,
 ) -> Result<ChargeBegun, Failure> {
-    let processing = row.status == ChargeStatus::Processing;
-    if !processing || row.lease_until.is_none_or(|until| until > claim.now) {
-        return Ok(ChargeBegun::Replayed(Box::new(row), None));
+    if row.status != ChargeStatus::Processing {
+        return Ok(Begun::Replayed(Box::new(row)));
     }
-    extend_lease(tx, row.id, charge.lease_until).await?;
-    row.lease_until = Some(charge.lease_until);
+    if row.lease_until.is_none_or(|until| until > claim.now) {
+        return Ok(Begun::InFlight);
+    }
+    let lease = Lease::resumed();
+    take_lease(tx, &mut row, &lease, charge.lease_until).await?;
     let sealed = sealed_of(tx, environment, &row).await?;
     let opened = |event: &Event| event.action == Action::TokenOpened;
     record_all(tx, events.into_iter().filter(opened).collect());
-    Ok(ChargeBegun::Replayed(Box::new(row), Some(Box::new(sealed))))
+    Ok(Begun::Resumed(Box::new(ChargeWork {
+        lease,
+        charge: row,
+        sealed,
+    })))
 }
 
 /// The sealed value of an open charge's token, which cannot have been erased.
@@ -150,7 +173,7 @@ pub(in crate::store) async fn sealed_of(
     environment: Environment,
     charge: &ChargeRow,
 ) -> Result<SealedRow, Failure> {
-    match sealed::find(tx, environment, &charge.account, charge.token).await? {
+    match sealed::find_to_charge(tx, environment, &charge.account, charge.token).await? {
         Kept::Sealed(row) => Ok(row),
         Kept::Erased | Kept::Nowhere => Err(Failure::Inconsistent {
             table: "charges",
@@ -160,33 +183,40 @@ pub(in crate::store) async fn sealed_of(
     }
 }
 
-/// Says that somebody is at work on an open charge until `until`.
-async fn extend_lease(tx: &mut Connection, id: ChargeId, until: Timestamp) -> Result<(), Failure> {
-    one_row(rest_if_open(tx, id, until).await?, "charges", &id)
-}
-
-/// Says that an open charge rests until `until`; answers how many rows that was.
-async fn rest_if_open(tx: &mut Connection, id: ChargeId, until: Timestamp) -> Result<u64, Failure> {
-    query(
+/// Takes an open charge whose row the transaction holds.
+async fn take_lease(
+    tx: &mut Connection,
+    row: &mut ChargeRow,
+    lease: &Lease,
+    until: Timestamp,
+) -> Result<(), Failure> {
+    let taken = query(
         "UPDATE charges
-            SET lease_until_ms = $2
+            SET lease_until_ms = $2, lease_token = $3
           WHERE id = $1 AND lease_until_ms IS NOT NULL",
     )
-    .bind(id.to_string())
+    .bind(row.id.to_string())
     .bind(until.unix_ms())
+    .bind(lease.token())
     .execute(tx)
-    .await
+    .await?;
+    one_row(taken, "charges", &row.id)?;
+    row.lease_until = Some(until);
+    row.lease_token = Some(lease.token());
+    Ok(())
 }
 
+/// Writes the charge for which its key was won.
 async fn insert(
     tx: &mut Connection,
+    _won: Won,
     charge: NewCharge,
-    sealed: &SealedRow,
+    (sealed, lease): (&SealedRow, &Lease),
 ) -> Result<ChargeRow, Failure> {
     let setup_pending = (sealed.status != TokenStatus::RequiresAction).then_some(false);
     let written = query(
-        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, steps, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', 0, $15, $12, $13, $13, $14)",
+        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, version)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, 1)",
     )
     .bind(charge.id.to_string())
     .bind(charge.account.as_str())
@@ -203,14 +233,16 @@ async fn insert(
     .bind(charge.created_at.unix_ms())
     .bind(setup_pending)
     .bind(false)
+    .bind(lease.token())
+    .bind(&charge.processor_key)
     .execute(tx)
     .await?;
     one_row(written, "charges", &charge.id)?;
-    Ok(begun(charge, setup_pending))
+    Ok(begun(charge, setup_pending, lease))
 }
 
 /// The charge as it was just written.
-fn begun(charge: NewCharge, setup_pending: Option<bool>) -> ChargeRow {
+fn begun(charge: NewCharge, setup_pending: Option<bool>, lease: &Lease) -> ChargeRow {
     ChargeRow {
         id: charge.id,
         account: charge.account,
@@ -230,10 +262,15 @@ fn begun(charge: NewCharge, setup_pending: Option<bool>) -> ChargeRow {
         payment: None,
         decline: None,
         redirect_url: None,
-        step: None,
-        steps: 0,
+        operation: None,
+        operation_id: None,
+        processor_key: charge.processor_key,
+        contradiction: None,
+        details: DetailsRow::default(),
         disputed: false,
         lease_until: Some(charge.lease_until),
+        lease_token: Some(lease.token()),
+        version: 1,
         created_at: charge.created_at,
         updated_at: charge.created_at,
     }

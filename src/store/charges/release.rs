@@ -1,34 +1,38 @@
 //! Letting go of a charge: for another try under its own key, or for good.
 
-use super::rest_if_open;
 use super::row::{self, ChargeRow};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::claims;
 use crate::store::events::{record, record_refused};
+use crate::store::outbox::{self, News};
+use crate::store::owed::{self, Lease, NothingDone};
 use crate::store::parse::Reading;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{Account, ChargeId};
 
 impl Store {
-    /// Ends the caller's work on a charge, or on a step of it, whose outcome is not known: from
-    /// `until` on, whoever comes next goes on with it under its own key. Where a notice or another
-    /// node has brought it to its end meanwhile, it is answered as it stands.
+    /// Puts off the caller's work on a charge, or on an operation on it, whose outcome is not known:
+    /// from `until` on, the next worker goes on with it under the same processor key. Where the
+    /// lease is lost, the charge is answered as it stands.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn defer_charge(
         &self,
-        account: &Account,
-        id: ChargeId,
+        lease: Lease,
+        (account, id): (&Account, ChargeId),
         until: Timestamp,
     ) -> Result<ChargeRow, Failure> {
         let (environment, account) = (self.environment, account.clone());
+        let token = lease.token();
         self.write(move |tx| {
             Box::pin(async move {
-                rest_if_open(tx, id, until).await?;
                 let key = id.to_string();
+                owed::CHARGES
+                    .put_off(tx, (&key, account.as_str()), token, until)
+                    .await?;
                 let charge = row::find(tx, environment, &account, &key).await?;
                 Reading::new("charges", &key, environment).found("id", charge)
             })
@@ -36,18 +40,21 @@ impl Store {
         .await
     }
 
-    /// Gives up a charge for which the processor was surely never asked, and frees its idempotency
-    /// key, so that the same request may be made anew. Where the lease that the caller had is not
-    /// its own any more, somebody else is at work on the charge, and it is left to them.
+    /// Gives up a charge for which the processor did nothing, and frees its idempotency key, so that
+    /// the same request may be made anew; false where the lease is lost, and the charge is left to
+    /// whoever has it.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn abandon_charge(
         &self,
+        nothing: NothingDone,
         charge: ChargeRow,
-        now: Timestamp,
-        event: Event,
-    ) -> Result<(), Failure> {
+        (event, now): (Event, Timestamp),
+        publish: impl Fn(&ChargeRow) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<bool, Failure> {
+        let (token, known) = (nothing.token(), nothing.is_resumed());
+        let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
                 let key = charge.id.to_string();
@@ -55,22 +62,30 @@ impl Store {
                     "UPDATE charges
                         SET status = 'canceled',
                             lease_until_ms = NULL,
+                            lease_token = NULL,
+                            version = version + 1,
                             updated_at_ms = $2
                       WHERE id = $1 AND status = 'processing' AND payment IS NULL
-                        AND lease_until_ms = $3",
+                        AND lease_token = $3",
                 )
                 .bind(&key)
                 .bind(now.unix_ms())
-                .bind(charge.lease_until.map(Timestamp::unix_ms))
+                .bind(token)
                 .execute(&mut *tx)
                 .await?;
                 if canceled == 1 {
                     claims::free(tx, &key).await?;
                     record(tx, event);
+                    // Its caller was told of it when the first try ended.
+                    if known
+                        && let Some(row) = row::find(tx, environment, &charge.account, &key).await?
+                    {
+                        outbox::tell(tx, &publish(&row)).await?;
+                    }
                 } else {
                     record_refused(tx, event);
                 }
-                Ok(())
+                Ok(canceled == 1)
             })
         })
         .await

@@ -4,9 +4,9 @@ use crate::clock::Timestamp;
 use crate::store::connection::Connection;
 use crate::store::parse::{Reading, moment_if_any, quiet_debug};
 use crate::store::row::row;
-use crate::store::sql::query;
+use crate::store::sql::{locking, query};
 use crate::store::{Failure, Store};
-use crate::token::{Account, ChargeId, ChargeStatus, Environment, Step, TokenId};
+use crate::token::{Account, ChargeId, ChargeOperation, ChargeStatus, Environment, TokenId};
 
 /// A charge as it stands.
 #[derive(Clone, PartialEq, Eq)]
@@ -49,27 +49,67 @@ pub struct ChargeRow {
     pub decline: Option<DeclineRow>,
     /// Where the shopper authenticates, while that is wanted.
     pub redirect_url: Option<String>,
-    /// What the processor is being asked to do with the authorized payment.
-    pub step: Option<StepRow>,
-    /// How many such steps were begun.
-    pub steps: i64,
+    /// The capture or cancellation under way.
+    pub operation: Option<OperationRow>,
+    /// The newest operation begun; what its idempotency key stands for.
+    pub operation_id: Option<String>,
+    /// The processor's idempotency key of the charge.
+    pub processor_key: String,
+    /// What the processor says against our final state.
+    pub contradiction: Option<Contradiction>,
+    /// What the networks and the issuer said of the payment.
+    pub details: DetailsRow,
     /// Whether the shopper's bank has taken it up.
     pub disputed: bool,
-    /// Till when somebody is at work on it, or it rests; nothing when nothing is left to be asked.
+    /// Held until then, or not due before; nothing when nothing is left to be asked.
     pub lease_until: Option<Timestamp>,
+    /// The token of the worker that holds it.
+    pub(in crate::store) lease_token: Option<i64>,
+    /// Goes up with each change that can be seen.
+    pub version: i64,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When its status was last written.
+    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
+impl ChargeRow {
+    /// Whether a worker holds it at that moment.
+    #[must_use]
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.lease_token.is_some() && self.lease_until.is_some_and(|until| until > now)
+    }
+}
+
 /// A capture or a cancellation under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StepRow {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRow {
     /// Which of the two.
-    pub step: Step,
+    pub operation: ChargeOperation,
     /// How much a capture takes.
     pub amount: Option<i64>,
+    /// The processor's idempotency key of it.
+    pub processor_key: String,
+}
+
+/// That the processor says otherwise than our final state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// What it says: `captured_after_canceled`.
+    pub code: String,
+    /// When that was first seen.
+    pub at: Timestamp,
+}
+
+/// What the networks and the issuer said of a payment, in the processor's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DetailsRow {
+    /// The card network's id of it.
+    pub network_transaction_id: Option<String>,
+    /// The issuer's check of the security code.
+    pub cvc_check: Option<String>,
+    /// The issuer's check of the postal code.
+    pub postal_code_check: Option<String>,
 }
 
 /// Why a charge was declined, in the processor's words.
@@ -84,7 +124,7 @@ pub struct DeclineRow {
 }
 
 quiet_debug! {
-    ChargeRow { id, account, token, status, payment, decline, step }
+    ChargeRow { id, account, token, status, payment, decline, operation }
 }
 
 /// Which charges to list.
@@ -175,10 +215,35 @@ pub(in crate::store) async fn find(
     row.map(|row| row.read(environment)).transpose()
 }
 
+/// The charge of that account and id, whose row nobody else changes before the transaction ends.
+pub(in crate::store) async fn find_to_change(
+    tx: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: &str,
+) -> Result<Option<ChargeRow>, Failure> {
+    macro_rules! select {
+        ($lock:literal) => {
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM charges WHERE id = $1 AND account = $2",
+                $lock
+            )
+        };
+    }
+    let row: Option<Row> = locking(select!(""), select!(" FOR UPDATE"))
+        .bind(id)
+        .bind(account.as_str())
+        .optional(tx)
+        .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, step, step_amount, steps, disputed, lease_until_ms, created_at_ms, updated_at_ms"
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms"
     };
 }
 pub(super) use columns;
@@ -205,11 +270,20 @@ row! {
         decline_advice: Option<String>,
         decline_retryable: Option<bool>,
         redirect_url: Option<String>,
-        step: Option<String>,
-        step_amount: Option<i64>,
-        steps: i64,
+        operation: Option<String>,
+        operation_amount: Option<i64>,
+        operation_id: Option<String>,
+        operation_key: Option<String>,
+        processor_key: Option<String>,
+        contradiction: Option<String>,
+        contradicted_at_ms: Option<i64>,
+        network_transaction_id: Option<String>,
+        cvc_check: Option<String>,
+        postal_code_check: Option<String>,
         disputed: bool,
         lease_until_ms: Option<i64>,
+        lease_token: Option<i64>,
+        version: i64,
         created_at_ms: i64,
         updated_at_ms: i64,
     }
@@ -230,12 +304,21 @@ impl Row {
             }
             _ => None,
         };
-        let step = match &self.step {
-            Some(step) => Some(StepRow {
-                step: reading.found("step", Step::from_name(step))?,
-                amount: self.step_amount,
+        let operation = match &self.operation {
+            Some(name) => Some(OperationRow {
+                operation: reading.found("operation", ChargeOperation::from_name(name))?,
+                amount: self.operation_amount,
+                processor_key: reading.found("operation_key", self.operation_key)?,
             }),
             None => None,
+        };
+        let contradiction = match (self.contradiction, self.contradicted_at_ms) {
+            (Some(code), Some(at_ms)) => Some(Contradiction {
+                code,
+                at: Timestamp::from_unix_ms(at_ms),
+            }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err(reading.inconsistent("contradiction")),
         };
         Ok(ChargeRow {
             id: reading.id("id", &self.id)?,
@@ -256,10 +339,19 @@ impl Row {
             payment: self.payment,
             decline,
             redirect_url: self.redirect_url,
-            step,
-            steps: self.steps,
+            operation,
+            operation_id: self.operation_id,
+            processor_key: reading.found("processor_key", self.processor_key)?,
+            contradiction,
+            details: DetailsRow {
+                network_transaction_id: self.network_transaction_id,
+                cvc_check: self.cvc_check,
+                postal_code_check: self.postal_code_check,
+            },
             disputed: self.disputed,
             lease_until: moment_if_any(self.lease_until_ms),
+            lease_token: self.lease_token,
+            version: self.version,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             updated_at: Timestamp::from_unix_ms(self.updated_at_ms),
         })

@@ -1,13 +1,19 @@
-//! Settling: what the processor did about a charge, and who asks it again where more is to come.
+//! Settling: what the processor says about a charge, written by whoever learned it.
+//!
+//! Knowledge needs no lease; it is compared with what the row says, and may come late, twice and
+//! from several nodes. What cannot be true beside a final state is a contradiction: it is kept on
+//! the charge, an operator is paged, and nothing else is changed.
 
-use super::row::{self, ChargeRow, DeclineRow, Row};
+use super::row::{self, ChargeRow, DeclineRow, DetailsRow, Row};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::store::alerts::{self, NewAlert};
 use crate::store::connection::Connection;
 use crate::store::events::record;
 use crate::store::outbox::{self, News};
+use crate::store::owed::Lease;
 use crate::store::parse::{Reading, one_row};
-use crate::store::sealed::SealedRow;
+use crate::store::reviews;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{Account, ChargeId, ChargeStatus, Environment};
@@ -25,81 +31,105 @@ pub struct ChargeOutcome {
     pub decline: Option<DeclineRow>,
     /// Where the shopper authenticates, only where that is wanted.
     pub redirect_url: Option<String>,
+    /// What the networks and the issuer said of it.
+    pub details: DetailsRow,
     /// When to ask again, exactly where more is to come without us.
-    pub rest_until: Option<Timestamp>,
+    pub retry_at: Option<Timestamp>,
     /// When that became known.
     pub at: Timestamp,
 }
 
-/// Which open rows to take, and for how long.
+/// Makes what a change is announced by.
 #[derive(Clone, Copy, Debug)]
-pub struct Lease {
-    /// The present moment: what is leased beyond it is somebody else's, or rests.
-    pub now: Timestamp,
-    /// Till when they are the caller's.
-    pub lease_until: Timestamp,
-    /// At most this many.
-    pub limit: u32,
+pub struct Announce<P, A> {
+    /// The event of a charge in its new state.
+    pub publish: P,
+    /// The alert that the processor contradicts a charge.
+    pub alert: A,
 }
 
-/// Open charges that are the caller's until the lease runs out.
-#[derive(Debug)]
-pub struct Leased {
-    /// Each with the sealed value of its token, where the payment is not known and must be asked
-    /// for by it.
-    pub charges: Vec<(ChargeRow, Option<SealedRow>)>,
-    /// Those that do not mean anything, for the alarm: they are leased too, and stand in no
-    /// other's way.
-    pub unreadable: Vec<Failure>,
+/// Who settles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority<'l> {
+    /// The worker that holds the charge's lease.
+    Holder(&'l Lease),
+    /// Somebody who has looked at the payment.
+    Observer,
+    /// An operator who has what the processor says applied, against a final state of ours.
+    Repair,
 }
 
 /// What an outcome is to a row.
-enum Told {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Compared {
     /// It says more.
     More,
     /// It says the same, or what was so before.
     Nothing,
     /// Both cannot be true.
-    Contradiction,
+    Contradiction(&'static str),
 }
 
 impl Store {
-    /// Writes down what the processor said, and tells it. An outcome that the charge has already
-    /// left behind changes nothing but the log.
+    /// Writes down what the processor said, and publishes it. An outcome that the charge has
+    /// already left behind changes nothing but the log; one that contradicts a final state is kept
+    /// beside it, unless it is a repair.
     ///
     /// # Errors
-    /// [`Failure::Inconsistent`] where a different end was written down before; else as every
-    /// operation.
-    pub async fn settle_charge(
+    /// As every operation: [`Failure`].
+    pub async fn settle_charge<P, A>(
         &self,
+        authority: Authority<'_>,
         (account, id): (&Account, ChargeId),
         outcome: ChargeOutcome,
         event: Event,
-        tell: impl Fn(&ChargeRow) -> News + Clone + Send + Sync + 'static,
-    ) -> Result<ChargeRow, Failure> {
+        announce: Announce<P, A>,
+    ) -> Result<ChargeRow, Failure>
+    where
+        P: Fn(&ChargeRow) -> News + Clone + Send + Sync + 'static,
+        A: Fn(&ChargeRow) -> NewAlert + Clone + Send + Sync + 'static,
+    {
         let (environment, account) = (self.environment, account.clone());
+        let (mine, repair) = match authority {
+            Authority::Holder(lease) => (Some(lease.token()), false),
+            Authority::Observer => (None, false),
+            Authority::Repair => (None, true),
+        };
+        // What came late may have refunds by now that were made at the processor.
+        let late = matches!(authority, Authority::Holder(lease) if lease.is_resumed());
         self.write(move |tx| {
             Box::pin(async move {
                 let key = id.to_string();
                 let reading = Reading::new("charges", &key, environment);
-                let before = row::find(tx, environment, &account, &key).await?;
+                let before = row::find_to_change(tx, environment, &account, &key).await?;
                 let before = reading.found("id", before)?;
-                if let (Some(known), Some(told)) = (&before.payment, &outcome.payment)
-                    && known != told
-                {
-                    return Err(reading.inconsistent("payment"));
-                }
                 record(tx, event);
-                match compare(&before, &outcome) {
-                    Told::Contradiction => Err(reading.inconsistent("status")),
-                    Told::Nothing if outcome.status != before.status => Ok(before),
-                    Told::Nothing => rest(tx, environment, &before, &outcome).await,
-                    Told::More => {
-                        let after = settle(tx, environment, &before, &outcome).await?;
-                        outbox::tell(tx, &tell(&after)).await?;
-                        Ok(after)
+                let after = match compare(&before, &outcome) {
+                    Compared::Nothing => {
+                        return retry_later(tx, environment, (&before, mine), &outcome).await;
                     }
+                    Compared::Contradiction(code) => {
+                        let known = contradict(tx, &before, code, outcome.at).await?;
+                        let movable = code != ANOTHER_PAYMENT;
+                        if !(repair && movable) {
+                            let after = row::find(tx, environment, &account, &key).await?;
+                            let after = reading.found("id", after)?;
+                            if !known {
+                                alerts::raise(tx, &(announce.alert)(&after)).await?;
+                            }
+                            return Ok(after);
+                        }
+                        settle(tx, environment, (&before, mine), &outcome).await?
+                    }
+                    Compared::More => settle(tx, environment, (&before, mine), &outcome).await?,
+                };
+                outbox::tell(tx, &(announce.publish)(&after)).await?;
+                // A declined payment could still be confirmed at the processor: it is canceled there.
+                let declined = after.status == ChargeStatus::Declined && after.payment.is_some();
+                if declined || (late && after.status == ChargeStatus::Succeeded) {
+                    reviews::request(tx, (&account, id), None, outcome.at).await?;
                 }
+                Ok(after)
             })
         })
         .await
@@ -126,123 +156,150 @@ impl Store {
         })
         .await
     }
-
-    /// Takes charges about which the processor is to be asked and that nobody is at work on, and
-    /// writes for each value that will be opened the event of its opening.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn lease_open_charges<E>(
-        &self,
-        lease: Lease,
-        mut event_of: E,
-    ) -> Result<Leased, Failure>
-    where
-        E: FnMut(&ChargeRow) -> Event + Clone + Send + Sync + 'static,
-    {
-        let environment = self.environment;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut leased = Leased {
-                    charges: Vec::new(),
-                    unreadable: Vec::new(),
-                };
-                for (id, account) in take(tx, lease).await? {
-                    match open(tx, environment, &id, account).await {
-                        Ok((charge, sealed)) => {
-                            if sealed.is_some() {
-                                record(tx, event_of(&charge));
-                            }
-                            leased.charges.push((charge, sealed));
-                        }
-                        Err(failure @ Failure::Inconsistent { .. }) => {
-                            leased.unreadable.push(failure);
-                        }
-                        Err(failure) => return Err(failure),
-                    }
-                }
-                Ok(leased)
-            })
-        })
-        .await
-    }
 }
 
-/// The order of a charge's life, against what is told of it now.
-fn compare(before: &ChargeRow, told: &ChargeOutcome) -> Told {
+/// The contradiction that no repair may apply: the payment behind a charge is not exchanged.
+const ANOTHER_PAYMENT: &str = "another_payment";
+
+/// The order of a charge's life, against what is said of it now.
+pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Compared {
     use ChargeStatus::{
         Canceled, Declined, Processing, RequiresAction, RequiresCapture, Succeeded,
     };
-    match (before.status, told.status) {
-        (Succeeded, Succeeded) if before.captured != told.captured => Told::Contradiction,
-        (Declined, Declined) if before.decline != told.decline => Told::Contradiction,
+    use Compared::{Contradiction, More, Nothing};
+    if let (Some(known), Some(named)) = (&before.payment, &said.payment)
+        && known != named
+    {
+        return Contradiction(ANOTHER_PAYMENT);
+    }
+    match (before.status, said.status) {
+        (Succeeded, Succeeded) if before.captured != said.captured => {
+            Contradiction("captured_amount_differs")
+        }
         // The page on which the shopper authenticates may change.
-        (RequiresAction, RequiresAction) if before.redirect_url != told.redirect_url => Told::More,
-        (Processing, Processing) if before.payment != told.payment && told.payment.is_some() => {
-            Told::More
+        (RequiresAction, RequiresAction) if before.redirect_url != said.redirect_url => More,
+        (Processing, Processing) if before.payment != said.payment && said.payment.is_some() => {
+            More
         }
         // Without its payment this is only what was supposed before.
-        (RequiresAction, Processing) if told.payment.is_none() => Told::Nothing,
-        (before, told) if before == told => Told::Nothing,
-        (Processing, _) | (RequiresCapture, Succeeded | Canceled) => Told::More,
-        (RequiresAction, Processing | Succeeded | RequiresCapture | Declined | Canceled) => {
-            Told::More
-        }
-        // Told late: this is where the charge was before.
-        (_, Processing | RequiresAction) | (Succeeded | Canceled | Declined, RequiresCapture) => {
-            Told::Nothing
-        }
-        (Succeeded | Canceled | RequiresCapture, Declined)
-        | (Succeeded, Canceled)
-        | (Canceled | Declined, Succeeded) => Told::Contradiction,
-        // A declined payment that is then given up stays declined. Equal ones are above.
-        (Declined, Canceled | Declined)
+        (RequiresAction, Processing) if said.payment.is_none() => Nothing,
+        (before, said) if before == said => Nothing,
+        (Processing, _) | (RequiresCapture, Succeeded | Canceled) => More,
+        (RequiresAction, Processing | Succeeded | RequiresCapture | Declined | Canceled) => More,
+        (Canceled, Succeeded) => Contradiction("captured_after_canceled"),
+        (Declined, Succeeded) => Contradiction("captured_after_declined"),
+        (Succeeded, Canceled) => Contradiction("canceled_after_succeeded"),
+        (Succeeded, Declined) => Contradiction("declined_after_succeeded"),
+        (RequiresCapture, Declined) => Contradiction("declined_after_authorized"),
+        // Said late: this is where the charge was before. Or no money is in it: a payment that is
+        // given up after it was declined, or declined after it was given up.
+        (_, Processing | RequiresAction)
+        | (Succeeded | Canceled | Declined, RequiresCapture)
+        | (Declined, Canceled | Declined)
+        | (Canceled, Declined | Canceled)
         | (Succeeded, Succeeded)
-        | (Canceled, Canceled)
-        | (RequiresCapture, RequiresCapture) => Told::Nothing,
+        | (RequiresCapture, RequiresCapture) => Nothing,
     }
 }
 
-/// Writes the outcome. A step is over when it has brought the charge to its end.
+/// Keeps that the processor contradicts a final state; whether that was known before.
+pub(in crate::store) async fn contradict(
+    tx: &mut Connection,
+    before: &ChargeRow,
+    code: &'static str,
+    at: Timestamp,
+) -> Result<bool, Failure> {
+    if let Some(known) = &before.contradiction
+        && known.code == code
+    {
+        return Ok(true);
+    }
+    let written = query(
+        "UPDATE charges
+            SET contradiction = $2,
+                contradicted_at_ms = $3,
+                version = version + 1,
+                updated_at_ms = $3
+          WHERE id = $1",
+    )
+    .bind(before.id.to_string())
+    .bind(code)
+    .bind(at.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "charges", &before.id)?;
+    Ok(false)
+}
+
+/// Whether another worker than `mine` holds the charge.
+fn is_held_by_another(before: &ChargeRow, mine: Option<i64>, at: Timestamp) -> bool {
+    let held = before.lease_until.is_some_and(|until| until > at);
+    held && before.lease_token.is_some() && before.lease_token != mine
+}
+
+/// The lease of an open charge after an outcome: put off, or left to who has it.
+fn lease_after(
+    (before, mine): (&ChargeRow, Option<i64>),
+    outcome: &ChargeOutcome,
+) -> (Option<Timestamp>, Option<i64>) {
+    if is_held_by_another(before, mine, outcome.at) {
+        return (before.lease_until, before.lease_token);
+    }
+    match outcome.status {
+        ChargeStatus::Processing => {
+            let until = outcome.retry_at.or(before.lease_until);
+            (until.or(Some(outcome.at)), None)
+        }
+        // Past a day only the processor's event ends it.
+        ChargeStatus::RequiresAction => (outcome.retry_at, None),
+        ChargeStatus::Succeeded
+        | ChargeStatus::RequiresCapture
+        | ChargeStatus::Declined
+        | ChargeStatus::Canceled => (None, None),
+    }
+}
+
+/// Writes the outcome. An operation is over when it has brought the charge to its end.
 async fn settle(
     tx: &mut Connection,
     environment: Environment,
-    before: &ChargeRow,
+    (before, mine): (&ChargeRow, Option<i64>),
     outcome: &ChargeOutcome,
 ) -> Result<ChargeRow, Failure> {
     let key = before.id.to_string();
     let decline = outcome.decline.as_ref();
-    let rest_until = match outcome.status {
-        ChargeStatus::Processing => outcome
-            .rest_until
-            .or(before.lease_until)
-            .or(Some(outcome.at)),
-        // Past a day only the processor's notice ends it.
-        ChargeStatus::RequiresAction => outcome.rest_until,
-        ChargeStatus::Succeeded
-        | ChargeStatus::RequiresCapture
-        | ChargeStatus::Declined
-        | ChargeStatus::Canceled => None,
+    let open = matches!(
+        outcome.status,
+        ChargeStatus::Processing | ChargeStatus::RequiresAction
+    );
+    let (until, token) = match lease_after((before, mine), outcome) {
+        lease if open => lease,
+        _ => (None, None),
     };
+    let details = &outcome.details;
     let row: Option<Row> = query(concat!(
         "UPDATE charges
-            SET status = $3,
-                payment = COALESCE(payment, $4),
-                captured = $5,
-                decline_code = $6,
-                decline_advice = $7,
-                decline_retryable = $8,
-                redirect_url = $9,
-                step = NULL,
-                step_amount = NULL,
-                lease_until_ms = $10,
-                updated_at_ms = $11
-          WHERE id = $1 AND status = $2
+            SET status = $2,
+                payment = COALESCE(payment, $3),
+                captured = $4,
+                decline_code = $5,
+                decline_advice = $6,
+                decline_retryable = $7,
+                redirect_url = $8,
+                network_transaction_id = COALESCE($9, network_transaction_id),
+                cvc_check = COALESCE($10, cvc_check),
+                postal_code_check = COALESCE($11, postal_code_check),
+                operation = NULL,
+                operation_amount = NULL,
+                lease_until_ms = $12,
+                lease_token = $13,
+                version = version + 1,
+                updated_at_ms = $14
+          WHERE id = $1
       RETURNING ",
         row::columns!()
     ))
     .bind(&key)
-    .bind(before.status.name())
     .bind(outcome.status.name())
     .bind(outcome.payment.as_deref())
     .bind(outcome.captured)
@@ -250,7 +307,11 @@ async fn settle(
     .bind(decline.and_then(|decline| decline.advice.as_deref()))
     .bind(decline.map(|decline| decline.retryable))
     .bind(outcome.redirect_url.as_deref())
-    .bind(rest_until.map(Timestamp::unix_ms))
+    .bind(details.network_transaction_id.as_deref())
+    .bind(details.cvc_check.as_deref())
+    .bind(details.postal_code_check.as_deref())
+    .bind(until.map(Timestamp::unix_ms))
+    .bind(token)
     .bind(outcome.at.unix_ms())
     .optional(tx)
     .await?;
@@ -258,69 +319,37 @@ async fn settle(
     reading.found("status", row)?.read(environment)
 }
 
-/// Nothing new: an open charge rests until it is asked about again, and one whose capture or
-/// cancellation is under way stays leased.
-async fn rest(
+/// Nothing new: an open charge is put off until it is asked about again, and one on which an
+/// operation is under way stays leased.
+async fn retry_later(
     tx: &mut Connection,
     environment: Environment,
-    before: &ChargeRow,
+    (before, mine): (&ChargeRow, Option<i64>),
     outcome: &ChargeOutcome,
 ) -> Result<ChargeRow, Failure> {
     let key = before.id.to_string();
+    let waits = matches!(
+        before.status,
+        ChargeStatus::Processing | ChargeStatus::RequiresAction
+    );
+    let keep = !waits || before.operation.is_some() || before.status != outcome.status;
+    let (until, token) = if keep {
+        (before.lease_until, before.lease_token)
+    } else {
+        lease_after((before, mine), outcome)
+    };
     let row: Option<Row> = query(concat!(
         "UPDATE charges
-            SET lease_until_ms = CASE
-                    WHEN status = 'processing' THEN COALESCE($2, lease_until_ms)
-                    WHEN step IS NOT NULL THEN lease_until_ms
-                    WHEN status = 'requires_action' THEN $2
-                END
+            SET lease_until_ms = $2, lease_token = $3
           WHERE id = $1
       RETURNING ",
         row::columns!()
     ))
     .bind(&key)
-    .bind(outcome.rest_until.map(Timestamp::unix_ms))
+    .bind(until.map(Timestamp::unix_ms))
+    .bind(token)
     .optional(tx)
     .await?;
     let reading = Reading::new("charges", &key, environment);
     reading.found("id", row)?.read(environment)
-}
-
-/// Puts the lease on what is due, whether or not it can be read. The outer condition is for an
-/// engine where another may take the same rows between the choice and the change.
-async fn take(tx: &mut Connection, lease: Lease) -> Result<Vec<(String, String)>, Failure> {
-    query(
-        "UPDATE charges
-            SET lease_until_ms = $2
-          WHERE id IN (
-                SELECT id
-                  FROM charges
-                 WHERE lease_until_ms <= $1
-                 ORDER BY lease_until_ms
-                 LIMIT $3)
-            AND lease_until_ms <= $1
-      RETURNING id, account",
-    )
-    .bind(lease.now.unix_ms())
-    .bind(lease.lease_until.unix_ms())
-    .bind(lease.limit)
-    .all(tx)
-    .await
-}
-
-async fn open(
-    tx: &mut Connection,
-    environment: Environment,
-    id: &str,
-    account: String,
-) -> Result<(ChargeRow, Option<SealedRow>), Failure> {
-    let reading = Reading::new("charges", id, environment);
-    let account = reading.account(account)?;
-    let charge = row::find(tx, environment, &account, id).await?;
-    let charge = reading.found("id", charge)?;
-    let sealed = match charge.payment {
-        Some(_) => None,
-        None => Some(super::sealed_of(tx, environment, &charge).await?),
-    };
-    Ok((charge, sealed))
 }

@@ -1,15 +1,19 @@
 //! Refunds: money given back, never more than was taken.
 //!
-//! What is to be given back is taken off the charge in the transaction that writes the refund down,
-//! so that two refunds at once cannot give back the same money; a refund that fails puts it back.
+//! What is to be given back is reserved on the charge in the transaction that writes the refund
+//! down, so that two refunds at once cannot give back the same money; a refund that fails releases
+//! it. `settle` writes what the processor said, `listed` takes over what was made there.
 
+mod due;
+mod listed;
 mod row;
 mod settle;
 
 use super::charges::{self, ChargeRow};
-use super::claims::{self, Claim, Found};
+use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::owed::Lease;
 use super::parse::{one_row, quiet_debug};
 use super::sql::query;
 use super::{Failure, Store};
@@ -17,9 +21,11 @@ use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, Environment, RefundId, RefundReason, RefundStatus};
 
+pub use due::DueRefunds;
+pub use listed::{ListedRefund, RefundTaken};
 pub use row::RefundRow;
-pub(super) use settle::told;
-pub use settle::{LeasedRefunds, RefundOutcome, ToldRefund};
+pub(super) use row::find_by_processor_refund;
+pub use settle::RefundOutcome;
 
 /// A refund to be made.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,17 +34,19 @@ pub struct NewRefund {
     pub id: RefundId,
     /// Whose charge.
     pub account: Account,
-    /// The certificate name of who asks for it; nobody where it was made at the processor itself.
-    pub client: Option<String>,
+    /// The certificate name of who asks for it.
+    pub client: String,
     /// What is given back.
     pub charge: ChargeId,
     /// How much, in the charge's currency; all that is left where nothing is said.
     pub amount: Option<i64>,
     /// Why.
     pub reason: Option<RefundReason>,
+    /// The processor's idempotency key, made from the caller's.
+    pub processor_key: String,
     /// Now.
     pub created_at: Timestamp,
-    /// Till when the caller is at work on it.
+    /// Held by the caller until then.
     pub lease_until: Timestamp,
 }
 
@@ -46,23 +54,28 @@ quiet_debug! {
     NewRefund { id, account, charge, amount }
 }
 
-/// What a request for a refund came to.
+/// A refund that is the caller's to ask the processor for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum RefundBegun {
-    /// It is written down, or an earlier try of it is the caller's now: ask the processor to give
-    /// back what this charge took.
-    Ask(Box<RefundRow>, Box<ChargeRow>),
-    /// This same request was written down before; the refund is as it is now.
-    Replayed(Box<RefundRow>),
-    /// This same request is under way.
-    InFlight,
-    /// The key stands for another request.
-    Mismatch,
+pub struct RefundWork {
+    /// The right to end it.
+    pub lease: Lease,
+    /// The refund.
+    pub refund: RefundRow,
+    /// What it gives back.
+    pub charge: ChargeRow,
+}
+
+/// Why a refund does not begin.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRefund {
     /// There is no such charge.
     Unknown,
     /// The charge has not so much to give back.
-    TooMuch(Box<ChargeRow>),
+    NotRefundable(Box<ChargeRow>),
 }
+
+/// What a request for a refund came to.
+pub type RefundBegun = Begun<Box<RefundWork>, Box<RefundRow>, NoRefund>;
 
 impl Store {
     /// Writes a refund down, once for each claim, with its event; only then may the processor be
@@ -73,29 +86,43 @@ impl Store {
     pub async fn begin_refund(
         &self,
         claim: Claim,
-        refund: NewRefund,
+        new: NewRefund,
         event: Event,
     ) -> Result<RefundBegun, Failure> {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                let begun = match claims::look_up(tx, &claim).await? {
-                    Found::Mismatch => RefundBegun::Mismatch,
-                    Found::Seen(id) => {
-                        return go_on(tx, environment, &id, &claim, &refund).await;
+                let id = new.id.to_string();
+                let won = match claims::enter(tx, &claim, &id).await? {
+                    Entered::Won(won) => won,
+                    Entered::Seen(id) => return go_on(tx, environment, &id, &claim, &new).await,
+                    Entered::Mismatch => {
+                        record_refused(tx, event);
+                        return Ok(Begun::Mismatch);
                     }
-                    Found::Nothing => match begin(tx, environment, refund).await? {
-                        Ok((refund, charge)) => {
-                            claims::take(tx, &claim, &refund.id.to_string()).await?;
+                };
+                let key = new.charge.to_string();
+                let charge = charges::find_to_change(tx, environment, &new.account, &key).await?;
+                let refused = match charge {
+                    None => NoRefund::Unknown,
+                    Some(mut charge) => match reserve(tx, &mut charge, new.amount, claim.now).await? {
+                        None => NoRefund::NotRefundable(Box::new(charge)),
+                        Some(amount) => {
+                            let lease = Lease::first();
+                            let refund = written(&new, &lease, (amount, &charge));
+                            insert(tx, won, &refund).await?;
                             record(tx, event);
-                            return Ok(RefundBegun::Ask(Box::new(refund), Box::new(charge)));
+                            return Ok(Begun::New(Box::new(RefundWork {
+                                lease,
+                                refund,
+                                charge,
+                            })));
                         }
-                        Err(Some(charge)) => RefundBegun::TooMuch(Box::new(charge)),
-                        Err(None) => RefundBegun::Unknown,
                     },
                 };
+                claims::release(tx, won, &id).await?;
                 record_refused(tx, event);
-                Ok(begun)
+                Ok(Begun::Refused(refused))
             })
         })
         .await
@@ -147,69 +174,76 @@ impl Store {
     }
 }
 
-/// Takes the money off the charge and writes the refund; or says which charge has not so much, or
-/// that there is none.
-async fn begin(
-    tx: &mut Connection,
-    environment: Environment,
-    refund: NewRefund,
-) -> Result<Result<(RefundRow, ChargeRow), Option<ChargeRow>>, Failure> {
-    let key = refund.charge.to_string();
-    let charge = charges::find(tx, environment, &refund.account, &key).await?;
-    let Some(mut charge) = charge else {
-        return Ok(Err(None));
-    };
-    let left = charge.captured.saturating_sub(charge.refunded);
-    let amount = refund.amount.unwrap_or(left);
-    if amount <= 0 || !take_off(tx, &charge, amount).await? {
-        return Ok(Err(Some(charge)));
-    }
-    charge.refunded = charge.refunded.saturating_add(amount);
-    let row = RefundRow {
-        id: refund.id,
-        account: refund.account,
-        client: refund.client,
-        charge: refund.charge,
+/// The refund as it is written down.
+fn written(new: &NewRefund, lease: &Lease, (amount, charge): (i64, &ChargeRow)) -> RefundRow {
+    RefundRow {
+        id: new.id,
+        account: new.account.clone(),
+        client: Some(new.client.clone()),
+        charge: new.charge,
         amount,
         currency: charge.currency.clone(),
-        reason: refund.reason,
+        reason: new.reason,
         status: RefundStatus::Processing,
         processor_refund: None,
         failure_code: None,
-        lease_until: Some(refund.lease_until),
-        created_at: refund.created_at,
-        updated_at: refund.created_at,
-    };
-    row::insert(tx, &row).await?;
-    Ok(Ok((row, charge)))
+        processor_key: new.processor_key.clone(),
+        lease_until: Some(new.lease_until),
+        lease_token: Some(lease.token()),
+        version: 1,
+        created_at: new.created_at,
+        updated_at: new.created_at,
+    }
 }
 
-/// Takes `amount` off what the charge can give back; false where there is not so much.
-async fn take_off(tx: &mut Connection, charge: &ChargeRow, amount: i64) -> Result<bool, Failure> {
-    let taken = query(
+/// Writes the refund for which its key was won.
+async fn insert(tx: &mut Connection, _won: Won, refund: &RefundRow) -> Result<(), Failure> {
+    row::insert(tx, refund).await
+}
+
+/// Reserves `amount`, or all that is left, on a charge that the transaction holds; how much that
+/// is, or nothing where the charge has not so much.
+async fn reserve(
+    tx: &mut Connection,
+    charge: &mut ChargeRow,
+    amount: Option<i64>,
+    now: Timestamp,
+) -> Result<Option<i64>, Failure> {
+    let left = charge.captured.saturating_sub(charge.refunded);
+    let amount = amount.unwrap_or(left);
+    if amount <= 0 {
+        return Ok(None);
+    }
+    let reserved = query(
         "UPDATE charges
-            SET refunded = refunded + $2
+            SET refunded = refunded + $2, version = version + 1, updated_at_ms = $3
           WHERE id = $1 AND status = 'succeeded' AND refunded + $2 <= captured",
     )
     .bind(charge.id.to_string())
     .bind(amount)
+    .bind(now.unix_ms())
     .execute(tx)
     .await?;
-    Ok(taken == 1)
+    if reserved != 1 {
+        return Ok(None);
+    }
+    charge.refunded = charge.refunded.saturating_add(amount);
+    Ok(Some(amount))
 }
 
-/// Puts back what a refund that failed had taken off its charge.
-async fn put_back(tx: &mut Connection, refund: &RefundRow) -> Result<(), Failure> {
-    let put = query(
+/// Releases what a refund that failed had reserved on its charge.
+async fn release(tx: &mut Connection, refund: &RefundRow, now: Timestamp) -> Result<(), Failure> {
+    let released = query(
         "UPDATE charges
-            SET refunded = refunded - $2
+            SET refunded = refunded - $2, version = version + 1, updated_at_ms = $3
           WHERE id = $1 AND refunded >= $2",
     )
     .bind(refund.charge.to_string())
     .bind(refund.amount)
+    .bind(now.unix_ms())
     .execute(tx)
     .await?;
-    one_row(put, "charges", &refund.charge)
+    one_row(released, "charges", &refund.charge)
 }
 
 /// A repetition: where the lease has run out, whoever asks takes it and goes on.
@@ -218,20 +252,32 @@ async fn go_on(
     environment: Environment,
     id: &str,
     claim: &Claim,
-    refund: &NewRefund,
+    new: &NewRefund,
 ) -> Result<RefundBegun, Failure> {
-    let row = row::find(tx, environment, &refund.account, id).await?;
-    let mut row = row.ok_or_else(|| claims::dangling(claim))?;
-    if row.status != RefundStatus::Processing || row.processor_refund.is_some() {
-        return Ok(RefundBegun::Replayed(Box::new(row)));
+    let row = row::find_to_change(tx, environment, &new.account, id).await?;
+    let mut refund = row.ok_or_else(|| claims::dangling(claim))?;
+    if refund.status != RefundStatus::Processing || refund.processor_refund.is_some() {
+        return Ok(Begun::Replayed(Box::new(refund)));
     }
-    if row.lease_until.is_none_or(|until| until > claim.now) {
-        return Ok(RefundBegun::InFlight);
+    if refund.lease_until.is_none_or(|until| until > claim.now) {
+        return Ok(Begun::InFlight);
     }
-    settle::extend_lease(tx, row.id, refund.lease_until).await?;
-    row.lease_until = Some(refund.lease_until);
-    let key = row.charge.to_string();
-    let charge = charges::find(tx, environment, &row.account, &key).await?;
+    let lease = Lease::resumed();
+    let taken = query("UPDATE refunds SET lease_until_ms = $2, lease_token = $3 WHERE id = $1 AND lease_until_ms IS NOT NULL")
+        .bind(id)
+        .bind(new.lease_until.unix_ms())
+        .bind(lease.token())
+        .execute(&mut *tx)
+        .await?;
+    one_row(taken, "refunds", &refund.id)?;
+    refund.lease_until = Some(new.lease_until);
+    refund.lease_token = Some(lease.token());
+    let key = refund.charge.to_string();
+    let charge = charges::find(tx, environment, &refund.account, &key).await?;
     let charge = charge.ok_or_else(|| claims::dangling(claim))?;
-    Ok(RefundBegun::Ask(Box::new(row), Box::new(charge)))
+    Ok(Begun::Resumed(Box::new(RefundWork {
+        lease,
+        refund,
+        charge,
+    })))
 }

@@ -5,7 +5,7 @@ use crate::store::Failure;
 use crate::store::connection::Connection;
 use crate::store::parse::{Reading, moment_if_any, one_row, quiet_debug};
 use crate::store::row::row;
-use crate::store::sql::query;
+use crate::store::sql::{locking, query};
 use crate::token::{Account, ChargeId, Environment, RefundId, RefundReason, RefundStatus};
 
 /// A refund as it stands.
@@ -31,11 +31,17 @@ pub struct RefundRow {
     pub processor_refund: Option<String>,
     /// Why it failed, in the processor's word.
     pub failure_code: Option<String>,
-    /// Till when somebody is at work on it, or it rests; exactly while it is processing.
+    /// The processor's idempotency key of it.
+    pub processor_key: String,
+    /// Held until then, or not due before; exactly while it is processing.
     pub lease_until: Option<Timestamp>,
+    /// The token of the worker that holds it.
+    pub(in crate::store) lease_token: Option<i64>,
+    /// Goes up with each change that can be seen.
+    pub version: i64,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When its status was last written.
+    /// When it last changed.
     pub updated_at: Timestamp,
 }
 
@@ -46,7 +52,7 @@ quiet_debug! {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT refunds.id, refunds.account, refunds.client, refunds.charge_id, refunds.amount, charges.currency, refunds.reason, refunds.status, refunds.processor_refund, refunds.failure_code, refunds.lease_until_ms, refunds.created_at_ms, refunds.updated_at_ms
+            "SELECT refunds.id, refunds.account, refunds.client, refunds.charge_id, refunds.amount, charges.currency, refunds.reason, refunds.status, refunds.processor_refund, refunds.failure_code, refunds.processor_key, refunds.lease_until_ms, refunds.lease_token, refunds.version, refunds.created_at_ms, refunds.updated_at_ms
                FROM refunds
                JOIN charges ON charges.id = refunds.charge_id
               WHERE ",
@@ -70,8 +76,26 @@ pub(super) async fn find(
     row.map(|row| row.read(environment)).transpose()
 }
 
+/// The refund of that account and id, whose row nobody else changes before the transaction ends.
+pub(super) async fn find_to_change(
+    tx: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: &str,
+) -> Result<Option<RefundRow>, Failure> {
+    let row: Option<Row> = locking(
+        select!("refunds.id = $1 AND refunds.account = $2"),
+        select!("refunds.id = $1 AND refunds.account = $2 FOR UPDATE OF refunds"),
+    )
+    .bind(id)
+    .bind(account.as_str())
+    .optional(tx)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
 /// The refund that the processor knows by that name.
-pub(super) async fn find_by_processor_refund(
+pub(in crate::store) async fn find_by_processor_refund(
     connection: &mut Connection,
     environment: Environment,
     account: &Account,
@@ -113,8 +137,8 @@ pub(super) async fn list(
 /// Writes a new refund.
 pub(super) async fn insert(tx: &mut Connection, row: &RefundRow) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO refunds (id, account, client, charge_id, amount, reason, status, processor_refund, failure_code, lease_until_ms, created_at_ms, updated_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "INSERT INTO refunds (id, account, client, charge_id, amount, reason, status, processor_refund, failure_code, lease_until_ms, created_at_ms, updated_at_ms, processor_key, lease_token, version)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(row.id.to_string())
     .bind(row.account.as_str())
@@ -128,6 +152,9 @@ pub(super) async fn insert(tx: &mut Connection, row: &RefundRow) -> Result<(), F
     .bind(row.lease_until.map(Timestamp::unix_ms))
     .bind(row.created_at.unix_ms())
     .bind(row.updated_at.unix_ms())
+    .bind(&row.processor_key)
+    .bind(row.lease_token)
+    .bind(row.version)
     .execute(tx)
     .await?;
     one_row(written, "refunds", &row.id)
@@ -145,7 +172,10 @@ row! {
         status: String,
         processor_refund: Option<String>,
         failure_code: Option<String>,
+        processor_key: Option<String>,
         lease_until_ms: Option<i64>,
+        lease_token: Option<i64>,
+        version: i64,
         created_at_ms: i64,
         updated_at_ms: i64,
     }
@@ -169,7 +199,10 @@ impl Row {
             status: reading.found("status", RefundStatus::from_name(&self.status))?,
             processor_refund: self.processor_refund,
             failure_code: self.failure_code,
+            processor_key: reading.found("processor_key", self.processor_key)?,
             lease_until: moment_if_any(self.lease_until_ms),
+            lease_token: self.lease_token,
+            version: self.version,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             updated_at: Timestamp::from_unix_ms(self.updated_at_ms),
         })

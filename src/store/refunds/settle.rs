@@ -1,16 +1,16 @@
-//! What the processor did about a refund, and who asks it again.
+//! What the processor did about a refund.
 
+use super::release;
 use super::row::{self, RefundRow};
-use super::{begin, put_back};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::store::charges::{self, ChargeRow, Lease};
+use crate::store::charges;
 use crate::store::claims;
 use crate::store::connection::Connection;
 use crate::store::events::{record, record_refused};
 use crate::store::outbox::{self, News};
+use crate::store::owed::{self, Lease, NothingDone};
 use crate::store::parse::{Reading, one_row};
-use crate::store::refunds::NewRefund;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{Account, Environment, RefundId, RefundStatus};
@@ -25,64 +25,64 @@ pub struct RefundOutcome {
     /// Why it failed, in the processor's word.
     pub failure_code: Option<String>,
     /// When to ask again, exactly where more is to come.
-    pub rest_until: Option<Timestamp>,
+    pub retry_at: Option<Timestamp>,
     /// When that became known.
     pub at: Timestamp,
 }
 
-/// Open refunds that are the caller's until the lease runs out.
-#[derive(Debug)]
-pub struct LeasedRefunds {
-    /// Each with its charge.
-    pub refunds: Vec<(RefundRow, ChargeRow)>,
-    /// Those that do not mean anything, for the alarm.
-    pub unreadable: Vec<Failure>,
-}
-
 impl Store {
-    /// Writes down what the processor said, and tells it. Where the money did not go back, the
-    /// charge has it again.
+    /// Writes down what the processor said, and publishes it. Where the money did not go back, the
+    /// charge has it again. What contradicts a final state is kept on the charge.
     ///
     /// # Errors
-    /// [`Failure::Inconsistent`] where a different end was written down before; else as every
-    /// operation.
+    /// As every operation: [`Failure`].
     pub async fn settle_refund(
         &self,
+        lease: &Lease,
         (account, id): (&Account, RefundId),
         outcome: RefundOutcome,
         event: Event,
-        tell: impl Fn(&RefundRow) -> News + Clone + Send + Sync + 'static,
+        publish: impl Fn(&RefundRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<RefundRow, Failure> {
         let (environment, account) = (self.environment, account.clone());
+        let mine = lease.token();
         self.write(move |tx| {
             Box::pin(async move {
                 let key = id.to_string();
                 let reading = Reading::new("refunds", &key, environment);
-                let before = row::find(tx, environment, &account, &key).await?;
+                let before = row::find_to_change(tx, environment, &account, &key).await?;
                 let before = reading.found("id", before)?;
                 record(tx, event);
-                settle(tx, environment, before, &outcome, &tell).await
+                let settled =
+                    settle(tx, environment, (&before, Some(mine)), &outcome, &publish).await?;
+                Ok(match settled {
+                    Settled::Changed(after) => after,
+                    Settled::Same | Settled::Contradiction => before,
+                })
             })
         })
         .await
     }
 
-    /// Ends the caller's work on a refund whose outcome is not known. Where a notice or another
-    /// node has brought it to its end meanwhile, it is answered as it stands.
+    /// Puts off the caller's work on a refund whose outcome is not known. Where the lease is lost,
+    /// the refund is answered as it stands.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn defer_refund(
         &self,
-        account: &Account,
-        id: RefundId,
+        lease: Lease,
+        (account, id): (&Account, RefundId),
         until: Timestamp,
     ) -> Result<RefundRow, Failure> {
         let (environment, account) = (self.environment, account.clone());
+        let token = lease.token();
         self.write(move |tx| {
             Box::pin(async move {
-                rest_if_open(tx, id, until).await?;
                 let key = id.to_string();
+                owed::REFUNDS
+                    .put_off(tx, (&key, account.as_str()), token, until)
+                    .await?;
                 let refund = row::find(tx, environment, &account, &key).await?;
                 Reading::new("refunds", &key, environment).found("id", refund)
             })
@@ -90,103 +90,111 @@ impl Store {
         .await
     }
 
-    /// Gives up a refund that the processor surely did not make, and frees its key and the money.
-    /// Where the lease that the caller had is not its own any more, somebody else is at work on the
-    /// refund, and it is left to them.
+    /// Gives up a refund that the processor did not make and will not, and frees its key and the
+    /// money; false where the lease is lost, and the refund is left to whoever has it.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn abandon_refund(
         &self,
+        nothing: NothingDone,
         refund: RefundRow,
-        now: Timestamp,
-        event: Event,
-    ) -> Result<(), Failure> {
+        (event, now): (Event, Timestamp),
+        publish: impl Fn(&RefundRow) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<bool, Failure> {
+        let (environment, token) = (self.environment, nothing.token());
+        let known = nothing.is_resumed();
         self.write(move |tx| {
             Box::pin(async move {
+                // The charge's row first, as everybody does.
+                let charge = refund.charge.to_string();
+                charges::find_to_change(tx, environment, &refund.account, &charge).await?;
                 let canceled = query(
                     "UPDATE refunds
-                        SET status = 'canceled', lease_until_ms = NULL, updated_at_ms = $2
+                        SET status = 'canceled',
+                            lease_until_ms = NULL,
+                            lease_token = NULL,
+                            version = version + 1,
+                            updated_at_ms = $2
                       WHERE id = $1 AND status = 'processing' AND processor_refund IS NULL
-                        AND lease_until_ms = $3",
+                        AND lease_token = $3",
                 )
                 .bind(refund.id.to_string())
                 .bind(now.unix_ms())
-                .bind(refund.lease_until.map(Timestamp::unix_ms))
+                .bind(token)
                 .execute(tx)
                 .await?;
                 if canceled == 1 {
-                    put_back(tx, &refund).await?;
-                    claims::free(tx, &refund.id.to_string()).await?;
+                    release(tx, &refund, now).await?;
+                    let key = refund.id.to_string();
+                    claims::free(tx, &key).await?;
                     record(tx, event);
+                    // Its caller was told of it when the first try ended.
+                    if known
+                        && let Some(row) = row::find(tx, environment, &refund.account, &key).await?
+                    {
+                        outbox::tell(tx, &publish(&row)).await?;
+                    }
                 } else {
                     record_refused(tx, event);
                 }
-                Ok(())
-            })
-        })
-        .await
-    }
-
-    /// Takes refunds about which the processor is to be asked and that nobody is at work on.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn lease_open_refunds(&self, lease: Lease) -> Result<LeasedRefunds, Failure> {
-        let environment = self.environment;
-        self.write(move |tx| {
-            Box::pin(async move {
-                let mut leased = LeasedRefunds {
-                    refunds: Vec::new(),
-                    unreadable: Vec::new(),
-                };
-                for (id, account) in take(tx, lease).await? {
-                    match open(tx, environment, &id, account).await {
-                        Ok(both) => leased.refunds.push(both),
-                        Err(failure @ Failure::Inconsistent { .. }) => {
-                            leased.unreadable.push(failure);
-                        }
-                        Err(failure) => return Err(failure),
-                    }
-                }
-                Ok(leased)
+                Ok(canceled == 1)
             })
         })
         .await
     }
 }
 
+/// What settling came to.
+pub(super) enum Settled {
+    /// The refund is in another state now.
+    Changed(RefundRow),
+    /// It says nothing new.
+    Same,
+    /// A different end was written down before.
+    Contradiction,
+}
+
 /// Writes an outcome in the transaction of who learned it.
-async fn settle(
+pub(super) async fn settle(
     tx: &mut Connection,
     environment: Environment,
-    before: RefundRow,
+    (before, mine): (&RefundRow, Option<i64>),
     outcome: &RefundOutcome,
-    tell: &impl Fn(&RefundRow) -> News,
-) -> Result<RefundRow, Failure> {
+    publish: &impl Fn(&RefundRow) -> News,
+) -> Result<Settled, Failure> {
     use RefundStatus::{Canceled, Failed, Processing, Succeeded};
     let key = before.id.to_string();
-    let reading = Reading::new("refunds", &key, environment);
-    if let (Some(known), Some(told)) = (&before.processor_refund, &outcome.processor_refund)
-        && known != told
-    {
-        return Err(reading.inconsistent("processor_refund"));
-    }
-    let more = match (before.status, outcome.status) {
-        (Processing, _) | (Succeeded, Failed) => true,
-        (Failed | Canceled, Succeeded) => return Err(reading.inconsistent("status")),
-        (Succeeded, _) | (Failed | Canceled, Processing | Failed | Canceled) => false,
+    let another = match (&before.processor_refund, &outcome.processor_refund) {
+        (Some(known), Some(named)) => known != named,
+        (None, _) | (_, None) => false,
     };
-    if !more {
-        return Ok(before);
+    match (before.status, outcome.status) {
+        _ if another => return Ok(Settled::Contradiction),
+        (Processing, _) | (Succeeded, Failed) => {}
+        (Failed | Canceled, Succeeded) => return Ok(Settled::Contradiction),
+        (Succeeded, _) | (Failed | Canceled, Processing | Failed | Canceled) => {
+            return Ok(Settled::Same);
+        }
     }
+    // Another worker's lease on it stays that worker's.
+    let held = before.lease_until.is_some_and(|until| until > outcome.at)
+        && before.lease_token.is_some()
+        && before.lease_token != mine;
+    let (until, token) = match outcome.status {
+        Processing if held => (before.lease_until, before.lease_token),
+        Processing => (outcome.retry_at.or(before.lease_until), None),
+        Succeeded | Failed | Canceled => (None, None),
+    };
     let written = query(
         "UPDATE refunds
             SET status = $3,
                 processor_refund = COALESCE(processor_refund, $4),
                 failure_code = $5,
-                lease_until_ms = CASE WHEN $3 = 'processing' THEN COALESCE($6, lease_until_ms) END,
-                updated_at_ms = $7
+                lease_until_ms = $6,
+                lease_token = $7,
+                version = version + 1,
+                updated_at_ms = $8
           WHERE id = $1 AND status = $2",
     )
     .bind(&key)
@@ -194,123 +202,19 @@ async fn settle(
     .bind(outcome.status.name())
     .bind(outcome.processor_refund.as_deref())
     .bind(outcome.failure_code.as_deref())
-    .bind(outcome.rest_until.map(Timestamp::unix_ms))
+    .bind(until.map(Timestamp::unix_ms))
+    .bind(token)
     .bind(outcome.at.unix_ms())
     .execute(tx)
     .await?;
     one_row(written, "refunds", &before.id)?;
     if matches!(outcome.status, Failed | Canceled) {
-        put_back(tx, &before).await?;
+        release(tx, before, outcome.at).await?;
     }
     let after = row::find(tx, environment, &before.account, &key).await?;
-    let after = reading.found("id", after)?;
+    let after = Reading::new("refunds", &key, environment).found("id", after)?;
     if after.status != before.status {
-        outbox::tell(tx, &tell(&after)).await?;
+        outbox::tell(tx, &publish(&after)).await?;
     }
-    Ok(after)
-}
-
-/// A refund that the processor tells of under its signature: ours, or one made there by somebody
-/// else, which is written down as if it had been asked for here. Nothing where it is of no charge
-/// of ours, or the charge has not so much left.
-pub(in crate::store) async fn told(
-    tx: &mut Connection,
-    environment: Environment,
-    told: &ToldRefund,
-    tell: &impl Fn(&RefundRow) -> News,
-) -> Result<Option<RefundRow>, Failure> {
-    let NewRefund { account, .. } = &told.refund;
-    let name = told.outcome.processor_refund.as_deref().unwrap_or_default();
-    let mut known = match told.ours {
-        Some(ours) => row::find(tx, environment, account, &ours.to_string()).await?,
-        None => None,
-    };
-    if known.is_none() {
-        known = row::find_by_processor_refund(tx, environment, account, name).await?;
-    }
-    let before = match known {
-        Some(refund) => refund,
-        None if matches!(
-            told.outcome.status,
-            RefundStatus::Failed | RefundStatus::Canceled
-        ) =>
-        {
-            return Ok(None);
-        }
-        None => match begin(tx, environment, told.refund.clone()).await? {
-            Ok((refund, _)) => refund,
-            Err(_) => return Ok(None),
-        },
-    };
-    settle(tx, environment, before, &told.outcome, tell)
-        .await
-        .map(Some)
-}
-
-/// A refund as the processor tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldRefund {
-    /// Our id of it, where it says one.
-    pub ours: Option<RefundId>,
-    /// What is written down where it is not known.
-    pub refund: NewRefund,
-    /// What became of it.
-    pub outcome: RefundOutcome,
-}
-
-/// Says that somebody is at work on an open refund until `until`.
-pub(super) async fn extend_lease(
-    tx: &mut Connection,
-    id: RefundId,
-    until: Timestamp,
-) -> Result<(), Failure> {
-    one_row(rest_if_open(tx, id, until).await?, "refunds", &id)
-}
-
-/// Says that an open refund rests until `until`; answers how many rows that was.
-async fn rest_if_open(tx: &mut Connection, id: RefundId, until: Timestamp) -> Result<u64, Failure> {
-    query(
-        "UPDATE refunds
-            SET lease_until_ms = $2
-          WHERE id = $1 AND lease_until_ms IS NOT NULL",
-    )
-    .bind(id.to_string())
-    .bind(until.unix_ms())
-    .execute(tx)
-    .await
-}
-
-async fn take(tx: &mut Connection, lease: Lease) -> Result<Vec<(String, String)>, Failure> {
-    query(
-        "UPDATE refunds
-            SET lease_until_ms = $2
-          WHERE id IN (
-                SELECT id
-                  FROM refunds
-                 WHERE lease_until_ms <= $1
-                 ORDER BY lease_until_ms
-                 LIMIT $3)
-            AND lease_until_ms <= $1
-      RETURNING id, account",
-    )
-    .bind(lease.now.unix_ms())
-    .bind(lease.lease_until.unix_ms())
-    .bind(lease.limit)
-    .all(tx)
-    .await
-}
-
-async fn open(
-    tx: &mut Connection,
-    environment: Environment,
-    id: &str,
-    account: String,
-) -> Result<(RefundRow, ChargeRow), Failure> {
-    let reading = Reading::new("refunds", id, environment);
-    let account = reading.account(account)?;
-    let refund = row::find(tx, environment, &account, id).await?;
-    let refund = reading.found("id", refund)?;
-    let key = refund.charge.to_string();
-    let charge = charges::find(tx, environment, &account, &key).await?;
-    Ok((refund, reading.found("charge_id", charge)?))
+    Ok(Settled::Changed(after))
 }

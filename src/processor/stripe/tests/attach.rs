@@ -149,41 +149,21 @@ async fn a_fingerprint_is_taken_only_where_it_looks_like_one() {
 }
 
 #[tokio::test]
-async fn a_card_gets_its_new_expiry_under_its_key() {
-    let peer = Peer::start(vec![ok(PAYMENT_METHOD)]).await;
-    let updated = processor(&peer)
-        .update_expiry(&reference(), (2, 2031), "key", CLIENT)
-        .await;
-    assert_eq!(updated, Ok(()));
-    let received = peer.received().remove(0);
-    assert_eq!(received.line(), "POST /v1/payment_methods/pm_1");
-    assert_eq!(received.header("idempotency-key"), Some("key"));
-    let form = [("card[exp_month]", "2"), ("card[exp_year]", "2031")];
-    assert_form(&received, &form);
-}
-
-#[tokio::test]
-async fn a_new_expiry_that_was_not_written_is_not_said_to_be() {
-    let other = PAYMENT_METHOD.replace("pm_1", "pm_2");
-    for (reply, failure) in [
-        (ok(&other), Failure::OutcomeUnknown),
-        (ok(OLD_CARD), Failure::OutcomeUnknown),
-        (ok("{}"), Failure::OutcomeUnknown),
-        (Reply::Cut, Failure::OutcomeUnknown),
-        (kept(500, ""), Failure::FaultKept),
-        (refused("resource_missing"), Failure::Missing),
-        (refused("invalid_expiry_year"), Failure::Rejected),
-        (
-            Reply::json(409, "{}"),
-            Failure::InFlight { retry_after_s: 1 },
-        ),
+async fn a_card_that_the_processor_has_let_go_of_is_known_by_its_customer() {
+    let attached = PAYMENT_METHOD.replacen('{', r#"{"customer":"cus_1","#, 1);
+    for (reply, state) in [
+        (ok(&attached), Ok(CardState::Attached)),
+        (ok(PAYMENT_METHOD), Ok(CardState::Detached)),
+        (refused("resource_missing"), Ok(CardState::Detached)),
+        (ok("{}"), Err(Failure::OutcomeUnknown)),
+        (Reply::Cut, Err(Failure::OutcomeUnknown)),
     ] {
-        let script = vec![reply, Reply::json(409, "{}"), Reply::json(409, "{}")];
-        let peer = Peer::start(script).await;
-        let updated = processor(&peer)
-            .update_expiry(&reference(), (2, 2031), "key", CLIENT)
-            .await;
-        assert_eq!(updated, Err(failure));
+        let peer = Peer::start(vec![reply]).await;
+        let found = processor(&peer).card_state(&reference(), CLIENT).await;
+        assert_eq!(found, state);
+        let received = peer.received().remove(0);
+        assert_eq!(received.line(), "GET /v1/payment_methods/pm_1");
+        assert_eq!(received.header("idempotency-key"), None);
     }
 }
 

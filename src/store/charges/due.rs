@@ -1,0 +1,94 @@
+//! Open charges that are due: whoever takes one has its lease.
+
+use super::row::{self, ChargeRow};
+use super::sealed_of;
+use crate::audit::Event;
+use crate::store::connection::Connection;
+use crate::store::events::record;
+use crate::store::owed::{self, Lease, Take};
+use crate::store::parse::Reading;
+use crate::store::sealed::SealedRow;
+use crate::store::{Failure, Store};
+use crate::token::{Account, Environment};
+
+/// An open charge with the lease of it.
+#[derive(Debug)]
+pub struct DueCharge {
+    /// The right to end it.
+    pub lease: Lease,
+    /// The charge.
+    pub charge: ChargeRow,
+    /// The sealed value of its token, where the payment is not known and must be asked for by it.
+    pub sealed: Option<SealedRow>,
+}
+
+/// Open charges that are the caller's until their leases run out.
+#[derive(Debug, Default)]
+pub struct DueCharges {
+    /// Those that can be read.
+    pub charges: Vec<DueCharge>,
+    /// Those that do not mean anything, for the alarm: they are leased too, and stand in no
+    /// other's way.
+    pub unreadable: Vec<Failure>,
+}
+
+impl Store {
+    /// Takes an account's charges about which the processor is to be asked and that nobody is
+    /// working on, and writes for each value that will be opened the event of its opening.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn take_due_charges<E>(
+        &self,
+        take: Take,
+        mut event_of: E,
+    ) -> Result<DueCharges, Failure>
+    where
+        E: FnMut(&ChargeRow) -> Event + Clone + Send + Sync + 'static,
+    {
+        let environment = self.environment;
+        if !self.is_due(&owed::CHARGES, &take).await? {
+            return Ok(DueCharges::default());
+        }
+        self.write(move |tx| {
+            Box::pin(async move {
+                let mut due = DueCharges::default();
+                for (id, lease) in owed::CHARGES.take(tx, &take).await? {
+                    match open(tx, environment, &id, &take.scope).await {
+                        Ok((charge, sealed)) => {
+                            if sealed.is_some() {
+                                record(tx, event_of(&charge));
+                            }
+                            due.charges.push(DueCharge {
+                                lease,
+                                charge,
+                                sealed,
+                            });
+                        }
+                        Err(failure @ Failure::Inconsistent { .. }) => due.unreadable.push(failure),
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                Ok(due)
+            })
+        })
+        .await
+    }
+}
+
+async fn open(
+    tx: &mut Connection,
+    environment: Environment,
+    id: &str,
+    account: &str,
+) -> Result<(ChargeRow, Option<SealedRow>), Failure> {
+    let reading = Reading::new("charges", id, environment);
+    let account: Account = reading.account(account.to_owned())?;
+    let charge = row::find(tx, environment, &account, id).await?;
+    let charge = reading.found("id", charge)?;
+    let sealed = match charge.payment {
+        Some(_) => None,
+        None => Some(sealed_of(tx, environment, &charge).await?),
+    };
+    Ok((charge, sealed))
+}

@@ -1,0 +1,226 @@
+//! Processor events: what the processor reports under its signature.
+//!
+//! The capture plane checks the signature and writes the event into the inbox; the internal plane
+//! applies it. An event about a payment or a refund is only the reason to look at the processor, so
+//! that events may come late, twice and in any order. What cannot be applied yet is kept.
+
+use super::grant::Origin;
+use super::news::Dispute;
+use super::owed::retry_at;
+use super::refund::status_of;
+use super::{Capture, Common, Internal, Refusal, Witness, marks};
+use crate::audit::{Action, Actor, Outcome};
+use crate::processor::webhook::{self, DisputePhase, NoticeRefused, What};
+use crate::store::{
+    Applied, DisputeChange, DisputeRow, DueEvent, News, ProcessorEvent, Publish, Received, Report,
+};
+use crate::token::{Account, Environment};
+
+/// Milliseconds for which an event is kept whose object is not known here: it may belong to a
+/// charge whose outcome we have not heard yet, or to somebody else who uses the account.
+const KEPT_FOR_MS: u64 = 24 * 3_600 * 1_000;
+
+impl Capture {
+    /// Takes an event: `body` as it came, under `signature`.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthenticated`] where no account's secret made the signature, or it is too
+    /// old; [`Refusal::Unreadable`] where the body under a right signature means nothing.
+    #[tracing::instrument(name = "processor_event.receive", skip_all)]
+    pub async fn receive_processor_event(
+        &self,
+        signature: &str,
+        body: &[u8],
+        origin: Origin,
+    ) -> Result<(), Refusal> {
+        let common = &self.common;
+
+        // 1. The signature says whose it is. The envelope writes a wrong one down as an attempt.
+        let (account, notice) = self.read_event(signature, body).map_err(|refused| {
+            tracing::warn!(?refused, "a processor event was refused");
+            common.metrics.noticed("refused");
+            match refused {
+                NoticeRefused::Signature => {
+                    Refusal::Unauthenticated("The signature is not the processor's.")
+                }
+                NoticeRefused::TooOld => Refusal::Unauthenticated("The signature is too old."),
+                NoticeRefused::Unreadable => Refusal::Unreadable,
+            }
+        })?;
+        if notice.live != (common.environment == Environment::Live) {
+            tracing::error!("an event of the processor's other mode was sent here");
+            return Err(Refusal::Unreadable);
+        }
+
+        // 2. One transaction writes it into the inbox.
+        let witness = Witness {
+            actor: Actor::Processor(account.as_str().to_owned()),
+            account: Some(account.clone()),
+            origin: origin.address,
+            request_id: Some(origin.request_id),
+        };
+        let subject = Some(notice.id.clone());
+        let audit = common.event(&witness, Action::NoticeTaken, Outcome::Success, subject);
+        let report = self.report(&account, notice.what);
+        let event = ProcessorEvent {
+            account,
+            id: notice.id,
+            created_at: notice.created,
+            now: common.now(),
+            report,
+        };
+        let received = common.store.receive_processor_event(event, audit).await?;
+        common.metrics.noticed(match received {
+            Received::New => "taken",
+            Received::Again => "again",
+            Received::Ignored => "elsewhere",
+        });
+        Ok(())
+    }
+
+    /// Tries each account's secrets.
+    fn read_event(
+        &self,
+        signature: &str,
+        body: &[u8],
+    ) -> Result<(Account, webhook::Notice), NoticeRefused> {
+        let now = self.common.now();
+        let mut refused = NoticeRefused::Signature;
+        for (account, secrets) in &self.webhook_secrets {
+            match webhook::read(secrets, signature, body, now) {
+                Ok(notice) => return Ok((account.clone(), notice)),
+                // Another account's secret may fit; what fits but is old or unreadable is said.
+                Err(NoticeRefused::Signature) => {}
+                Err(other) => refused = other,
+            }
+        }
+        Err(refused)
+    }
+
+    /// What an event says to the store; the processor's names of cards become keyed fingerprints.
+    fn report(&self, account: &Account, what: What) -> Option<Report> {
+        let reference = |method: &str| marks::reference(&self.marking, account, method).into();
+        match what {
+            What::Payment { payment, charge } => Some(Report::Payment {
+                payment,
+                charge,
+                status: None,
+                captured: None,
+            }),
+            What::Refund {
+                refund,
+                payment: Some(payment),
+                state,
+                ..
+            } => Some(Report::Refund {
+                payment,
+                refund,
+                status: status_of(state).name().to_owned(),
+            }),
+            What::Dispute {
+                payment: Some(payment),
+                dispute,
+                amount,
+                currency,
+                reason,
+                status,
+                phase,
+            } => Some(Report::Dispute {
+                open: is_open(&status, phase),
+                payment,
+                dispute,
+                amount,
+                currency,
+                reason,
+                status,
+            }),
+            What::Card {
+                payment_method,
+                card,
+            } => Some(Report::Card {
+                reference: reference(&payment_method),
+                card,
+            }),
+            What::Setup { payment_method } => Some(Report::Setup {
+                reference: reference(&payment_method),
+            }),
+            What::Refund { payment: None, .. }
+            | What::Dispute { payment: None, .. }
+            | What::Other => None,
+        }
+    }
+}
+
+/// Whether a dispute is not decided, by its own status (Stripe: `won`, `lost`, `warning_closed` and
+/// `prevented` are ends); one of a kind that is not known yet, by the kind of its event.
+fn is_open(status: &str, phase: DisputePhase) -> bool {
+    match status {
+        "won" | "lost" | "warning_closed" | "prevented" => false,
+        "needs_response" | "under_review" | "warning_needs_response" | "warning_under_review" => {
+            true
+        }
+        _ => phase != DisputePhase::Closed,
+    }
+}
+
+impl Internal {
+    /// Applies one event, or puts it off.
+    pub(super) async fn apply_event(&self, due: DueEvent) {
+        let common = &self.common;
+        let now = common.now();
+        let publish = Publish {
+            dispute: common.dispute_news(),
+            token: common.token_news("updated"),
+        };
+        let applied = common.store.apply_processor_event(&due, now, publish).await;
+        let whose = (&due.account, due.id.clone());
+        let written = match applied {
+            Ok(Applied::Applied | Applied::Ignored) => return,
+            Ok(Applied::NotYet) if now.ms_since(due.received_at) > KEPT_FOR_MS => {
+                tracing::warn!(event = due.id, "a processor event is of nothing here");
+                common.store.give_up_processor_event(due.lease, whose).await
+            }
+            Ok(Applied::NotYet) => {
+                let until = retry_at(now, due.received_at, None);
+                common
+                    .store
+                    .defer_processor_event(due.lease, whose, until)
+                    .await
+            }
+            Err(failure) => {
+                tracing::error!(event = due.id, %failure, "a processor event could not be applied");
+                let until = retry_at(now, due.received_at, None);
+                common
+                    .store
+                    .defer_processor_event(due.lease, whose, until)
+                    .await
+            }
+        };
+        if let Err(failure) = written {
+            // Its lease ends, and it is applied again.
+            tracing::warn!(event = due.id, %failure, "a processor event could not be put off");
+        }
+    }
+}
+
+impl Common {
+    /// Publishes a dispute: `opened`, `updated`, `closed`.
+    pub(crate) fn dispute_news(
+        &self,
+    ) -> impl Fn(&DisputeRow, DisputeChange) -> News + Clone + Send + Sync + use<> + 'static {
+        let common = self.clone();
+        move |row, change| {
+            let dispute = Dispute {
+                id: row.id.clone(),
+                object: "dispute",
+                charge: row.charge.to_string(),
+                amount: row.amount,
+                currency: row.currency.clone(),
+                reason: row.reason.clone(),
+                status: row.status.clone(),
+            };
+            let kind = format!("dispute.{}", change.name());
+            common.news(&row.account, kind, &dispute)
+        }
+    }
+}
