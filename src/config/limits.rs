@@ -120,11 +120,11 @@ impl Limits {
             self.session_lifetime_s_max.into(),
             60,
         )?;
-        // The contract: keys live at least a day.
+        // The contract: keys live at least a day; and longer than the processor remembers its own.
         at_least(
             "idempotency_key_lifetime_s",
             self.idempotency_key_lifetime_s.into(),
-            86_400,
+            90_000,
         )?;
         at_least(
             "store_queue_operations_max",

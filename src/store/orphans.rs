@@ -186,10 +186,15 @@ impl Store {
                     return Ok(Adopted::Lost);
                 }
                 put_data_key(tx, environment, &value.data_key).await?;
+                let row = tokens::find(tx, environment, &account, token).await?;
+                let was_detached = row.is_some_and(|row| row.detached_at.is_some());
                 take_place(tx, (token, reference), &value, now).await?;
                 release(tx, token).await?;
                 record(tx, event);
-                if let Some(row) = tokens::find(tx, environment, &account, token).await? {
+                // Nothing else of what is shown has changed.
+                if was_detached
+                    && let Some(row) = tokens::find(tx, environment, &account, token).await?
+                {
                     outbox::tell(tx, &publish(&row)).await?;
                 }
                 Ok(Adopted::Yes)
@@ -311,8 +316,10 @@ async fn take_place(
 ) -> Result<(), Failure> {
     let written = query(
         "UPDATE tokens
-            SET sealed = $2, data_key_id = $3, reference_mac = $4, detached_at_ms = NULL,
-                version = version + 1, updated_at_ms = $5
+            SET sealed = $2, data_key_id = $3, reference_mac = $4,
+                version = CASE WHEN detached_at_ms IS NULL THEN version ELSE version + 1 END,
+                updated_at_ms = CASE WHEN detached_at_ms IS NULL THEN updated_at_ms ELSE $5 END,
+                detached_at_ms = NULL
           WHERE id = $1 AND status IN ('active', 'requires_action')",
     )
     .bind(token.to_string())

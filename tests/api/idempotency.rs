@@ -188,6 +188,9 @@ async fn a_key_whose_time_is_over_is_a_new_key(engine: Engine) {
     let app = App::on(engine);
     let token = app.token(VISA).await;
     let first = app.charge(&token, "k").await.json();
+    // By then the processor has forgotten it, too: before, it would not charge again.
+    let forgetful = json!({"idempotency_key_lifetime_ms": 1});
+    app.sandbox(Method::POST, "settings", &forgetful).await;
     app.change_rows(
         "UPDATE idempotency_keys SET expires_at_ms = created_at_ms + 1 WHERE key = 'k'",
     )

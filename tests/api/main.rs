@@ -31,6 +31,7 @@ mod incident;
 mod journey;
 mod lifecycle;
 mod memory;
+mod money;
 mod monitoring;
 mod notices;
 mod openapi;
