@@ -367,8 +367,8 @@ impl Internal {
             && after.contradiction != charge.contradiction
         {
             common.metrics.alert_raised(AlertName::ChargeContradicted);
-            let code = &contradiction.code;
-            tracing::error!(charge = %after.id, contradiction = code, "the processor contradicts a charge of ours");
+            let (alert, seen) = (AlertName::ChargeContradicted.name(), &contradiction.code);
+            tracing::error!(alert, subject = %after.id, seen, "the processor contradicts a charge");
         }
         Ok(after)
     }
