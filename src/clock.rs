@@ -57,10 +57,18 @@ impl Timestamp {
         (moment.year(), u8::from(moment.month()))
     }
 
-    /// RFC 3339 in UTC with milliseconds where there are any: `2026-11-23T08:15:00.25Z`.
+    /// RFC 3339 in UTC, always with three decimals, so that the order of the texts is the order of
+    /// the moments and every parser takes each of them: `2026-11-23T08:15:00.250Z`.
     #[must_use]
     pub fn rfc3339(self) -> String {
-        self.date_time().format(&Rfc3339).unwrap_or_default()
+        let moment = self.date_time();
+        let (hour, minute, second, millisecond) = moment.to_hms_milli();
+        format!(
+            "{:04}-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z",
+            moment.year(),
+            u8::from(moment.month()),
+            moment.day(),
+        )
     }
 
     /// The moment that an RFC 3339 text names.
@@ -138,11 +146,17 @@ mod tests {
 
     #[test]
     fn a_timestamp_is_written_as_rfc_3339_in_utc() {
-        assert_eq!(Timestamp::from_unix_ms(0).rfc3339(), "1970-01-01T00:00:00Z");
-        assert_eq!(
-            Timestamp::from_unix_ms(1_795_400_000_250).rfc3339(),
-            "2026-11-23T02:13:20.25Z"
-        );
+        for (unix_ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_400_000_250, "2026-11-23T02:13:20.250Z"),
+            (1_795_400_000_007, "2026-11-23T02:13:20.007Z"),
+        ] {
+            let moment = Timestamp::from_unix_ms(unix_ms);
+            assert_eq!(moment.rfc3339(), text);
+            assert_eq!(Timestamp::parse_rfc3339(text), Some(moment));
+        }
+        let whole = Timestamp::parse_rfc3339("1970-01-01T00:00:00Z");
+        assert_eq!(whole, Some(Timestamp::from_unix_ms(0)));
     }
 
     #[test]

@@ -98,8 +98,10 @@ impl App {
     }
 
     async fn alerts(&self, name: &str) -> i64 {
-        self.count(&format!("SELECT count(*) FROM alerts WHERE name = '{name}'"))
-            .await
+        self.count(&format!(
+            "SELECT count(*) FROM alerts WHERE name = '{name}'"
+        ))
+        .await
     }
 }
 
@@ -215,10 +217,15 @@ async fn a_capture_whose_answer_is_lost_is_never_denied_though_the_processor_is_
     app.fault(&json!({ "path": capture, "method": "POST", "times": 1, "fault": "cut_after" }))
         .await;
     let first = app.keyed(Who::Billing, &path, "k", &Value::Null).await;
-    assert_eq!((first.status, first.json()["status"].as_str()), (200, Some("processing")));
-    app.fault(&json!({ "path": capture, "method": "POST", "times": 50, "fault": "status",
-        "status": 429, "retry_after_s": 1 }))
-        .await;
+    assert_eq!(
+        (first.status, first.json()["status"].as_str()),
+        (200, Some("processing"))
+    );
+    app.fault(
+        &json!({ "path": capture, "method": "POST", "times": 50, "fault": "status",
+        "status": 429, "retry_after_s": 1 }),
+    )
+    .await;
     for _ in 0..8 {
         let again = app.keyed(Who::Billing, &path, "k", &Value::Null).await;
         assert!(matches!(again.status, 200 | 409), "{}", again.json());
@@ -235,12 +242,16 @@ async fn a_capture_is_not_denied_because_the_payment_could_not_be_read(engine: E
     let app = App::on(engine);
     let (charge, _) = app.charged("c", false).await;
     // The processor captures and keeps a fault as the answer; then it cannot be asked either.
-    app.fault(&json!({ "path": "/v1/payment_intents/*/capture", "method": "POST", "times": 1,
-        "fault": "status", "status": 500, "kept": true, "after_execution": true }))
-        .await;
-    app.fault(&json!({ "path": "/v1/payment_intents/*", "method": "GET", "times": 3,
-        "fault": "status", "status": 500, "kept": false }))
-        .await;
+    app.fault(
+        &json!({ "path": "/v1/payment_intents/*/capture", "method": "POST", "times": 1,
+        "fault": "status", "status": 500, "kept": true, "after_execution": true }),
+    )
+    .await;
+    app.fault(
+        &json!({ "path": "/v1/payment_intents/*", "method": "GET", "times": 3,
+        "fault": "status", "status": 500, "kept": false }),
+    )
+    .await;
     let path = format!("/v1/charges/{charge}/capture");
     let answer = app.keyed(Who::Billing, &path, "k", &Value::Null).await;
     assert_eq!(answer.status, 200, "{}", answer.json());
@@ -249,24 +260,33 @@ async fn a_capture_is_not_denied_because_the_payment_could_not_be_read(engine: E
     })
     .await;
     let again = app.keyed(Who::Billing, &path, "k", &Value::Null).await;
-    assert_eq!((again.status, again.header("idempotent-replayed")), (200, Some("true")));
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (200, Some("true"))
+    );
 }
 
 async fn a_guests_card_is_attached_although_the_first_answer_was_lost(engine: Engine) {
     let app = App::on(engine);
     let method = app.vaulted_there().await;
-    app.fault(&json!({ "path": "/v1/setup_intents", "method": "POST", "times": 3,
-        "fault": "cut_after" }))
-        .await;
+    app.fault(
+        &json!({ "path": "/v1/setup_intents", "method": "POST", "times": 3,
+        "fault": "cut_after" }),
+    )
+    .await;
     let body = json!({ "payment_method": method });
-    let mut answer = app.keyed(Who::Checkout, "/v1/tokens/attach", "k", &body).await;
+    let mut answer = app
+        .keyed(Who::Checkout, "/v1/tokens/attach", "k", &body)
+        .await;
     for _ in 0..20 {
         if answer.status == 201 {
             break;
         }
         assert_eq!(answer.status, 503, "{}", answer.json());
         tokio::time::sleep(Duration::from_millis(300)).await;
-        answer = app.keyed(Who::Checkout, "/v1/tokens/attach", "k", &body).await;
+        answer = app
+            .keyed(Who::Checkout, "/v1/tokens/attach", "k", &body)
+            .await;
     }
     assert_eq!(answer.status, 201, "{}", answer.json());
 }
@@ -274,24 +294,32 @@ async fn a_guests_card_is_attached_although_the_first_answer_was_lost(engine: En
 async fn a_deletion_that_meets_an_outage_is_finished_and_is_not_gone_before(engine: Engine) {
     let app = App::on(engine);
     let token = app.token(VISA).await;
-    app.fault(&json!({ "path": "/v1/payment_methods/*/detach", "method": "POST", "times": 2,
-        "fault": "status", "status": 500, "kept": false }))
-        .await;
+    app.fault(
+        &json!({ "path": "/v1/payment_methods/*/detach", "method": "POST", "times": 2,
+        "fault": "status", "status": 500, "kept": false }),
+    )
+    .await;
     let url = format!("{}/v1/tokens/{token}", app.at.internal);
     let delete = request(Method::DELETE, &url, &[], String::new());
     app.send(Who::Admin, delete)
         .await
         .problem(503, "processor_unavailable");
     let order = json!({ "token": token, "amount": 100, "currency": "eur" });
-    app.order_charge(&order, "k").await.problem(410, "token_deleted");
+    app.order_charge(&order, "k")
+        .await
+        .problem(410, "token_deleted");
     let read = app.get(Who::Billing, &url).await;
-    assert_eq!((read.status, read.json()["status"].as_str()), (200, Some("deleting")));
+    assert_eq!(
+        (read.status, read.json()["status"].as_str()),
+        (200, Some("deleting"))
+    );
     eventually("the deletion is finished", async || {
         app.get(Who::Billing, &url).await.status == 410
     })
     .await;
     assert_eq!(
-        app.count("SELECT count(*) FROM tokens WHERE sealed IS NOT NULL").await,
+        app.count("SELECT count(*) FROM tokens WHERE sealed IS NOT NULL")
+            .await,
         0
     );
     let left = app.ledger().await["payment_methods"][0]["customer"].clone();
@@ -303,14 +331,24 @@ async fn a_payment_that_succeeds_after_its_charge_was_canceled_pages_an_operator
     let token = app.token(VISA).await;
     let (_, payment) = app.charged("other", true).await;
     let ledger = app.ledger().await;
-    let customer = ledger["payment_methods"][0]["customer"].as_str().unwrap().to_owned();
-    let method = ledger["payment_methods"][0]["id"].as_str().unwrap().to_owned();
+    let customer = ledger["payment_methods"][0]["customer"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let method = ledger["payment_methods"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     // Never sent, and so canceled here.
-    app.fault(&json!({ "path": "/v1/payment_intents", "times": 1, "fault": "status",
-        "status": 429, "retry_after_s": 1 }))
-        .await;
+    app.fault(
+        &json!({ "path": "/v1/payment_intents", "times": 1, "fault": "status",
+        "status": 429, "retry_after_s": 1 }),
+    )
+    .await;
     let order = json!({ "token": token, "amount": 900, "currency": "eur" });
-    app.order_charge(&order, "k").await.problem(429, "rate_limited");
+    app.order_charge(&order, "k")
+        .await
+        .problem(429, "rate_limited");
     let url = format!("{}/v1/charges?token={token}", app.at.internal);
     let page = app.get(Who::Billing, &url).await.json();
     let charge = page["data"][0].clone();
@@ -351,14 +389,19 @@ async fn a_refund_made_at_the_processor_is_taken_over_although_ours_is_open(engi
     let app = App::on(engine);
     let (charge, payment) = app.charged("c", true).await;
     // Ours is open: its outcome is not known, and it was not made.
-    app.fault(&json!({ "path": "/v1/refunds", "method": "POST", "times": 1, "fault": "cut_before" }))
-        .await;
+    app.fault(
+        &json!({ "path": "/v1/refunds", "method": "POST", "times": 1, "fault": "cut_before" }),
+    )
+    .await;
     let hold = json!({ "path": "/v1/refunds", "method": "POST", "times": 40, "fault": "status",
         "status": 500, "kept": false });
     app.fault(&hold).await;
     let body = json!({ "charge": charge, "amount": 1000 });
     let ours = app.keyed(Who::Billing, "/v1/refunds", "k", &body).await;
-    assert_eq!((ours.status, ours.json()["status"].as_str()), (201, Some("processing")));
+    assert_eq!(
+        (ours.status, ours.json()["status"].as_str()),
+        (201, Some("processing"))
+    );
     app.sandbox(Method::DELETE, "faults", &Value::Null).await;
     // Somebody gives all of it back at the dashboard.
     let form = format!("payment_intent={payment}&amount=1250");
@@ -372,7 +415,10 @@ async fn a_refund_made_at_the_processor_is_taken_over_although_ours_is_open(engi
         let found = refunds.iter().find(|refund| refund["amount"] == amount);
         found.unwrap()["status"].as_str().unwrap().to_owned()
     };
-    assert_eq!((state(1000).as_str(), state(1250).as_str()), ("canceled", "succeeded"));
+    assert_eq!(
+        (state(1000).as_str(), state(1250).as_str()),
+        ("canceled", "succeeded")
+    );
 }
 
 async fn a_refund_made_before_the_charges_success_is_known_is_taken_over(engine: Engine) {
@@ -457,7 +503,10 @@ async fn a_card_entered_again_takes_the_place_of_one_that_died_unnoticed(engine:
     let path = format!("payment_methods/{}/detach", method.as_str().unwrap());
     app.dashboard(Method::POST, &path, "").await;
     let again = app.token(VISA).await;
-    assert_eq!(again, token, "the same card of the same customer is the same token");
+    assert_eq!(
+        again, token,
+        "the same card of the same customer is the same token"
+    );
     let order = json!({ "token": token, "amount": 900, "currency": "eur" });
     let charged = app.order_charge(&order, "k").await;
     assert_eq!(charged.status, 201, "{}", charged.json());
