@@ -1,24 +1,22 @@
 //! Settle: what the processor did about a charge, asked as often as it takes.
 //!
 //! These are steps 2 to 4 of [`charge`](super::charge), repeatable by whoever finds the charge
-//! open, because everything the processor is asked stands in the charge's row.
+//! open, because everything the processor is asked stands in the charge's row. `outcome` says what a
+//! payment means, `write` writes it down.
+
+mod outcome;
+mod write;
 
 use std::collections::BTreeMap;
 
-use super::owed::retry_at;
 use super::{Internal, Refusal, Witness, processor_of};
-use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Outcome};
-use crate::clock::Timestamp;
-use crate::processor::{
-    self, CancelOrder, CardState, Check, Decline, DeclineCode, Effect, Payment, PaymentStatus,
-    Reference, SetupState,
-};
-use crate::store::{
-    Announce, Authority, ChargeOutcome, ChargeRow, ChargeWork, DeclineRow, DetailsRow, Lease,
-    NewAlert, NothingDone, SealedRow,
-};
+use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
+use crate::store::{Authority, ChargeRow, ChargeWork, Lease, NothingDone, SealedRow};
 use crate::token::ChargeStatus;
+
+pub(super) use outcome::code;
+use outcome::{declined, final_decline, plain};
 
 /// Milliseconds for which the processor surely remembers an idempotency key (Stripe: at least
 /// 24 hours), less an hour for clocks and queues.
@@ -26,9 +24,6 @@ pub(super) const PROCESSOR_KEY_LIFETIME_MS: u64 = 23 * 3_600 * 1_000;
 /// Milliseconds after which what the processor does not list was never made, once it has said that
 /// the question itself is over.
 pub(super) const LISTED_WITHIN_MS: u64 = 10 * 60 * 1_000;
-/// Milliseconds for which a shopper who does not authenticate is waited for by asking; after that
-/// only the processor's event ends the charge.
-const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Internal {
     /// Steps 2 to 4 of a charge; repeatable, because the processor's key stands in its row.
@@ -282,260 +277,5 @@ impl Internal {
         let result = processor.charge(reference, &order).await;
         call.ended(result.is_ok());
         result
-    }
-
-    /// Writes down how the processor says that a payment stands. One that waits for what no shopper
-    /// can be sent to is given up.
-    pub(crate) async fn learned(
-        &self,
-        context: &Witness,
-        lease: &Lease,
-        charge: &ChargeRow,
-        payment: Payment,
-    ) -> Result<ChargeRow, Refusal> {
-        let authority = Authority::Holder(lease);
-        let outcome = if payment.status == PaymentStatus::ActionUnsupported {
-            match self.close(charge, &payment.id).await {
-                Ok(_) => {
-                    tracing::error!(charge = %charge.id, "the issuer wants an authentication that no shopper can be sent to; the payment was canceled");
-                    let decline = final_decline("authentication_not_supported");
-                    declined(decline, Some(payment.id), self.common.now())
-                }
-                // It stays open, and is asked about again.
-                Err(_) => self.outcome_of(payment, charge),
-            }
-        } else {
-            self.outcome_of(payment, charge)
-        };
-        self.settled(context, authority, charge, outcome).await
-    }
-
-    /// Cancels a payment that must not take money any more.
-    pub(crate) async fn close(
-        &self,
-        charge: &ChargeRow,
-        payment: &str,
-    ) -> Result<Payment, processor::Failure> {
-        let processor = processor_of(&self.processors, &charge.account)
-            .map_err(|_| processor::Failure::NotSent)?;
-        let key = format!("{}-close", charge.id);
-        let order = CancelOrder {
-            payment,
-            idempotency_key: &key,
-            client: &charge.client,
-        };
-        let call = self.common.metrics.processor_call("cancel");
-        let closed = processor.cancel(&order).await;
-        call.ended(closed.is_ok());
-        closed
-    }
-
-    /// What a payment means for its charge.
-    pub(crate) fn outcome_of(&self, payment: Payment, charge: &ChargeRow) -> ChargeOutcome {
-        outcome_of(payment, charge, self.common.now())
-    }
-
-    /// Writes an outcome down, with what is announced by it.
-    pub(crate) async fn settled(
-        &self,
-        context: &Witness,
-        authority: Authority<'_>,
-        charge: &ChargeRow,
-        outcome: ChargeOutcome,
-    ) -> Result<ChargeRow, Refusal> {
-        let common = &self.common;
-        if outcome.status != charge.status {
-            common.metrics.charged(outcome.status.name());
-        }
-        let ended = if outcome.status == ChargeStatus::Declined {
-            Outcome::Failed
-        } else {
-            Outcome::Success
-        };
-        let subject = Some(charge.id.to_string());
-        let event = common.event(context, Action::ChargeSettled, ended, subject);
-        let announce = Announce {
-            publish: common.charge_news(),
-            alert: self.contradiction_alert(),
-        };
-        let whose = (&charge.account, charge.id);
-        let after = common
-            .store
-            .settle_charge(authority, whose, outcome, event, announce)
-            .await?;
-        if let Some(contradiction) = &after.contradiction
-            && after.contradiction != charge.contradiction
-        {
-            common.metrics.alert_raised(AlertName::ChargeContradicted);
-            let (alert, seen) = (AlertName::ChargeContradicted.name(), &contradiction.code);
-            tracing::error!(alert, subject = %after.id, seen, "the processor contradicts a charge");
-        }
-        Ok(after)
-    }
-
-    /// The alert that the processor contradicts a charge.
-    pub(crate) fn contradiction_alert(
-        &self,
-    ) -> impl Fn(&ChargeRow) -> NewAlert + Clone + Send + Sync + use<> + 'static {
-        let common = self.common.clone();
-        move |charge| {
-            let code = charge.contradiction.as_ref().map_or("", |one| &one.code);
-            let seen = format!(
-                "The charge is {} here; the processor says: {code}.",
-                charge.status.name()
-            );
-            let subject = charge.id.to_string();
-            common.new_alert(Alert::new(AlertName::ChargeContradicted, &subject, &seen))
-        }
-    }
-
-    /// Money may have moved, or not: the charge stays open, under the same key, until the
-    /// processor has said what happened.
-    pub(crate) async fn put_off(
-        &self,
-        lease: Lease,
-        charge: &ChargeRow,
-        failure: &processor::Failure,
-    ) -> Result<ChargeRow, Refusal> {
-        tracing::warn!(charge = %charge.id, %failure, "the outcome of a charge is not known yet");
-        self.common.metrics.charged("unknown");
-        self.retry_later(lease, charge, failure.retry_after_s())
-            .await
-    }
-
-    async fn retry_later(
-        &self,
-        lease: Lease,
-        charge: &ChargeRow,
-        asked_s: Option<u32>,
-    ) -> Result<ChargeRow, Refusal> {
-        let until = retry_at(self.common.now(), charge.created_at, asked_s);
-        let store = &self.common.store;
-        let whose = (&charge.account, charge.id);
-        Ok(store.defer_charge(lease, whose, until).await?)
-    }
-
-    /// The processor was not reached. If nobody tried before, nothing has happened: the charge is
-    /// canceled and its key is free again. After an earlier try of unknown end it stays open.
-    async fn not_sent(
-        &self,
-        context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
-        refusal: Refusal,
-    ) -> Result<ChargeRow, Refusal> {
-        self.common.metrics.charged("not_sent");
-        match NothingDone::never_sent(lease) {
-            Ok(nothing) => self.abandon(context, (nothing, charge)).await?,
-            Err(lease) => drop(self.retry_later(lease, &charge, None).await?),
-        }
-        Err(refusal)
-    }
-
-    async fn abandon(
-        &self,
-        context: &Witness,
-        (nothing, charge): (NothingDone, ChargeRow),
-    ) -> Result<(), Refusal> {
-        let common = &self.common;
-        let subject = Some(charge.id.to_string());
-        let event = common.event(context, Action::ChargeSettled, Outcome::Failed, subject);
-        let (now, publish) = (common.now(), common.charge_news());
-        let store = &common.store;
-        store
-            .abandon_charge(nothing, charge, (event, now), publish)
-            .await?;
-        Ok(())
-    }
-
-    fn age_ms(&self, charge: &ChargeRow) -> u64 {
-        self.common.now().ms_since(charge.created_at)
-    }
-}
-
-pub(super) fn code(text: &str) -> DeclineCode {
-    DeclineCode::parse(text).unwrap_or_else(DeclineCode::generic)
-}
-
-/// A refusal that the same card will meet again.
-fn final_decline(reason: &str) -> Decline {
-    Decline {
-        code: code(reason),
-        advice: None,
-        retryable: false,
-    }
-}
-
-/// An outcome of which there is no more to say.
-fn plain(status: ChargeStatus, payment: Option<String>, at: Timestamp) -> ChargeOutcome {
-    ChargeOutcome {
-        status,
-        payment,
-        captured: 0,
-        decline: None,
-        redirect_url: None,
-        details: DetailsRow::default(),
-        retry_at: None,
-        at,
-    }
-}
-
-fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) -> ChargeOutcome {
-    let again = retry_at(at, charge.created_at, None);
-    let details = details_of(&payment);
-    let plain = |status| ChargeOutcome {
-        details,
-        ..plain(status, Some(payment.id.clone()), at)
-    };
-    match payment.status {
-        PaymentStatus::Succeeded => ChargeOutcome {
-            // What the processor does not tell is what it was asked for.
-            captured: if (1..=charge.amount).contains(&payment.captured) {
-                payment.captured
-            } else {
-                charge.amount
-            },
-            ..plain(ChargeStatus::Succeeded)
-        },
-        PaymentStatus::RequiresCapture => plain(ChargeStatus::RequiresCapture),
-        PaymentStatus::Processing | PaymentStatus::ActionUnsupported => ChargeOutcome {
-            retry_at: Some(again),
-            ..plain(ChargeStatus::Processing)
-        },
-        PaymentStatus::Canceled => plain(ChargeStatus::Canceled),
-        PaymentStatus::RequiresAction { redirect_url } => ChargeOutcome {
-            redirect_url: Some(redirect_url),
-            retry_at: (at.ms_since(charge.created_at) < AUTHENTICATION_ASKED_FOR_MS)
-                .then_some(again),
-            ..plain(ChargeStatus::RequiresAction)
-        },
-        PaymentStatus::Declined(decline) => ChargeOutcome {
-            decline: declined(decline, None, at).decline,
-            ..plain(ChargeStatus::Declined)
-        },
-    }
-}
-
-fn details_of(payment: &Payment) -> DetailsRow {
-    let name = |check: Option<Check>| check.map(|check| check.name().to_owned());
-    DetailsRow {
-        network_transaction_id: payment.details.network_transaction_id.clone(),
-        cvc_check: name(payment.details.cvc_check),
-        postal_code_check: name(payment.details.postal_code_check),
-    }
-}
-
-fn declined(decline: Decline, payment: Option<String>, at: Timestamp) -> ChargeOutcome {
-    let Decline {
-        code,
-        advice,
-        retryable,
-    } = decline;
-    ChargeOutcome {
-        decline: Some(DeclineRow {
-            code: code.to_string(),
-            advice: advice.map(|advice| advice.name().to_owned()),
-            retryable,
-        }),
-        ..plain(ChargeStatus::Declined, payment, at)
     }
 }

@@ -1,0 +1,99 @@
+//! What the processor's payment means for its charge.
+
+use crate::clock::Timestamp;
+use crate::processor::{Check, Decline, DeclineCode, Payment, PaymentStatus};
+use crate::store::{ChargeOutcome, ChargeRow, DeclineRow, DetailsRow};
+use crate::token::ChargeStatus;
+use crate::vault::owed::retry_at;
+
+/// Milliseconds for which a shopper who does not authenticate is waited for by asking; after that
+/// only the processor's event ends the charge.
+const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
+
+pub(in crate::vault) fn code(text: &str) -> DeclineCode {
+    DeclineCode::parse(text).unwrap_or_else(DeclineCode::generic)
+}
+
+/// A refusal that the same card will meet again.
+pub(super) fn final_decline(reason: &str) -> Decline {
+    Decline {
+        code: code(reason),
+        advice: None,
+        retryable: false,
+    }
+}
+
+/// An outcome of which there is no more to say.
+pub(super) fn plain(status: ChargeStatus, payment: Option<String>, at: Timestamp) -> ChargeOutcome {
+    ChargeOutcome {
+        status,
+        payment,
+        captured: 0,
+        decline: None,
+        redirect_url: None,
+        details: DetailsRow::default(),
+        retry_at: None,
+        at,
+    }
+}
+
+pub(super) fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) -> ChargeOutcome {
+    let again = retry_at(at, charge.created_at, None);
+    let details = details_of(&payment);
+    let plain = |status| ChargeOutcome {
+        details,
+        ..plain(status, Some(payment.id.clone()), at)
+    };
+    match payment.status {
+        PaymentStatus::Succeeded => ChargeOutcome {
+            // What the processor does not tell is what it was asked for.
+            captured: if (1..=charge.amount).contains(&payment.captured) {
+                payment.captured
+            } else {
+                charge.amount
+            },
+            ..plain(ChargeStatus::Succeeded)
+        },
+        PaymentStatus::RequiresCapture => plain(ChargeStatus::RequiresCapture),
+        PaymentStatus::Processing | PaymentStatus::ActionUnsupported => ChargeOutcome {
+            retry_at: Some(again),
+            ..plain(ChargeStatus::Processing)
+        },
+        PaymentStatus::Canceled => plain(ChargeStatus::Canceled),
+        PaymentStatus::RequiresAction { redirect_url } => ChargeOutcome {
+            redirect_url: Some(redirect_url),
+            retry_at: (at.ms_since(charge.created_at) < AUTHENTICATION_ASKED_FOR_MS)
+                .then_some(again),
+            ..plain(ChargeStatus::RequiresAction)
+        },
+        PaymentStatus::Declined(decline) => ChargeOutcome {
+            decline: declined(decline, None, at).decline,
+            ..plain(ChargeStatus::Declined)
+        },
+    }
+}
+
+fn details_of(payment: &Payment) -> DetailsRow {
+    let name = |check: Option<Check>| check.map(|check| check.name().to_owned());
+    DetailsRow {
+        network_transaction_id: payment.details.network_transaction_id.clone(),
+        cvc_check: name(payment.details.cvc_check),
+        postal_code_check: name(payment.details.postal_code_check),
+    }
+}
+
+pub(super) fn declined(decline: Decline, payment: Option<String>, at: Timestamp) -> ChargeOutcome {
+    let Decline {
+        code,
+        advice,
+        retryable,
+    } = decline;
+    ChargeOutcome {
+        decline: Some(DeclineRow {
+            code: code.to_string(),
+            advice: advice.map(|advice| advice.name().to_owned()),
+            retryable,
+        }),
+        ..plain(ChargeStatus::Declined, payment, at)
+    }
+}
