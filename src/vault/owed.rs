@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_pause_grows_with_the_age_and_is_never_shorter_than_asked_for() {
         let now = Timestamp::from_unix_ms(10_000_000);
-        let after = |since_ms, asked_s| {
+        let after = |since_ms: i64, asked_s| {
             retry_at(now, Timestamp::from_unix_ms(10_000_000 - since_ms), asked_s).ms_since(now)
         };
         assert_eq!(after(0, None), 2_000);
@@ -298,6 +298,10 @@ mod tests {
         work_off(pace, take, one).await;
         assert_eq!((left.get(), most.get()), (0, 8));
         // One after the other it would be 40 seconds.
-        assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(12),
+            "{:?}",
+            started.elapsed()
+        );
     }
 }

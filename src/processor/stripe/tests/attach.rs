@@ -1,7 +1,7 @@
 //! What a browser vaulted at Stripe itself, a card's new expiry, and whether raw cards are taken.
 
 use super::*;
-use crate::processor::{AttachOrder, Failure, VaultedCard};
+use crate::processor::{AttachOrder, CardState, Failure, VaultedCard};
 
 const OLD_CARD: &str = r#"{"id":"card_1","object":"payment_method","type":"card","customer":"cus_1","card":{"brand":"visa","last4":"4242","exp_month":12,"exp_year":2030}}"#;
 

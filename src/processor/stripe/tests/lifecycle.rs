@@ -79,6 +79,7 @@ async fn a_payment_is_read_and_not_touched() {
         id: "pi_1".to_owned(),
         status: PaymentStatus::Succeeded,
         captured: 1_000,
+        charge: Some("test_chg_1".to_owned()),
         details: PaymentDetails::default(),
     };
     assert_eq!(payment, expected);
