@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_pause_grows_with_the_age_and_is_never_shorter_than_asked_for() {
         let now = Timestamp::from_unix_ms(10_000_000);
-        let after = |since_ms, asked_s| {
+        let after = |since_ms: i64, asked_s| {
             retry_at(now, Timestamp::from_unix_ms(10_000_000 - since_ms), asked_s).ms_since(now)
         };
         assert_eq!(after(0, None), 2_000);

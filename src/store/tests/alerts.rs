@@ -18,10 +18,11 @@ fn alert(subject: &str, at: Timestamp) -> NewAlert {
     }
 }
 
-fn lease(now: Timestamp) -> Lease {
-    Lease {
+fn take(now: Timestamp) -> Take {
+    Take {
+        scope: "pager".to_owned(),
         now,
-        lease_until: now.plus_s(60),
+        until: now.plus_s(60),
         limit: 10,
     }
 }
@@ -54,15 +55,8 @@ async fn two_nodes_that_see_the_same_raise_one_alert_in_each_window() {
         bench.number("SELECT COUNT(*) FROM alert_deliveries").await,
         6
     );
-    let first = bench
-        .store
-        .lease_alerts("pager".to_owned(), lease(START))
-        .await
-        .unwrap();
-    let second = other
-        .lease_alerts("pager".to_owned(), lease(START))
-        .await
-        .unwrap();
+    let first = bench.store.lease_alerts(take(START)).await.unwrap();
+    let second = other.lease_alerts(take(START)).await.unwrap();
     assert_eq!(
         (first.len(), second.len()),
         (3, 0),
@@ -93,31 +87,46 @@ async fn an_alert_is_told_again_until_it_is_taken_or_given_up() {
         next,
         at: START,
     };
-    let due = store.lease_alerts(pager(), lease(START)).await.unwrap();
+    let take_at = async |now| store.lease_alerts(take(now)).await.unwrap();
+    let due = take_at(START).await.remove(0);
     let again = START.plus_s(5);
-    store
-        .alert_told(end(&due[0], false, Some(again)))
-        .await
-        .unwrap();
-    assert!(
-        store
-            .lease_alerts(pager(), lease(START))
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let due = store.lease_alerts(pager(), lease(again)).await.unwrap();
-    assert_eq!(due[0].attempts, 1);
-    store.alert_told(end(&due[0], false, None)).await.unwrap();
-    let late = START.plus_s(100_000);
-    assert!(
-        store
-            .lease_alerts(pager(), lease(late))
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    let told = end(&due, false, Some(again));
+    store.alert_told(due.lease, told).await.unwrap();
+    assert!(take_at(START).await.is_empty());
+    let due = take_at(again).await.remove(0);
+    assert_eq!(due.attempts, 1);
+    let told = end(&due, false, None);
+    store.alert_told(due.lease, told).await.unwrap();
+    assert!(take_at(START.plus_s(100_000)).await.is_empty());
     let given_up =
         "SELECT COUNT(*) FROM alert_deliveries WHERE status = 'given_up' AND attempts = 2";
     assert_eq!(bench.number(given_up).await, 1);
+}
+
+#[tokio::test]
+async fn an_alert_that_another_node_delivers_is_left_to_it() {
+    let bench = Bench::new().await;
+    store_raise(&bench, "shop https://shop.example").await;
+    let store = &bench.store;
+    let destinations = vec!["pager".to_owned()];
+    store.route_alerts(destinations, 10, START).await.unwrap();
+    let slow = store.lease_alerts(take(START)).await.unwrap().remove(0);
+    let later = START.plus_s(60);
+    let second = store.lease_alerts(take(later)).await.unwrap().remove(0);
+    let told = |due: &DueAlert, taken| AlertTold {
+        alert: due.raised.id,
+        destination: "pager".to_owned(),
+        answer: "200".to_owned(),
+        taken,
+        next: None,
+        at: later,
+    };
+    let late = told(&slow, false);
+    store.alert_told(slow.lease, late).await.unwrap();
+    let status = "SELECT COUNT(*) FROM alert_deliveries WHERE status = 'due' AND attempts = 0";
+    assert_eq!(bench.number(status).await, 1, "a lost lease ends nothing");
+    let done = told(&second, true);
+    store.alert_told(second.lease, done).await.unwrap();
+    let status = "SELECT COUNT(*) FROM alert_deliveries WHERE status = 'delivered'";
+    assert_eq!(bench.number(status).await, 1);
 }

@@ -1,26 +1,4 @@
 use super::*;
-use crate::token::ChargeStatus;
-
-pub(super) fn outcome(status: ChargeStatus) -> ChargeOutcome {
-    ChargeOutcome {
-        status,
-        payment: Some("pi_1".into()),
-        captured: if status == ChargeStatus::Succeeded {
-            1_250
-        } else {
-            0
-        },
-        rest_until: None,
-        decline: (status == ChargeStatus::Declined).then(|| DeclineRow {
-            code: "insufficient_funds".into(),
-            advice: Some("try_again_later".into()),
-            retryable: true,
-        }),
-        redirect_url: (status == ChargeStatus::RequiresAction)
-            .then(|| "https://issuer.example/3ds".into()),
-        at: START.plus_s(2),
-    }
-}
 
 const OUTCOMES: [ChargeStatus; 5] = [
     ChargeStatus::Succeeded,
@@ -40,21 +18,22 @@ async fn a_charge_is_written_down_before_its_token_is_opened() {
         .begin_charge(claim("c"), charge.clone(), opening())
         .await
         .unwrap();
-    let ChargeBegun::New(_, sealed) = begun else {
+    let Begun::New(work) = begun else {
         panic!("the first of its key is new");
     };
-    assert_eq!(sealed.sealed, token.value.sealed);
-    assert_eq!(sealed.data_key, *token.value.data_key);
-    let row = bench
-        .store
-        .charge(&account(), charge.id)
-        .await
-        .unwrap()
-        .unwrap();
+    assert!(!work.lease.is_resumed());
+    assert_eq!(work.sealed.sealed, token.value.sealed);
+    assert_eq!(work.sealed.data_key, *token.value.data_key);
+    assert_eq!(work.sealed.sealed_for, token.id);
+    let row = bench.row(charge.id).await;
+    assert_eq!(row, work.charge, "what was begun is what is written");
     assert_eq!(row.status, ChargeStatus::Processing);
     assert_eq!(row.lease_until, Some(charge.lease_until));
+    assert!(row.is_held(START) && !row.is_held(charge.lease_until));
     assert_eq!((row.amount, row.currency.as_str()), (1_250, "eur"));
     assert_eq!((row.capture, row.off_session), (true, true));
+    assert_eq!(row.processor_key, charge.processor_key);
+    assert_eq!((row.version, row.contradiction), (1, None));
     assert_eq!(
         (row.payment, row.decline, row.redirect_url),
         (None, None, None)
@@ -73,6 +52,7 @@ async fn a_repetition_goes_on_only_where_nobody_is_at_work() {
         let now = START.plus_s(seconds);
         let charge = NewCharge {
             lease_until: now.plus_s(60),
+            processor_key: "another-key".into(),
             ..charge_of(first.token)
         };
         bench.store.begin_charge(
@@ -84,31 +64,35 @@ async fn a_repetition_goes_on_only_where_nobody_is_at_work() {
             opening(),
         )
     };
-    let Ok(ChargeBegun::Replayed(row, None)) = again(59).await else {
-        panic!("the first caller is still at work");
-    };
-    assert_eq!(row.id, first.id);
-    let Ok(ChargeBegun::Replayed(row, Some(sealed))) = again(60).await else {
+    assert_eq!(
+        again(59).await,
+        Ok(Begun::InFlight),
+        "the first caller is still at work"
+    );
+    let Ok(Begun::Resumed(work)) = again(60).await else {
         panic!("the lease has run out");
     };
-    assert_eq!((row.id, sealed.token), (first.id, first.token));
-    assert_eq!(row.lease_until, Some(START.plus_s(120)));
-    assert!(matches!(
-        again(61).await,
-        Ok(ChargeBegun::Replayed(_, None))
-    ));
+    assert!(work.lease.is_resumed());
+    assert_eq!(
+        (work.charge.id, work.sealed.token),
+        (first.id, first.charge.token)
+    );
+    assert_eq!(work.charge.lease_until, Some(START.plus_s(120)));
+    assert_eq!(
+        work.charge.processor_key, first.processor_key,
+        "the processor is asked under the key of the first time"
+    );
+    assert_eq!(again(61).await, Ok(Begun::InFlight));
 
-    bench
-        .store
-        .settle_charge(
-            (&account(), first.id),
-            outcome(ChargeStatus::Succeeded),
-            event(Action::ChargeSettled),
-            |_| news(),
-        )
-        .await
-        .unwrap();
-    let Ok(ChargeBegun::Replayed(row, None)) = again(900).await else {
+    settle(
+        &bench.store,
+        Authority::Holder(&work.lease),
+        first.id,
+        outcome(ChargeStatus::Succeeded),
+    )
+    .await
+    .unwrap();
+    let Ok(Begun::Replayed(row)) = again(900).await else {
         panic!("a settled charge is only read");
     };
     assert_eq!(row.status, ChargeStatus::Succeeded);
@@ -130,50 +114,46 @@ async fn what_is_not_charged_is_recorded_as_refused_and_keeps_no_key() {
     let bench = Bench::new().await;
     let token = bench.token().await;
     let unknown = charge_of(TokenId::new(ENVIRONMENT, START));
-    let begun = bench
-        .store
-        .begin_charge(claim("c"), unknown, opening())
-        .await;
-    assert_eq!(begun, Ok(ChargeBegun::TokenUnknown));
     let others = NewCharge {
         account: Account::try_from("brand".to_owned()).unwrap(),
         ..charge_of(token.id)
     };
-    let begun = bench
-        .store
-        .begin_charge(claim("c"), others, opening())
-        .await;
-    assert_eq!(begun, Ok(ChargeBegun::TokenUnknown));
+    let begin = |charge| bench.store.begin_charge(claim("c"), charge, opening());
+    for charge in [unknown, others] {
+        let begun = begin(charge).await;
+        assert_eq!(begun, Ok(Begun::Refused(NotChargeable::Unknown)));
+    }
 
+    let whose = account();
     bench
         .store
-        .begin_forget(&account(), token.id, event(Action::TokenDeletionStarted))
+        .begin_deletion(
+            (&whose, token.id),
+            (START, START.plus_s(60)),
+            event(Action::TokenDeletionStarted),
+        )
         .await
         .unwrap();
-    let begun = bench
-        .store
-        .begin_charge(claim("c"), charge_of(token.id), opening())
-        .await;
     assert_eq!(
-        begun,
-        Ok(ChargeBegun::TokenDeleted),
-        "while it is being forgotten"
+        begin(charge_of(token.id)).await,
+        Ok(Begun::Refused(NotChargeable::Deleted)),
+        "while it is being deleted"
     );
     bench
         .store
-        .finish_forget(
-            (&account(), token.id),
+        .finish_deletion(
+            (&whose, token.id),
             START,
             event(Action::TokenDeleted),
             |_| news(),
         )
         .await
         .unwrap();
-    let begun = bench
-        .store
-        .begin_charge(claim("c"), charge_of(token.id), opening())
-        .await;
-    assert_eq!(begun, Ok(ChargeBegun::TokenDeleted), "once it is forgotten");
+    assert_eq!(
+        begin(charge_of(token.id)).await,
+        Ok(Begun::Refused(NotChargeable::Deleted)),
+        "once it is deleted"
+    );
 
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM idempotency_keys").await,
@@ -197,18 +177,18 @@ async fn of_concurrent_identical_claims_exactly_one_is_new() {
             tokio::spawn(async move { store.begin_charge(claim("c"), charge, opening()).await })
         })
         .collect();
-    let (mut new, mut replayed) = (0, 0);
+    let (mut new, mut in_flight) = (0, 0);
     for answer in asked {
         match answer.await.unwrap().unwrap() {
-            ChargeBegun::New(_, _) => new += 1,
-            ChargeBegun::Replayed(_, None) => replayed += 1,
-            other @ (ChargeBegun::Replayed(..)
-            | ChargeBegun::Mismatch
-            | ChargeBegun::TokenUnknown
-            | ChargeBegun::TokenDeleted) => panic!("{other:?}"),
+            Begun::New(_) => new += 1,
+            Begun::InFlight => in_flight += 1,
+            other @ (Begun::Resumed(_)
+            | Begun::Replayed(_)
+            | Begun::Mismatch
+            | Begun::Refused(_)) => panic!("{other:?}"),
         }
     }
-    assert_eq!((new, replayed), (1, 99));
+    assert_eq!((new, in_flight), (1, 99));
     assert_eq!(bench.number("SELECT COUNT(*) FROM charges").await, 1);
     let other = Claim {
         request_hash: [1; 32],
@@ -218,7 +198,7 @@ async fn of_concurrent_identical_claims_exactly_one_is_new() {
         .store
         .begin_charge(other, charge_of(token.id), opening())
         .await;
-    assert_eq!(begun, Ok(ChargeBegun::Mismatch));
+    assert_eq!(begun, Ok(Begun::Mismatch));
 }
 
 #[tokio::test]
@@ -226,13 +206,12 @@ async fn every_outcome_is_written_once_and_may_be_repeated() {
     for status in OUTCOMES {
         let bench = Bench::new().await;
         let charge = bench.charge().await;
-        let (store, whose) = (&bench.store, account());
         let finish = |outcome| {
-            store.settle_charge(
-                (&whose, charge.id),
+            settle(
+                &bench.store,
+                Authority::Holder(&charge.lease),
+                charge.id,
                 outcome,
-                event(Action::ChargeSettled),
-                |_| news(),
             )
         };
         let row = finish(outcome(status)).await.unwrap();
@@ -240,6 +219,7 @@ async fn every_outcome_is_written_once_and_may_be_repeated() {
         assert_eq!(row.decline, outcome(status).decline);
         assert_eq!(row.redirect_url, outcome(status).redirect_url);
         assert_eq!(row.updated_at, START.plus_s(2));
+        assert_eq!(row.version, 2);
         let late = ChargeOutcome {
             at: START.plus_s(99),
             ..outcome(status)
@@ -251,22 +231,24 @@ async fn every_outcome_is_written_once_and_may_be_repeated() {
         };
         assert_eq!(
             finish(unsure).await,
-            Ok(row),
+            Ok(row.clone()),
             "who knows less changes nothing"
         );
         let exchanged = ChargeOutcome {
             payment: Some("pi_2".into()),
             ..outcome(status)
         };
-        let refused = finish(exchanged).await;
-        assert!(matches!(
-            refused,
-            Err(Failure::Inconsistent {
-                column: "payment",
-                ..
-            })
-        ));
-        assert_eq!(bench.outcomes(Action::ChargeSettled).await, ["success"; 3]);
+        let kept = finish(exchanged).await.unwrap();
+        let contradiction = kept.contradiction.clone().unwrap();
+        assert_eq!(contradiction.code, "another_payment");
+        let unchanged = ChargeRow {
+            contradiction: None,
+            version: row.version,
+            updated_at: row.updated_at,
+            ..kept
+        };
+        assert_eq!(unchanged, row, "and nothing else is changed");
+        assert_eq!(bench.outcomes(Action::ChargeSettled).await, ["success"; 4]);
     }
 }
 
@@ -275,27 +257,33 @@ async fn a_payment_that_is_still_processing_is_remembered_and_stays_due() {
     let bench = Bench::new().await;
     let charge = bench.charge().await;
     let finish = |outcome| {
-        bench.store.settle_charge(
-            (&charge.account, charge.id),
+        settle(
+            &bench.store,
+            Authority::Holder(&charge.lease),
+            charge.id,
             outcome,
-            event(Action::ChargeSettled),
-            |_| news(),
         )
     };
-    let row = finish(outcome(ChargeStatus::Processing)).await.unwrap();
+    let retry_at = START.plus_s(7);
+    let processing = ChargeOutcome {
+        retry_at: Some(retry_at),
+        ..outcome(ChargeStatus::Processing)
+    };
+    let row = finish(processing).await.unwrap();
     assert_eq!(row.payment.as_deref(), Some("pi_1"));
-    assert_eq!(row.lease_until, Some(charge.lease_until));
+    assert_eq!(row.lease_until, Some(retry_at));
+    assert!(!row.is_held(START), "it waits, and nobody holds it");
     let other = ChargeOutcome {
         payment: Some("pi_2".into()),
         ..outcome(ChargeStatus::Succeeded)
     };
-    assert!(matches!(
-        finish(other).await,
-        Err(Failure::Inconsistent {
-            column: "payment",
-            ..
-        })
-    ));
+    let row = finish(other).await.unwrap();
+    assert_eq!(
+        (row.status, row.payment.as_deref(), row.captured),
+        (ChargeStatus::Processing, Some("pi_1"), 0)
+    );
+    assert_eq!(row.contradiction.unwrap().code, "another_payment");
+    assert_eq!(row.lease_until, Some(retry_at), "it is asked about still");
     let silent = ChargeOutcome {
         payment: None,
         ..outcome(ChargeStatus::Declined)
@@ -311,65 +299,66 @@ async fn a_payment_that_is_still_processing_is_remembered_and_stays_due() {
 async fn unsettled_charges_are_leased_to_one_at_a_time() {
     let bench = Bench::new().await;
     let charge = bench.charge().await;
-    let lease_at = |seconds: u32| {
-        let lease = Lease {
-            now: START.plus_s(seconds),
-            lease_until: START.plus_s(seconds).plus_s(60),
-            limit: 10,
-        };
-        bench.store.lease_open_charges(lease, |charge| Event {
-            subject: Some(charge.token.to_string()),
-            ..event(Action::TokenOpened)
-        })
+    let take_at = |seconds: u32| {
+        bench
+            .store
+            .take_due_charges(due_at(seconds), |charge| Event {
+                subject: Some(charge.token.to_string()),
+                ..event(Action::TokenOpened)
+            })
     };
-    let count = |leased: Result<Leased, Failure>| {
-        let leased = leased.unwrap();
-        assert!(leased.unreadable.is_empty());
-        leased.charges.len()
+    let count = |due: Result<DueCharges, Failure>| {
+        let due = due.unwrap();
+        assert!(due.unreadable.is_empty());
+        due.charges.len()
     };
-    assert_eq!(count(lease_at(59).await), 0, "its first caller is at work");
-    let leased = lease_at(60).await.unwrap();
-    let (row, sealed) = &leased.charges[0];
+    assert_eq!(count(take_at(59).await), 0, "its first caller is at work");
+    let due = take_at(60).await.unwrap();
+    let taken = &due.charges[0];
+    assert!(taken.lease.is_resumed());
     assert_eq!(
-        (row.id, sealed.as_ref().unwrap().token),
+        (taken.charge.id, taken.sealed.as_ref().unwrap().token),
         (charge.id, charge.token)
     );
-    assert_eq!(row.lease_until, Some(START.plus_s(120)));
-    assert_eq!(count(lease_at(61).await), 0, "it is leased");
-    assert_eq!(count(lease_at(120).await), 1, "its second caller died too");
+    assert_eq!(taken.charge.lease_until, Some(START.plus_s(120)));
+    assert_eq!(count(take_at(61).await), 0, "it is leased");
+    assert_eq!(count(take_at(120).await), 1, "its second caller died too");
     assert_eq!(bench.outcomes(Action::TokenOpened).await, ["success"; 3]);
+    let elsewhere = Take {
+        scope: "brand".into(),
+        ..due_at(900)
+    };
+    let none = bench
+        .store
+        .take_due_charges(elsewhere, |_| event(Action::TokenOpened))
+        .await;
+    assert_eq!(count(none), 0, "each account's work is its own");
 }
 
 #[tokio::test]
 async fn an_unreadable_charge_stands_in_no_others_way() {
     let bench = Bench::new().await;
     let poison = bench.charge().await;
-    let sound = NewCharge {
-        ..charge_of(bench.token().await.id)
-    };
+    let sound = charge_of(bench.token().await.id);
+    let sound_id = sound.id;
     bench
         .store
-        .begin_charge(claim("charge-2"), sound.clone(), opening())
+        .begin_charge(claim("charge-2"), sound, opening())
         .await
         .unwrap();
     bench
         .run(&format!("UPDATE data_keys SET kek = 'nonsense' WHERE id = (SELECT data_key_id FROM tokens WHERE id = '{}')", poison.token))
         .await
         .unwrap();
-    let lease = Lease {
-        now: START.plus_s(60),
-        lease_until: START.plus_s(120),
-        limit: 10,
-    };
-    let leased = bench
+    let due = bench
         .store
-        .lease_open_charges(lease, |_| event(Action::TokenOpened))
+        .take_due_charges(due_at(60), |_| event(Action::TokenOpened))
         .await
         .unwrap();
-    assert_eq!(leased.charges.len(), 1);
-    assert_eq!(leased.charges[0].0.id, sound.id);
+    assert_eq!(due.charges.len(), 1);
+    assert_eq!(due.charges[0].charge.id, sound_id);
     assert!(matches!(
-        &leased.unreadable[..],
+        &due.unreadable[..],
         [Failure::Inconsistent {
             table: "data_keys",
             column: "kek",

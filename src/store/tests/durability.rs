@@ -153,18 +153,7 @@ async fn an_erased_value_is_nowhere_in_the_files() {
     let (erased, kept): (Vec<_>, Vec<_>) =
         tokens.iter().enumerate().partition(|(at, _)| at % 2 == 0);
     for (_, token) in &erased {
-        let begun = event(Action::TokenDeletionStarted);
-        bench
-            .store
-            .begin_forget(&account(), token.id, begun)
-            .await
-            .unwrap();
-        let done = event(Action::TokenDeleted);
-        bench
-            .store
-            .finish_forget((&account(), token.id), START, done, |_| news())
-            .await
-            .unwrap();
+        bench.delete(token.id).await;
     }
     let value = |token: &NewToken| token.value.sealed.as_bytes().to_vec();
     // The control: until the log is cut, it still holds what the database forgot.

@@ -216,7 +216,7 @@ async fn what_is_open_is_counted_and_due_since_its_lease_ended() {
         .store
         .begin_charge(claim("charge-2"), second, opening())
         .await;
-    assert!(matches!(begun, Ok(ChargeBegun::New(_, _))));
+    assert!(matches!(begun, Ok(Begun::New(_))));
     let before = START.plus_s(1);
     let moved = format!(
         "UPDATE charges SET lease_until_ms = {} WHERE id = '{}'",

@@ -1,7 +1,6 @@
 //! Rows that no operation writes: made beside the store, with the schema's checks off.
 
 use super::*;
-use crate::token::ChargeStatus;
 
 impl Bench {
     /// Writes what the schema would refuse.
@@ -89,17 +88,23 @@ async fn a_value_is_not_given_out_of_a_row_that_contradicts_itself() {
         let id = bench.token().await.id;
         bench.spoil(spoiled).await;
         let failure = named("tokens", "sealed", &id);
-        let opened = bench
+        let deleted = bench
             .store
-            .open_token(&account(), id, event(Action::TokenOpened))
+            .begin_deletion(
+                (&account(), id),
+                (START, START.plus_s(60)),
+                event(Action::TokenDeletionStarted),
+            )
             .await;
-        assert_eq!(opened, Err(failure.clone()));
+        assert_eq!(deleted, Err(failure.clone()));
         let charged = bench
             .store
             .begin_charge(claim("c"), charge_of(id), opening())
             .await;
         assert_eq!(charged, Err(failure));
         assert!(bench.outcomes(Action::TokenOpened).await.is_empty());
+        let begun = bench.outcomes(Action::TokenDeletionStarted).await;
+        assert!(begun.is_empty());
         assert_eq!(bench.number("SELECT COUNT(*) FROM charges").await, 0);
     }
 }
@@ -112,6 +117,11 @@ async fn a_charge_that_means_nothing_is_named() {
         ("token_id", "token_id = 'nobody'"),
         ("decline_code", "status = 'declined'"),
         ("decline_code", "decline_code = 'lost_card'"),
+        ("operation", "operation = 'refund', operation_key = 'k'"),
+        ("operation_key", "operation = 'capture'"),
+        ("processor_key", "processor_key = NULL"),
+        ("contradiction", "contradiction = 'captured_after_canceled'"),
+        ("contradiction", "contradicted_at_ms = 1"),
     ] {
         let bench = Bench::new().await;
         let id = bench.charge().await.id;
@@ -119,24 +129,8 @@ async fn a_charge_that_means_nothing_is_named() {
         let failure = named("charges", column, &id);
         let read = bench.store.charge(&account(), id).await;
         assert_eq!(read, Err(failure.clone()), "{change}");
-        let outcome = ChargeOutcome {
-            status: ChargeStatus::Canceled,
-            payment: None,
-            captured: 0,
-            rest_until: None,
-            decline: None,
-            redirect_url: None,
-            at: START,
-        };
-        let settled = bench
-            .store
-            .settle_charge(
-                (&account(), id),
-                outcome,
-                event(Action::ChargeSettled),
-                |_| news(),
-            )
-            .await;
+        let canceled = outcome(ChargeStatus::Canceled);
+        let settled = settle(&bench.store, Authority::Observer, id, canceled).await;
         assert_eq!(settled, Err(failure), "{change}");
     }
 }
@@ -204,24 +198,8 @@ async fn what_was_never_begun_cannot_be_finished() {
     let made = bench.keep(&token_of(session)).await;
     assert_eq!(made, Err(named("sessions", "id", &session)));
     let id = ChargeId::new(ENVIRONMENT, START);
-    let outcome = ChargeOutcome {
-        status: ChargeStatus::Canceled,
-        payment: None,
-        captured: 0,
-        rest_until: None,
-        decline: None,
-        redirect_url: None,
-        at: START,
-    };
-    let settled = bench
-        .store
-        .settle_charge(
-            (&account(), id),
-            outcome,
-            event(Action::ChargeSettled),
-            |_| news(),
-        )
-        .await;
+    let canceled = outcome(ChargeStatus::Canceled);
+    let settled = settle(&bench.store, Authority::Observer, id, canceled).await;
     assert_eq!(settled, Err(named("charges", "id", &id)));
     assert_eq!(bench.number("SELECT COUNT(*) FROM audit_events").await, 0);
 }

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 13));
+    assert_eq!((first.from, first.to), (0, 14));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -31,11 +31,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "keys",
             "audit log",
             "watch",
-            "incidents"
+            "incidents",
+            "money"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (13, 13, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (14, 14, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -47,7 +48,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 13
+            needed: 14
         }
     );
     assert!(
@@ -64,10 +65,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 13",
+            "DELETE FROM _sqlx_migrations WHERE version = 14",
             Failure::SchemaTooOld {
-                found: 12,
-                needed: 13,
+                found: 13,
+                needed: 14,
             },
             false,
         ),

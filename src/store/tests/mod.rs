@@ -4,6 +4,7 @@ mod alerts;
 mod audit_log;
 mod charges;
 mod cluster;
+mod deletions;
 mod durability;
 mod group_commit;
 mod housekeeping;
@@ -26,12 +27,14 @@ use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
+use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::Timestamp;
 use crate::seal::mac::Mark;
 use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
 use crate::token::{
-    Account, CardSummary, ChargeId, DataKeyId, EventId, SessionId, TokenId, TokenStatus, Usage,
+    Account, AlertId, CardSummary, ChargeId, ChargeOperation, ChargeStatus, DataKeyId, EventId,
+    RefundId, RefundStatus, SessionId, TokenId, TokenStatus, Usage,
 };
 
 pub(super) const ENVIRONMENT: Environment = Environment::Test;
@@ -106,7 +109,7 @@ impl Bench {
             .store
             .begin_session(None, session.clone(), event(Action::SessionCreated))
             .await;
-        assert_eq!(begun, Ok(SessionBegun::New));
+        assert_eq!(begun, Ok(Begun::New(())));
         let claimed = self
             .store
             .claim_attempt(attempt(session.id), event(Action::CardAttempted))
@@ -132,7 +135,7 @@ impl Bench {
     }
 
     /// A token and an unsettled charge on it.
-    pub(super) async fn charge(&self) -> NewCharge {
+    pub(super) async fn charge(&self) -> Charging {
         let token = self.token().await;
         let charge = charge_of(token.id);
         let begun = self
@@ -140,8 +143,123 @@ impl Bench {
             .begin_charge(claim("charge-1"), charge.clone(), opening())
             .await
             .unwrap();
-        assert!(matches!(begun, ChargeBegun::New(_, _)));
-        charge
+        let Begun::New(work) = begun else {
+            panic!("the first of its key is new: {begun:?}");
+        };
+        Charging {
+            charge,
+            lease: work.lease,
+        }
+    }
+
+    /// A charge that stands as `outcome` says.
+    pub(super) async fn settled(&self, outcome: ChargeOutcome) -> Charging {
+        let charging = self.charge().await;
+        let authority = Authority::Holder(&charging.lease);
+        settle(&self.store, authority, charging.id, outcome)
+            .await
+            .unwrap();
+        charging
+    }
+
+    /// The charge as it stands.
+    pub(super) async fn row(&self, id: ChargeId) -> ChargeRow {
+        self.store.charge(&account(), id).await.unwrap().unwrap()
+    }
+
+    /// A token's end, and its tombstone.
+    pub(super) async fn delete(&self, id: TokenId) -> TokenRow {
+        let whose = account();
+        let begun = self
+            .store
+            .begin_deletion(
+                (&whose, id),
+                (START, START.plus_s(60)),
+                event(Action::TokenDeletionStarted),
+            )
+            .await;
+        assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
+        self.store
+            .finish_deletion((&whose, id), START, event(Action::TokenDeleted), |_| news())
+            .await
+            .unwrap()
+    }
+}
+
+/// A charge that was begun, and the lease of who began it.
+#[derive(Debug)]
+pub(super) struct Charging {
+    pub(super) charge: NewCharge,
+    pub(super) lease: Lease,
+}
+
+impl std::ops::Deref for Charging {
+    type Target = NewCharge;
+
+    fn deref(&self) -> &NewCharge {
+        &self.charge
+    }
+}
+
+/// Writes down what the processor said of a charge.
+pub(super) async fn settle(
+    store: &Store,
+    authority: Authority<'_>,
+    id: ChargeId,
+    outcome: ChargeOutcome,
+) -> Result<ChargeRow, Failure> {
+    let announce = Announce {
+        publish: |_: &ChargeRow| news(),
+        alert,
+    };
+    let event = event(Action::ChargeSettled);
+    store
+        .settle_charge(authority, (&account(), id), outcome, event, announce)
+        .await
+}
+
+/// The alert that the processor contradicts a charge.
+pub(super) fn alert(charge: &ChargeRow) -> NewAlert {
+    let code = charge.contradiction.as_ref().map_or("", |one| &one.code);
+    NewAlert {
+        id: AlertId::new(ENVIRONMENT, START),
+        alert: Alert::new(AlertName::ChargeContradicted, &charge.id.to_string(), code),
+        node: "node-1".into(),
+        window_ms: 3_600_000,
+        at: START,
+    }
+}
+
+/// What the processor says of the payment `pi_1`.
+pub(super) fn outcome(status: ChargeStatus) -> ChargeOutcome {
+    ChargeOutcome {
+        status,
+        payment: Some("pi_1".into()),
+        captured: if status == ChargeStatus::Succeeded {
+            1_250
+        } else {
+            0
+        },
+        decline: (status == ChargeStatus::Declined).then(|| DeclineRow {
+            code: "insufficient_funds".into(),
+            advice: Some("try_again_later".into()),
+            retryable: true,
+        }),
+        redirect_url: (status == ChargeStatus::RequiresAction)
+            .then(|| "https://issuer.example/3ds".into()),
+        details: DetailsRow::default(),
+        retry_at: None,
+        at: START.plus_s(2),
+    }
+}
+
+/// Work of the account that is due so many seconds after the start, for a minute.
+pub(super) fn due_at(seconds: u32) -> Take {
+    Take {
+        scope: account().as_str().to_owned(),
+        now: START.plus_s(seconds),
+        until: START.plus_s(seconds).plus_s(60),
+        limit: 10,
     }
 }
 
@@ -328,8 +446,48 @@ pub(super) fn charge_of(token: TokenId) -> NewCharge {
         description: Some("order 1".into()),
         statement_descriptor_suffix: None,
         metadata: "{}".into(),
+        processor_key: "key-of-charge-1".into(),
         created_at: START,
         lease_until: START.plus_s(60),
+    }
+}
+
+/// A capture or a cancellation of a charge, under a name of its own.
+pub(super) fn operation_of(charge: ChargeId, operation: ChargeOperation) -> NewOperation {
+    let id = RefundId::new(ENVIRONMENT, START);
+    NewOperation {
+        account: account(),
+        charge,
+        id: format!("operation/{id}"),
+        operation,
+        amount: None,
+        processor_key: format!("key-of-{id}"),
+        lease_until: START.plus_s(60),
+    }
+}
+
+pub(super) fn refund_of(charge: ChargeId, amount: i64) -> NewRefund {
+    NewRefund {
+        id: RefundId::new(ENVIRONMENT, START),
+        account: account(),
+        client: "spiffe://shop.example/billing".into(),
+        charge,
+        amount: Some(amount),
+        reason: None,
+        processor_key: "key-of-refund-1".into(),
+        created_at: START,
+        lease_until: START.plus_s(60),
+    }
+}
+
+/// What the processor says of the refund `re_1`.
+pub(super) fn refunded(status: RefundStatus) -> RefundOutcome {
+    RefundOutcome {
+        status,
+        processor_refund: Some("re_1".into()),
+        failure_code: None,
+        retry_at: None,
+        at: START.plus_s(2),
     }
 }
 

@@ -8,7 +8,7 @@ async fn a_session_is_read_back_as_it_was_made() {
         .store
         .begin_session(None, made.clone(), event(Action::SessionCreated))
         .await;
-    assert_eq!(begun, Ok(SessionBegun::New));
+    assert_eq!(begun, Ok(Begun::New(())));
     let row = bench.store.session(made.id).await.unwrap().unwrap();
     let SessionRow {
         id,
@@ -80,9 +80,9 @@ async fn the_same_request_gets_the_same_session_and_writes() {
         )
         .await
         .unwrap();
-    assert!(matches!(&replay, SessionBegun::Replayed(row) if row.id == first.id));
+    assert!(matches!(&replay, Begun::Replayed(row) if row.id == first.id));
     let found = bench.store.find_session_claim(&later).await.unwrap();
-    assert!(matches!(found, Some(ClaimFound::Replayed(row)) if row.id == first.id));
+    assert!(matches!(found, Some(Begun::Replayed(row)) if row.id == first.id));
     let written = "SELECT replays * 1000000000000000 + last_seen_at_ms FROM idempotency_keys";
     assert_eq!(
         bench.number(written).await,
@@ -123,9 +123,9 @@ async fn a_key_that_stands_for_another_request_is_a_mismatch() {
                 event(Action::SessionCreated),
             )
             .await;
-        assert_eq!(begun, Ok(SessionBegun::Mismatch));
+        assert_eq!(begun, Ok(Begun::Mismatch));
         let found = bench.store.find_session_claim(&claim).await;
-        assert_eq!(found, Ok(Some(ClaimFound::Mismatch)));
+        assert_eq!(found, Ok(Some(Begun::Mismatch)));
     }
     let other_client = Claim {
         client: "spiffe://shop.example/other".into(),
@@ -140,7 +140,7 @@ async fn a_key_that_stands_for_another_request_is_a_mismatch() {
             .store
             .begin_session(Some(claim), session(), event(Action::SessionCreated))
             .await;
-        assert_eq!(begun, Ok(SessionBegun::New), "keys are each client's own");
+        assert_eq!(begun, Ok(Begun::New(())), "keys are each client's own");
     }
     assert_eq!(
         bench.outcomes(Action::SessionCreated).await,
@@ -172,7 +172,7 @@ async fn an_expired_key_may_be_used_anew() {
         .store
         .begin_session(Some(anew), session(), event(Action::SessionCreated))
         .await;
-    assert_eq!(begun, Ok(SessionBegun::New));
+    assert_eq!(begun, Ok(Begun::New(())));
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM idempotency_keys").await,
         1
@@ -283,7 +283,7 @@ async fn a_session_makes_one_token_and_says_which() {
     assert_eq!(
         bench.number("SELECT COUNT(*) FROM orphans").await,
         1,
-        "what was vaulted for nothing is to be forgotten"
+        "what was vaulted for nothing is to be detached"
     );
     assert_eq!(
         bench.outcomes(Action::TokenCreated).await,

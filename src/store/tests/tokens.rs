@@ -20,6 +20,7 @@ async fn a_token_is_its_sessions_and_shows_no_sealed_value() {
     assert_eq!((row.usage, row.metadata), (from.usage, from.metadata));
     assert_eq!(row.card, made.card);
     assert_eq!((row.status, row.deleted_at), (TokenStatus::Active, None));
+    assert_eq!((row.version, row.updated_at), (1, START));
     let other = Account::try_from("brand".to_owned()).unwrap();
     assert_eq!(bench.store.token(&other, made.id).await, Ok(None));
 }
@@ -90,22 +91,7 @@ async fn a_customers_tokens_come_newest_first_in_pages_without_tombstones() {
         ids.push(bench.token().await.id);
     }
     ids.sort_by_key(|id| std::cmp::Reverse(id.to_string()));
-    let forgotten = ids.remove(1);
-    bench
-        .store
-        .begin_forget(&account(), forgotten, event(Action::TokenDeletionStarted))
-        .await
-        .unwrap();
-    bench
-        .store
-        .finish_forget(
-            (&account(), forgotten),
-            START,
-            event(Action::TokenDeleted),
-            |_| news(),
-        )
-        .await
-        .unwrap();
+    bench.delete(ids.remove(1)).await;
     let store = &bench.store;
     let page = |after| async move {
         let rows = store.tokens_of(&account(), "customer-1", 2, after).await;
@@ -116,92 +102,6 @@ async fn a_customers_tokens_come_newest_first_in_pages_without_tombstones() {
     assert_eq!(page(Some(ids[2])).await, []);
     let other = store.tokens_of(&account(), "customer-2", 2, None).await;
     assert_eq!(other, Ok(vec![]));
-}
-
-#[tokio::test]
-async fn forgetting_takes_two_steps_and_leaves_a_tombstone() {
-    let bench = Bench::new().await;
-    let made = bench.token().await;
-    let (store, whose) = (&bench.store, account());
-    let begin = || store.begin_forget(&whose, made.id, event(Action::TokenDeletionStarted));
-    let finish = || {
-        store.finish_forget(
-            (&whose, made.id),
-            START.plus_s(9),
-            event(Action::TokenDeleted),
-            |_| news(),
-        )
-    };
-
-    assert!(matches!(
-        finish().await,
-        Err(Failure::Inconsistent {
-            column: "status",
-            ..
-        })
-    ));
-    for _ in 0..2 {
-        let Ok(Forget::Open(row)) = begin().await else {
-            panic!("a deletion may be begun again until it is finished");
-        };
-        assert_eq!(row.sealed, made.value.sealed);
-        assert_eq!(row.data_key, *made.value.data_key);
-        assert_eq!(row.status, TokenStatus::Deleting);
-    }
-    for _ in 0..2 {
-        let tombstone = finish().await.unwrap();
-        assert_eq!(tombstone.status, TokenStatus::Deleted);
-        assert_eq!(tombstone.deleted_at, Some(START.plus_s(9)));
-        assert_eq!(tombstone.card, made.card);
-    }
-    assert_eq!(begin().await, Ok(Forget::Deleted));
-    let opened = store
-        .open_token(&whose, made.id, event(Action::TokenOpened))
-        .await;
-    assert_eq!(opened, Ok(None));
-    let unknown = TokenId::new(ENVIRONMENT, START);
-    let unknown = store
-        .begin_forget(&whose, unknown, event(Action::TokenDeletionStarted))
-        .await;
-    assert_eq!(unknown, Ok(Forget::Unknown));
-    assert_eq!(
-        bench.outcomes(Action::TokenDeletionStarted).await,
-        ["success", "success", "refused", "refused"]
-    );
-    assert_eq!(bench.outcomes(Action::TokenOpened).await, ["refused"]);
-}
-
-#[tokio::test]
-async fn a_token_with_an_unsettled_charge_is_not_forgotten() {
-    let bench = Bench::new().await;
-    let charge = bench.charge().await;
-    let whose = account();
-    let begin = || {
-        bench
-            .store
-            .begin_forget(&whose, charge.token, event(Action::TokenDeletionStarted))
-    };
-    assert_eq!(begin().await, Ok(Forget::InUse));
-    let outcome = ChargeOutcome {
-        status: crate::token::ChargeStatus::Succeeded,
-        payment: Some("pi_1".into()),
-        captured: 1_250,
-        rest_until: None,
-        decline: None,
-        redirect_url: None,
-        at: START,
-    };
-    bench
-        .store
-        .settle_charge(
-            (&whose, charge.id),
-            outcome,
-            event(Action::ChargeSettled),
-            |_| news(),
-        )
-        .await
-        .unwrap();
-    assert!(matches!(begin().await, Ok(Forget::Open(_))));
 }
 
 #[tokio::test]
@@ -217,23 +117,31 @@ async fn a_waiting_token_is_activated_once() {
     token.token.status = TokenStatus::RequiresAction;
     let id = token.id;
     bench.keep(&token).await.unwrap();
-    let opened = bench
+    let begun = bench
         .store
-        .open_token(&account(), id, event(Action::TokenOpened))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(opened.sealed, token.value.sealed);
-    assert_eq!(opened.status, TokenStatus::RequiresAction);
+        .begin_charge(claim("c"), charge_of(id), opening())
+        .await;
+    let Ok(Begun::New(work)) = begun else {
+        panic!("{begun:?}");
+    };
+    assert_eq!(work.sealed.sealed, token.value.sealed);
+    assert_eq!(work.sealed.status, TokenStatus::RequiresAction);
+    assert_eq!(work.charge.setup_pending, None, "the processor is asked");
     for activated in [true, false] {
         let answer = bench
             .store
-            .activate_token(&account(), id, event(Action::TokenActivated), |_| news())
+            .activate_token(
+                &account(),
+                id,
+                (event(Action::TokenActivated), START.plus_s(4)),
+                |_| news(),
+            )
             .await;
         assert_eq!(answer, Ok(activated));
     }
     let row = bench.store.token(&account(), id).await.unwrap().unwrap();
     assert_eq!(row.status, TokenStatus::Active);
+    assert_eq!((row.version, row.updated_at), (2, START.plus_s(4)));
     assert_eq!(
         bench.outcomes(Action::TokenActivated).await,
         ["success", "refused"]

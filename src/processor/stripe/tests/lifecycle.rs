@@ -79,6 +79,7 @@ async fn a_payment_is_read_and_not_touched() {
         id: "pi_1".to_owned(),
         status: PaymentStatus::Succeeded,
         captured: 1_000,
+        charge: Some("test_chg_1".to_owned()),
         details: PaymentDetails::default(),
     };
     assert_eq!(payment, expected);
@@ -137,8 +138,11 @@ async fn however_it_is_asked_a_payment_stands_as_its_state_says() {
                 Some((PaymentStatus::Processing, 0)),
             ),
             ("canceled", Some((PaymentStatus::Canceled, 0))),
-            // Without a page for the shopper there is nothing to do for them.
-            ("requires_action", None),
+            // Without a page to send the shopper to, nobody can authenticate.
+            (
+                "requires_action",
+                Some((PaymentStatus::ActionUnsupported, 0)),
+            ),
             ("brand_new", None),
             ("", None),
         ] {

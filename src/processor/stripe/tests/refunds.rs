@@ -61,6 +61,7 @@ async fn a_refund_is_one_call_under_its_key_with_our_name_in_it() {
             amount: 500,
             status: RefundState::Succeeded,
             failure: None,
+            refund: Some("test_ref_1".to_owned()),
         };
         assert_eq!(refund, expected);
 

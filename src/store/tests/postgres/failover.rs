@@ -25,7 +25,7 @@ async fn write_on(store: &Store, token: TokenId, stop: &AtomicBool) -> Vec<Charg
         let id = charge.id;
         let claim = claim(&id.to_string());
         match store.begin_charge(claim, charge, opening()).await {
-            Ok(ChargeBegun::New(..)) => acknowledged.push(id),
+            Ok(Begun::New(_)) => acknowledged.push(id),
             Err(Failure::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             other => panic!("neither done nor unavailable: {other:?}"),
         }

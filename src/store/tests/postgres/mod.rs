@@ -11,7 +11,7 @@ mod tls;
 
 use super::cluster::{self, Server};
 use super::*;
-use crate::token::{ChargeStatus, RefundStatus, Step};
+use crate::token::{ChargeOperation, RefundStatus};
 
 struct Stage {
     server: Server,
@@ -30,7 +30,7 @@ async fn stage() -> Stage {
     let server = Server::start();
     let owner = settings_of(&server, "owner");
     let migrated = migrate(&owner).await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (0, 11));
+    assert_eq!((migrated.from, migrated.to), (0, 12));
     assert_eq!(migrate(&owner).await.unwrap().applied, []);
     server
         .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture");
@@ -70,29 +70,6 @@ fn new(kept: TokenKept) -> TokenId {
     }
 }
 
-fn outcome(status: ChargeStatus) -> ChargeOutcome {
-    ChargeOutcome {
-        status,
-        payment: Some("pi_1".into()),
-        captured: if status == ChargeStatus::Succeeded {
-            1_250
-        } else {
-            0
-        },
-        decline: None,
-        redirect_url: None,
-        rest_until: None,
-        at: START.plus_s(1),
-    }
-}
-
-fn fresh_news() -> News {
-    News {
-        id: EventId::new(ENVIRONMENT, START),
-        ..news()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::too_many_lines, reason = "a life in order")]
 async fn a_charge_lives_its_whole_life_on_postgres() {
@@ -109,74 +86,48 @@ async fn a_charge_lives_its_whole_life_on_postgres() {
     let begun = store
         .begin_charge(claim("c"), charge.clone(), opening())
         .await;
-    let Ok(ChargeBegun::New(row, sealed)) = begun else {
+    let Ok(Begun::New(work)) = begun else {
         panic!("{begun:?}");
     };
-    assert_eq!((row.id, sealed.token), (charge.id, token));
+    assert_eq!((work.charge.id, work.sealed.token), (charge.id, token));
     let whose = account();
+    let authority = Authority::Holder(&work.lease);
     let authorized = outcome(ChargeStatus::RequiresCapture);
-    store
-        .settle_charge(
-            (&whose, charge.id),
-            authorized,
-            event(Action::ChargeSettled),
-            |_| fresh_news(),
-        )
+    settle(&store, authority, charge.id, authorized)
         .await
         .unwrap();
-    let step = NewStep {
-        account: whose.clone(),
-        charge: charge.id,
-        step: Step::Capture,
-        amount: None,
-        lease_until: START.plus_s(60),
-    };
+    let operation = operation_of(charge.id, ChargeOperation::Capture);
     let claimed = Claim {
         route: "charges:capture",
         ..claim("s")
     };
     let begun = store
-        .begin_step(claimed, step, event(Action::ChargeCaptureRequested))
+        .begin_operation(claimed, operation, event(Action::ChargeCaptureRequested))
         .await
         .unwrap();
-    assert!(matches!(begun, StepBegun::Ask(_)), "{begun:?}");
-    store
-        .settle_charge(
-            (&whose, charge.id),
-            outcome(ChargeStatus::Succeeded),
-            event(Action::ChargeSettled),
-            |_| fresh_news(),
-        )
-        .await
-        .unwrap();
-    let refund = NewRefund {
-        id: crate::token::RefundId::new(ENVIRONMENT, START),
-        account: whose.clone(),
-        client: Some("billing".into()),
-        charge: charge.id,
-        amount: Some(250),
-        reason: None,
-        created_at: START,
-        lease_until: START.plus_s(60),
+    let Begun::New((lease, _)) = begun else {
+        panic!("{begun:?}");
     };
+    let authority = Authority::Holder(&lease);
+    let captured = outcome(ChargeStatus::Succeeded);
+    settle(&store, authority, charge.id, captured)
+        .await
+        .unwrap();
+    let refund = refund_of(charge.id, 250);
     let begun = store
         .begin_refund(claim("r"), refund.clone(), event(Action::RefundRequested))
         .await
         .unwrap();
-    assert!(matches!(begun, RefundBegun::Ask(_, _)), "{begun:?}");
-    let told = RefundOutcome {
-        status: RefundStatus::Succeeded,
-        processor_refund: Some("re_1".into()),
-        failure_code: None,
-        rest_until: None,
-        at: START,
+    let Begun::New(work) = begun else {
+        panic!("{begun:?}");
     };
     store
         .settle_refund(
+            &work.lease,
             (&whose, refund.id),
-            told,
+            refunded(RefundStatus::Succeeded),
             event(Action::RefundSettled),
-            |_| fresh_news(),
+            |_| news(),
         )
         .await
         .unwrap();
@@ -209,14 +160,15 @@ async fn a_charge_lives_its_whole_life_on_postgres() {
         store.news(&whose, None, 10).await.unwrap().unwrap().len(),
         4
     );
-    let forgotten = store
-        .begin_forget(&whose, token, event(Action::TokenDeletionStarted))
+    let started = event(Action::TokenDeletionStarted);
+    let deletion = store
+        .begin_deletion((&whose, token), (START, START.plus_s(60)), started)
         .await
         .unwrap();
-    assert!(matches!(forgotten, Forget::Open(_)));
+    assert!(matches!(deletion, Begun::New(_)));
     store
-        .finish_forget((&whose, token), START, event(Action::TokenDeleted), |_| {
-            fresh_news()
+        .finish_deletion((&whose, token), START, event(Action::TokenDeleted), |_| {
+            news()
         })
         .await
         .unwrap();
@@ -241,16 +193,18 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
     let mut token = token_of(session.id).token;
     token.fingerprint = Some(mark(4));
     let kept = forms
-        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| {
-            fresh_news()
-        })
+        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| news())
         .await
         .unwrap();
     let token = new(kept);
     assert!(forms.token(&account(), token).await.unwrap().is_some());
     assert_eq!(forms.canary_keks().await, Ok(vec![]));
     let opened = forms
-        .open_token(&account(), token, event(Action::TokenOpened))
+        .begin_deletion(
+            (&account(), token),
+            (START, START.plus_s(60)),
+            event(Action::TokenDeletionStarted),
+        )
         .await
         .unwrap_err();
     assert!(opened.to_string().contains("permission denied"), "{opened}");
@@ -260,6 +214,14 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         "SELECT * FROM tokens",
         "SELECT sealed FROM key_canaries",
         "SELECT sealed FROM orphans",
+        "SELECT id FROM charges",
+        "SELECT id FROM refunds",
+        "SELECT body FROM processor_events",
+        "UPDATE processor_events SET status = 'applied'",
+        "DELETE FROM processor_events",
+        "SELECT charge_id FROM charge_reviews",
+        "SELECT id FROM disputes",
+        "DELETE FROM idempotency_keys",
         "SELECT * FROM audit_events",
         "UPDATE audit_events SET outcome = 'failed'",
         "DELETE FROM audit_events",

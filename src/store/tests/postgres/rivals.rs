@@ -26,12 +26,12 @@ async fn what_is_asked_at_once_of_two_processes_is_done_once() {
     let mut begun = 0;
     for answer in join_all(charges).await {
         match answer.unwrap() {
-            ChargeBegun::New(_, _) => begun += 1,
-            ChargeBegun::Replayed(_, None) => {}
-            other @ (ChargeBegun::Replayed(..)
-            | ChargeBegun::Mismatch
-            | ChargeBegun::TokenUnknown
-            | ChargeBegun::TokenDeleted) => panic!("{other:?}"),
+            Begun::New(_) => begun += 1,
+            Begun::InFlight => {}
+            other @ (Begun::Resumed(_)
+            | Begun::Replayed(_)
+            | Begun::Mismatch
+            | Begun::Refused(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(begun, 1);
@@ -71,17 +71,12 @@ async fn what_is_asked_at_once_of_two_processes_is_done_once() {
         .count();
     assert_eq!(made, 1, "one card is one token");
 
-    let lease = Lease {
-        now: START.plus_s(100),
-        lease_until: START.plus_s(200),
-        limit: 10,
-    };
-    let leases = [&store, &other, &store, &other]
-        .map(|store| store.lease_open_charges(lease, |_| event(Action::TokenOpened)));
-    let given: usize = join_all(leases)
+    let takes = [&store, &other, &store, &other]
+        .map(|store| store.take_due_charges(due_at(100), |_| event(Action::TokenOpened)));
+    let given: usize = join_all(takes)
         .await
         .into_iter()
-        .map(|leased| leased.unwrap().charges.len())
+        .map(|due| due.unwrap().charges.len())
         .sum();
     assert_eq!(given, 1, "an open charge is given to one");
     drop(server);
