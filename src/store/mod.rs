@@ -52,6 +52,7 @@ mod parse;
 mod postgres;
 mod processor_events;
 mod protections;
+mod reconciliation;
 mod refunds;
 mod reports;
 mod reviews;
@@ -114,6 +115,9 @@ pub use refunds::{
     RefundTaken, RefundWork,
 };
 pub use reviews::DueReview;
+pub use reconciliation::{
+    ChargeView, DisputeView, OfDispute, OfPayment, OfRefund, PaymentRefs, RefundRefs, RefundView,
+};
 pub use reports::{ReportBudget, ReportRow};
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};

@@ -12,9 +12,7 @@ use crate::clock::Timestamp;
 use crate::processor::failure::is_name;
 use crate::processor::reference::is_id;
 use crate::processor::transport::Call;
-use crate::processor::{
-    Failure, ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page,
-};
+use crate::processor::{Failure, ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page};
 
 /// On whose behalf the governor admits these calls: a client of its own, which waits behind nobody
 /// and whom nobody waits behind.
@@ -141,9 +139,7 @@ struct Named<O> {
 impl<O> Listed<O> {
     fn id(&self) -> Option<String> {
         match self {
-            Self::Object(Named { id, .. }) | Self::Named { id } => {
-                is_id(id).then(|| id.clone())
-            }
+            Self::Object(Named { id, .. }) | Self::Named { id } => is_id(id).then(|| id.clone()),
             Self::Other(_) => None,
         }
     }
