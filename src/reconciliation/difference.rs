@@ -58,8 +58,19 @@ impl Repair {
     }
 }
 
+/// Which of the processor's objects a difference is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Object {
+    /// A payment.
+    Payment,
+    /// A refund.
+    Refund,
+    /// A dispute.
+    Dispute,
+}
+
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal $class:ident $repair:ident $meaning:literal,)+) => {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal $object:ident $class:ident $repair:ident $meaning:literal,)+) => {
         /// What differs. The names are stable: reports, metrics and their readers rely on them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Kind {
@@ -74,6 +85,12 @@ macro_rules! kinds {
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)+ }
+            }
+
+            /// Of what.
+            #[must_use]
+            pub const fn object(self) -> Object {
+                match self { $(Self::$kind => Object::$object,)+ }
             }
 
             /// In which way the sides differ.
@@ -99,64 +116,64 @@ macro_rules! kinds {
 
 kinds! {
     /// A payment whose metadata names no charge that could be ours.
-    PaymentOfNoCharge = "payment_of_no_charge" Unknown Person
+    PaymentOfNoCharge = "payment_of_no_charge" Payment Unknown Person
         "The payment carries our metadata, but it names no charge of this environment.",
     /// A payment that names a charge of which there is no row.
-    PaymentWithoutCharge = "payment_without_charge" Unknown Person
+    PaymentWithoutCharge = "payment_without_charge" Payment Unknown Person
         "The payment names a charge that is not in the store.",
     /// A payment that names a charge whose payment is another one.
-    SecondPayment = "second_payment" Contradictory Person
+    SecondPayment = "second_payment" Payment Contradictory Person
         "The charge has another payment: it may have been charged twice.",
     /// A payment that names one charge and belongs to another.
-    PaymentOfAnotherCharge = "payment_of_another_charge" Contradictory Person
+    PaymentOfAnotherCharge = "payment_of_another_charge" Payment Contradictory Person
         "The payment belongs to a charge, and its metadata names another one.",
     /// A charge whose payment the processor does not have.
-    PaymentMissing = "payment_missing" Missing Person
+    PaymentMissing = "payment_missing" Payment Missing Person
         "The charge's payment does not exist at the processor.",
     /// A charge that ended unpaid, and whose payment took or holds money.
-    PaidAfterEnd = "paid_after_end" Contradictory Charge
+    PaidAfterEnd = "paid_after_end" Payment Contradictory Charge
         "The charge ended unpaid, and its payment took or holds money.",
     /// A charge that succeeded, and whose payment did not.
-    NotPaid = "not_paid" Contradictory Person
+    NotPaid = "not_paid" Payment Contradictory Person
         "The charge succeeded, and its payment did not.",
     /// A payment that is further than its charge.
-    PaymentStatus = "payment_status" Differing Charge
+    PaymentStatus = "payment_status" Payment Differing Charge
         "The payment's status is not the charge's.",
     /// A payment of another amount.
-    PaymentAmount = "payment_amount" Contradictory Person
+    PaymentAmount = "payment_amount" Payment Contradictory Person
         "The payment's amount is not the charge's.",
     /// A payment in another currency.
-    PaymentCurrency = "payment_currency" Contradictory Person
+    PaymentCurrency = "payment_currency" Payment Contradictory Person
         "The payment's currency is not the charge's.",
     /// Another amount was taken.
-    CapturedAmount = "captured_amount" Contradictory Person
+    CapturedAmount = "captured_amount" Payment Contradictory Charge
         "The captured amount is not the charge's.",
     /// A refund of one of our payments of which there is no row.
-    RefundUnknown = "refund_unknown" Unknown NewRefund
+    RefundUnknown = "refund_unknown" Refund Unknown NewRefund
         "The refund of one of our payments is not in the store.",
     /// A refund that names a refund of ours whose refund is another one.
-    SecondRefund = "second_refund" Contradictory Person
+    SecondRefund = "second_refund" Refund Contradictory Person
         "The refund of ours has another refund at the processor: the money may go back twice.",
     /// A refund that the processor does not have.
-    RefundMissing = "refund_missing" Missing Person
+    RefundMissing = "refund_missing" Refund Missing Person
         "The refund does not exist at the processor.",
     /// A refund that ended without the money going back, and that went back.
-    RefundAfterEnd = "refund_after_end" Contradictory Person
+    RefundAfterEnd = "refund_after_end" Refund Contradictory Person
         "The refund ended without money going back, and at the processor it goes back.",
     /// A refund that is further than its row.
-    RefundStatus = "refund_status" Differing Refund
+    RefundStatus = "refund_status" Refund Differing Refund
         "The refund's status at the processor is another one.",
     /// A refund of another amount.
-    RefundAmount = "refund_amount" Contradictory Person
+    RefundAmount = "refund_amount" Refund Contradictory Person
         "The refund's amount at the processor is another one.",
     /// A dispute of one of our payments of which there is no row.
-    DisputeUnknown = "dispute_unknown" Unknown Dispute
+    DisputeUnknown = "dispute_unknown" Dispute Unknown Dispute
         "The dispute of one of our payments is not in the store.",
     /// A dispute that the processor does not have.
-    DisputeMissing = "dispute_missing" Missing Person
+    DisputeMissing = "dispute_missing" Dispute Missing Person
         "The dispute does not exist at the processor.",
     /// A dispute of another status or amount.
-    DisputeStatus = "dispute_status" Differing Dispute
+    DisputeStatus = "dispute_status" Dispute Differing Dispute
         "The dispute's status or amount at the processor is another one.",
 }
 

@@ -78,41 +78,13 @@ pub struct Tally {
 
 /// What the comparison of one account came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountReport {
-    /// The account.
-    pub account: String,
-    /// What was compared.
-    pub tally: Tally,
-    /// What differed, with what was done about it.
-    pub differences: Vec<(Difference, Treatment)>,
-}
-
-impl AccountReport {
-    /// Whether nothing differs, or does not any more, and everything could be read.
-    #[must_use]
-    pub fn agrees(&self) -> bool {
-        self.open_by_kind().is_empty() && self.tally.unreadable == 0
-    }
-
-    /// How many differences of each kind are open; kinds without any are left out.
-    #[must_use]
-    pub fn open_by_kind(&self) -> BTreeMap<&'static str, u64> {
-        let open = self.differences.iter();
-        let open = open.filter(|(_, treatment)| treatment.is_open());
-        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for (difference, _) in open {
-            let count = counts.entry(difference.kind.name()).or_default();
-            *count = count.saturating_add(1);
-        }
-        counts
-    }
-}
-
-/// One run over some accounts.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
+    /// The run: a TypeID.
+    pub run: String,
     /// `test` or `live`.
     pub environment: &'static str,
+    /// Whose rows and objects.
+    pub account: String,
     /// The process that compared.
     pub node: String,
     /// Who asked for it.
@@ -125,8 +97,10 @@ pub struct Report {
     pub finished_at: String,
     /// Whether repairs were asked for.
     pub repair: bool,
-    /// Each account.
-    pub accounts: Vec<AccountReport>,
+    /// What was compared.
+    pub tally: Tally,
+    /// What differed, with what was done about it.
+    pub differences: Vec<(Difference, Treatment)>,
 }
 
 #[derive(Serialize)]
@@ -159,29 +133,34 @@ impl<'a> Entry<'a> {
 }
 
 impl Report {
-    /// Whether both sides of every account agree.
+    /// Whether nothing differs, or does not any more, and everything could be read.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        self.accounts.iter().all(AccountReport::agrees)
+        self.open_by_kind().is_empty() && self.tally.unreadable == 0
+    }
+
+    /// How many differences of each kind are open; kinds without any are left out.
+    #[must_use]
+    pub fn open_by_kind(&self) -> BTreeMap<&'static str, u64> {
+        let open = self.differences.iter();
+        let open = open.filter(|(_, treatment)| treatment.is_open());
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (difference, _) in open {
+            let count = counts.entry(difference.kind.name()).or_default();
+            *count = count.saturating_add(1);
+        }
+        counts
     }
 
     /// The report as an object.
     #[must_use]
     pub fn json(&self) -> Value {
-        let accounts = self.accounts.iter().map(|account| {
-            let entries = account.differences.iter().take(ENTRIES_MAX);
-            serde_json::json!({
-                "account": account.account,
-                "agrees": account.agrees(),
-                "compared": account.tally,
-                "differences_open": account.open_by_kind(),
-                "differences_total": account.differences.len(),
-                "differences": entries.map(Entry::of).collect::<Vec<_>>(),
-            })
-        });
+        let entries = self.differences.iter().take(ENTRIES_MAX);
         serde_json::json!({
             "format": FORMAT,
+            "run": self.run,
             "environment": self.environment,
+            "account": self.account,
             "node": self.node,
             "by": self.by,
             "since": self.since,
@@ -189,7 +168,10 @@ impl Report {
             "finished_at": self.finished_at,
             "repair": self.repair,
             "agrees": self.agrees(),
-            "accounts": accounts.collect::<Vec<_>>(),
+            "compared": self.tally,
+            "differences_open": self.open_by_kind(),
+            "differences_total": self.differences.len(),
+            "differences": entries.map(Entry::of).collect::<Vec<_>>(),
         })
     }
 
@@ -201,45 +183,48 @@ impl Report {
         key.jws(JWS_TYPE, self.json().to_string().as_bytes())
     }
 
-    /// The report for people: a line for each account, and one for each difference.
+    /// One sentence: how many differences of each kind are open.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let open = self.open_by_kind().into_iter();
+        let mut parts: Vec<String> = open
+            .map(|(kind, count)| format!("{kind} {count}"))
+            .collect();
+        if self.tally.unreadable > 0 {
+            parts.push(format!("unreadable {}", self.tally.unreadable));
+        }
+        parts.join(", ")
+    }
+
+    /// The report for people: a line for the account, and one for each difference.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = String::new();
-        for account in &self.accounts {
-            account.write(&mut text);
-        }
-        text.truncate(text.trim_end().len());
-        text
-    }
-}
-
-impl AccountReport {
-    fn write(&self, text: &mut String) {
         let Tally {
             payments,
             refunds,
             disputes,
             charges,
+            unreadable,
             ..
         } = self.tally;
         let verdict = if self.agrees() { "agrees" } else { "differs" };
-        let account = &self.account;
         let total = self.differences.len();
-        // Writing to a text does not fail.
-        let _written = writeln!(
-            text,
-            "{account} {verdict}: {payments} payments, {refunds} refunds and {disputes} disputes at the processor, {charges} charges here, {total} differences"
+        let mut text = format!(
+            "{} {verdict} since {}: {payments} payments, {refunds} refunds and {disputes} disputes at the processor, {charges} charges here, {total} differences\n",
+            self.account, self.since
         );
-        if self.tally.unreadable > 0 {
-            let unreadable = self.tally.unreadable;
+        if unreadable > 0 {
+            // Writing to a text does not fail.
             let _written = writeln!(text, "  {unreadable} objects could not be read");
         }
         for (difference, treatment) in self.differences.iter().take(ENTRIES_MAX) {
-            line(text, difference, *treatment);
+            line(&mut text, difference, *treatment);
         }
         if total > ENTRIES_MAX {
             let _written = writeln!(text, "  and {} more", total.saturating_sub(ENTRIES_MAX));
         }
+        text.truncate(text.trim_end().len());
+        text
     }
 }
 
@@ -296,18 +281,17 @@ mod tests {
 
     fn report(differences: Vec<(Difference, Treatment)>) -> Report {
         Report {
+            run: "test_run_1".to_owned(),
             environment: "test",
+            account: "default".to_owned(),
             node: "one".to_owned(),
             by: "uid 0".to_owned(),
             since: "2026-11-20T00:00:00Z".to_owned(),
             started_at: "2026-11-23T00:00:00Z".to_owned(),
             finished_at: "2026-11-23T00:01:00Z".to_owned(),
             repair: false,
-            accounts: vec![AccountReport {
-                account: "default".to_owned(),
-                tally: Tally::default(),
-                differences,
-            }],
+            tally: Tally::default(),
+            differences,
         }
     }
 
@@ -329,7 +313,7 @@ mod tests {
         assert_eq!(jws, report.signed(&key));
         // A receipt is no report.
         assert!(key.verifying().open_jws("receipt+jws", &jws).is_none());
-        let entry = &report.json()["accounts"][0]["differences"][0];
+        let entry = &report.json()["differences"][0];
         assert_eq!(entry["kind"], "paid_after_end");
         assert_eq!(entry["class"], "contradictory");
         assert_eq!(entry["repair"], "charge");
@@ -345,7 +329,7 @@ mod tests {
         }
         let mut unread = report(Vec::new());
         assert!(unread.agrees());
-        unread.accounts[0].tally.unreadable = 1;
+        unread.tally.unreadable = 1;
         assert!(!unread.agrees());
         assert!(unread.text().contains("1 objects could not be read"));
     }
@@ -359,10 +343,7 @@ mod tests {
         ];
         let text = report(both).text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(
-            lines[0].starts_with("default differs: 0 payments"),
-            "{text}"
-        );
+        assert!(lines[0].starts_with("default differs since "), "{text}");
         assert!(lines[1].contains("--repair applies what the processor says"));
         assert!(lines[1].contains("here canceled, there succeeded"));
         assert!(lines[2].contains("needs a person"));
@@ -373,7 +354,7 @@ mod tests {
     fn a_thousand_differences_are_spelled_out_and_the_others_counted() {
         let many = vec![(difference(Kind::NotPaid), Treatment::Reported); ENTRIES_MAX + 7];
         let report = report(many);
-        let account = &report.json()["accounts"][0];
+        let account = &report.json();
         assert_eq!(
             account["differences"].as_array().unwrap().len(),
             ENTRIES_MAX

@@ -282,7 +282,7 @@ fn a_dispute_is_known_by_its_name_and_compared_by_status_and_amount() {
         charge: charge.id,
         amount: 900,
         status: there.status.clone(),
-        created_at: AT,
+        changed_at: AT,
     };
     let of = |row: Option<DisputeView>, charge: Option<&ChargeView>| {
         let charge = charge.cloned();

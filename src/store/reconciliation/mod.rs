@@ -1,13 +1,18 @@
 //! Rows as the comparison with the processor needs them: by what the processor names, and all of a
-//! time. Nothing is written here; a repair goes the way of every other news of a charge.
+//! time. Nothing is written here; a repair goes the way of every other event about a charge. Which
+//! run compares an account stands in [`runs`].
 
-use super::connection::Connection;
-use super::parse::Reading;
-use super::row::row;
-use super::sql::query;
-use super::{Failure, Store};
+mod runs;
+
 use crate::clock::Timestamp;
+use crate::store::connection::Connection;
+use crate::store::parse::Reading;
+use crate::store::row::row;
+use crate::store::sql::query;
+use crate::store::{Failure, Store};
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, RefundId, RefundStatus};
+
+pub use runs::{Comparison, ComparisonDone, ComparisonLease};
 
 /// A charge, as far as it is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +65,8 @@ pub struct DisputeView {
     pub amount: i64,
     /// Where it is in its life, in the processor's word.
     pub status: String,
-    /// When it was opened.
-    pub created_at: Timestamp,
+    /// When it changed, by the processor's clock.
+    pub changed_at: Timestamp,
 }
 
 /// What a payment of the processor refers to.
@@ -81,6 +86,15 @@ pub struct RefundRefs {
     /// The refund of ours that its metadata names.
     pub refund: Option<RefundId>,
     /// The refunded payment.
+    pub payment: Option<String>,
+}
+
+/// What a dispute of the processor refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeRefs {
+    /// The dispute.
+    pub dispute: String,
+    /// The disputed payment.
     pub payment: Option<String>,
 }
 
@@ -172,6 +186,65 @@ impl Store {
                     });
                 }
                 Ok(rows)
+            })
+        })
+        .await
+    }
+
+    /// The rows of each of these disputes, in their order.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn rows_of_disputes(
+        &self,
+        account: &Account,
+        disputes: Vec<DisputeRefs>,
+    ) -> Result<Vec<OfDispute>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move {
+                let mut rows = Vec::with_capacity(disputes.len());
+                for of in &disputes {
+                    let row = dispute(connection, environment, &account, &of.dispute).await?;
+                    let charge = match &of.payment {
+                        Some(payment) => holder(connection, environment, &account, payment).await?,
+                        None => None,
+                    };
+                    rows.push(OfDispute { row, charge });
+                }
+                Ok(rows)
+            })
+        })
+        .await
+    }
+
+    /// A page of the disputes that were first seen since a moment, by their names.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn dispute_views_since(
+        &self,
+        account: &Account,
+        (since, after): (Timestamp, Option<String>),
+        limit: u32,
+    ) -> Result<Vec<DisputeView>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move {
+                let rows: Vec<DisputeRow> = query(
+                    "SELECT id, charge_id, amount, status, changed_at_ms
+                       FROM disputes
+                      WHERE account = $1 AND id > $2 AND created_at_ms >= $3
+                      ORDER BY id
+                      LIMIT $4",
+                )
+                .bind(account.as_str())
+                .bind(after.unwrap_or_default())
+                .bind(since.unix_ms())
+                .bind(limit)
+                .all(connection)
+                .await?;
+                rows.into_iter().map(|row| row.read(environment)).collect()
             })
         })
         .await
@@ -332,6 +405,48 @@ async fn refund_of_name(
     .optional(connection)
     .await?;
     row.map(|row| row.read(environment)).transpose()
+}
+
+async fn dispute(
+    connection: &mut Connection,
+    environment: Environment,
+    account: &Account,
+    id: &str,
+) -> Result<Option<DisputeView>, Failure> {
+    let row: Option<DisputeRow> = query(
+        "SELECT id, charge_id, amount, status, changed_at_ms
+           FROM disputes
+          WHERE account = $1 AND id = $2",
+    )
+    .bind(account.as_str())
+    .bind(id)
+    .optional(connection)
+    .await?;
+    row.map(|row| row.read(environment)).transpose()
+}
+
+row! {
+    struct DisputeRow {
+        id: String,
+        charge_id: String,
+        amount: i64,
+        status: String,
+        changed_at_ms: i64,
+    }
+}
+
+impl DisputeRow {
+    fn read(self, environment: Environment) -> Result<DisputeView, Failure> {
+        let name = self.id.clone();
+        let reading = Reading::new("disputes", &name, environment);
+        Ok(DisputeView {
+            charge: reading.id("charge_id", &self.charge_id)?,
+            id: self.id,
+            amount: self.amount,
+            status: self.status,
+            changed_at: Timestamp::from_unix_ms(self.changed_at_ms),
+        })
+    }
 }
 
 row! {
