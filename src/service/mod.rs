@@ -35,7 +35,7 @@ use crate::telemetry::Metrics;
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
-pub use assembly::{processors, store_settings};
+pub use assembly::{internal_alone, processors, store_settings};
 pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;

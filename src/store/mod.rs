@@ -110,16 +110,16 @@ pub use processor_events::{
     Applied, DueEvent, ProcessorEvent, Publish, Received, Reference, Report,
 };
 pub use protections::{Protections, Texts};
-pub use refunds::{
-    DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
-    RefundTaken, RefundWork,
-};
-pub use reviews::DueReview;
 pub use reconciliation::{
     ChargeView, Comparison, ComparisonDone, ComparisonLease, DisputeRefs, DisputeView, OfDispute,
     OfPayment, OfRefund, PaymentRefs, RefundRefs, RefundView,
 };
+pub use refunds::{
+    DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
+    RefundTaken, RefundWork,
+};
 pub use reports::{ReportBudget, ReportRow};
+pub use reviews::DueReview;
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;
