@@ -42,6 +42,7 @@ pub mod pagewatch;
 pub mod problem;
 pub mod processor;
 pub mod random;
+pub mod reconciliation;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod seal;

@@ -101,6 +101,9 @@ alerts! {
     /// The processor says otherwise than the final state of a charge.
     ChargeContradicted = "charge_contradicted" Page
         "Look at the charge (GET /v1/charges/{id}: member `contradiction`) and at its payment in the processor's dashboard; run `cloakroom reconcile` and, where the processor is right, `cloakroom reconcile --repair`.",
+    /// The store and the processor differ.
+    ReconciliationDiffers = "reconciliation_differs" Page
+        "Run `cloakroom reconcile` to see each difference; follow the runbook of reconciliation in pci-docs/runbooks.md, then `cloakroom reconcile --repair` for what may be repaired.",
     /// Somebody reported abuse or an incident.
     ReportTaken = "report_taken" Page
         "Read it at GET /v1/reports on the internal plane within the hour; an incident is handled by your incident plan.",

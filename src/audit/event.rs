@@ -268,6 +268,12 @@ names! {
         WatchActed = "watch.acted",
         /// An operator let them in again (10.2.1.2: an administrative act).
         WatchLifted = "watch.lifted",
+        /// The store was compared with the processor, and agreed with it.
+        ReconciliationAgreed = "reconciliation.agreed",
+        /// The store was compared with the processor, and differed from it.
+        ReconciliationDiffered = "reconciliation.differed",
+        /// A row takes what the processor says, because a comparison found that it differs.
+        ReconciliationRepaired = "reconciliation.repaired",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

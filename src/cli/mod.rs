@@ -11,6 +11,7 @@ mod keys;
 mod migrate;
 mod openapi;
 mod pagewatch;
+mod reconcile;
 mod rotation;
 mod serve;
 mod watch;
@@ -70,6 +71,8 @@ enum Verb {
     Watch(watch::Arguments),
     /// Compares payment pages with a signed baseline.
     Pagewatch(pagewatch::Arguments),
+    /// Compares the store with the processor: charges, refunds, disputes, both ways.
+    Reconcile(reconcile::Arguments),
     /// Prints a plane's OpenAPI document.
     Openapi(openapi::Arguments),
 }
@@ -193,6 +196,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),
         Verb::Pagewatch(arguments) => block_on(pagewatch::run(arguments)),
+        Verb::Reconcile(arguments) => block_on(reconcile::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }
 }

@@ -11,6 +11,7 @@ mod keys;
 mod limits;
 mod postgres;
 mod process;
+mod reconciliation;
 mod stripe;
 mod watch;
 mod webhooks;
@@ -36,6 +37,7 @@ pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
 pub use process::ProcessSettings;
+pub use reconciliation::ReconciliationSettings;
 pub use stripe::StripeSettings;
 pub use watch::{RuleSettings, WatchMode, WatchSettings};
 pub use webhooks::WebhookSettings;
@@ -74,6 +76,9 @@ pub struct Config {
     /// Who tries cards, and what is done about it.
     #[serde(default)]
     pub watch: WatchSettings,
+    /// How the store is compared with the processor: the internal plane.
+    #[serde(default)]
+    pub reconciliation: ReconciliationSettings,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -313,6 +318,7 @@ impl Config {
         self.keys.check()?;
         self.alerts.check()?;
         self.watch.check()?;
+        self.reconciliation.check(self.environment)?;
         webhooks::check(&self.webhooks, &self.accounts)?;
         for settings in self.accounts.values() {
             let ProcessorSettings::Stripe(stripe) = &settings.processor;

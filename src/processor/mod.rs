@@ -13,6 +13,7 @@
 
 mod failure;
 mod governor;
+mod listed;
 mod order;
 mod outcome;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use governor::{
     Limits, STRIPE_ENDPOINT_REQUESTS_PER_S_MAX, STRIPE_LIVE_REQUESTS_PER_S_MAX,
     STRIPE_TEST_REQUESTS_PER_S_MAX,
 };
+pub use listed::{ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page};
 pub use order::{
     Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChargeOrder,
     RefundOrder,

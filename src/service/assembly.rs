@@ -156,6 +156,23 @@ fn webhook_secrets(config: &Config) -> Result<BTreeMap<Account, Vec<WebhookSecre
     Ok(secrets)
 }
 
+/// The internal half alone, for a command that asks the processor itself; nothing is served.
+///
+/// # Errors
+/// [`Refused`] says what is missing or wrong.
+pub async fn internal_alone(
+    config: &Config,
+    clock: Clock,
+    metrics: Metrics,
+) -> Result<Internal, Refused> {
+    let plane = config.internal.as_ref().ok_or(Refused::Missing {
+        plane: PlaneName::Internal.name(),
+        what: "[internal]",
+    })?;
+    let common = common(config, clock, metrics).await?;
+    internal(config, plane, &common)
+}
+
 pub(super) fn internal(
     config: &Config,
     plane: &config::InternalPlane,

@@ -30,11 +30,12 @@ use crate::config::Config;
 use crate::confinement::{self, Reach};
 use crate::http::{PlaneName, tls};
 use crate::memory::Hardening;
+use crate::reconciliation::{self, Schedule};
 use crate::telemetry::Metrics;
 use crate::vault::{self, Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
-pub use assembly::{processors, store_settings};
+pub use assembly::{internal_alone, processors, store_settings};
 pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;
@@ -144,6 +145,7 @@ pub struct Service {
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
     clerk: Option<Clerk>,
+    reconciliation: Schedule,
 }
 
 impl std::fmt::Debug for Service {
@@ -219,6 +221,7 @@ impl Service {
             internal,
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
             clerk,
+            reconciliation: config.reconciliation.schedule(),
             common,
         };
         this.listen(config, hardening, listeners)?;
@@ -252,11 +255,15 @@ impl Service {
         workers.extend(self.internal.iter().flat_map(|internal| {
             let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
             let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
+            let compared = Arc::clone(internal);
+            let schedule = self.reconciliation;
+            let compare = reconciliation::compare_forever(compared, schedule);
             [
                 tokio::task::spawn_local(mover.rotate_forever()),
                 tokio::task::spawn_local(reconciler.work_forever()),
                 tokio::task::spawn_local(teller.tell_forever()),
                 tokio::task::spawn_local(alerter.alert_forever()),
+                tokio::task::spawn_local(compare),
             ]
         }));
         let trackers = [

@@ -1,9 +1,10 @@
 //! Disputes: what the shopper's bank has taken up, one row each, by the processor's own status.
 
-use super::Failure;
 use super::connection::Connection;
+use super::outbox::{self, News};
 use super::parse::one_row;
 use super::sql::query;
+use super::{Failure, Store};
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId};
 
@@ -52,6 +53,30 @@ impl DisputeChange {
             Self::Updated | Self::Nothing => "updated",
             Self::Closed => "closed",
         }
+    }
+}
+
+impl Store {
+    /// Writes what the processor was found to say of a dispute, and publishes it where it is new.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn put_dispute(
+        &self,
+        said: DisputeRow,
+        now: Timestamp,
+        publish: impl Fn(&DisputeRow, DisputeChange) -> News + Clone + Send + Sync + 'static,
+    ) -> Result<DisputeChange, Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let change = put(tx, &said, now).await?;
+                if change != DisputeChange::Nothing {
+                    outbox::tell(tx, &publish(&said, change)).await?;
+                }
+                Ok(change)
+            })
+        })
+        .await
     }
 }
 

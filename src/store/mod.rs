@@ -24,7 +24,7 @@
 //! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
 //! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
 //! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
-//! `incidents` (what customers are told), `protections` (what the database itself forbids); then the way to
+//! `incidents` (what customers are told), `reconciliation` (what is compared with the processor), `protections` (what the database itself forbids); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
@@ -52,6 +52,7 @@ mod parse;
 mod postgres;
 mod processor_events;
 mod protections;
+mod reconciliation;
 mod refunds;
 mod reports;
 mod reviews;
@@ -109,6 +110,10 @@ pub use processor_events::{
     Applied, DueEvent, ProcessorEvent, Publish, Received, Reference, Report,
 };
 pub use protections::{Protections, Texts};
+pub use reconciliation::{
+    ChargeView, Comparison, ComparisonDone, ComparisonLease, DisputeRefs, DisputeView, OfDispute,
+    OfPayment, OfRefund, PaymentRefs, RefundRefs, RefundView,
+};
 pub use refunds::{
     DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
     RefundTaken, RefundWork,

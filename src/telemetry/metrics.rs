@@ -17,6 +17,7 @@ use super::alerts::Alerts;
 use super::audit::Audit;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
+use super::reconciliation::Reconciliation;
 use super::registrar::Registrar;
 use super::store::Store;
 use super::tls::Tls;
@@ -94,6 +95,7 @@ struct Families {
     tls: Tls,
     audit: Audit,
     work: Work,
+    reconciliation: Reconciliation,
     alerts: Alerts,
     data_keys_created: IntCounter,
     log_redactions: IntCounter,
@@ -153,6 +155,7 @@ impl Metrics {
             tls: Tls::register(&add),
             audit: Audit::register(&add),
             work: Work::register(&add),
+            reconciliation: Reconciliation::register(&add),
             alerts: Alerts::register(&add),
             data_keys_created: add.add(IntCounter::new(
                 "cloakroom_data_keys_created_total",
@@ -245,6 +248,10 @@ impl Metrics {
 
     pub(super) fn alerts(&self) -> &Alerts {
         &self.0.alerts
+    }
+
+    pub(super) fn reconciliation(&self) -> &Reconciliation {
+        &self.0.reconciliation
     }
 
     pub(super) fn work(&self) -> &Work {

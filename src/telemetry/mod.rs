@@ -12,6 +12,7 @@ mod lifecycle;
 pub mod metrics;
 mod processor;
 mod reading;
+mod reconciliation;
 mod registrar;
 pub mod scrub;
 mod store;

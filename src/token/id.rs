@@ -115,6 +115,14 @@ impl<K: Kind> Id<K> {
         Self::from_uuid(environment, uuid)
     }
 
+    /// The least id that can have been made at that moment: ids made earlier sort before it.
+    #[must_use]
+    pub fn first_at(environment: Environment, at: Timestamp) -> Self {
+        let unix_ms = u64::try_from(at.unix_ms()).unwrap_or(0);
+        let uuid = uuid::Builder::from_unix_timestamp_millis(unix_ms, &[0; 10]).into_uuid();
+        Self::from_uuid(environment, uuid)
+    }
+
     /// The id with these 16 bytes, as they stand in a sealed value's header.
     #[must_use]
     pub const fn from_uuid(environment: Environment, uuid: Uuid) -> Self {
@@ -226,6 +234,17 @@ mod base32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_id_of_a_moment_sorts_behind_every_earlier_one() {
+        let at = |ms| Timestamp::from_unix_ms(ms);
+        let first = TokenId::first_at(Environment::Test, at(1_795_400_000_000)).to_string();
+        for _ in 0..100 {
+            let of = |ms| TokenId::new(Environment::Test, at(ms)).to_string();
+            assert!(of(1_795_399_999_999) < first);
+            assert!(of(1_795_400_000_000) >= first);
+        }
+    }
 
     // Published vectors: https://github.com/jetify-com/typeid/tree/main/spec (valid.yml).
     const VECTORS: [(&str, &str); 5] = [

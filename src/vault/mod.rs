@@ -58,6 +58,7 @@ use crate::telemetry::Metrics;
 use crate::token::{Account, Environment, EventId};
 
 pub(crate) use canary::process;
+pub(crate) use processor_events::dispute_is_open;
 pub use refusal::{CardFault, Refusal};
 
 /// What both halves need and neither keeps secret.

@@ -126,7 +126,7 @@ impl Capture {
                 status,
                 phase,
             } => Some(Report::Dispute {
-                open: is_open(&status, phase),
+                open: dispute_is_open(&status, phase),
                 payment,
                 dispute,
                 amount,
@@ -153,7 +153,7 @@ impl Capture {
 
 /// Whether a dispute is not decided, by its own status (Stripe: `won`, `lost`, `warning_closed` and
 /// `prevented` are ends); one of a kind that is not known yet, by the kind of its event.
-fn is_open(status: &str, phase: DisputePhase) -> bool {
+pub(crate) fn dispute_is_open(status: &str, phase: DisputePhase) -> bool {
     match status {
         "won" | "lost" | "warning_closed" | "prevented" => false,
         "needs_response" | "under_review" | "warning_needs_response" | "warning_under_review" => {

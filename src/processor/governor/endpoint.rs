@@ -9,8 +9,9 @@ use hyper::Method;
 
 use crate::telemetry::Plane;
 
-const RESOURCES: [&str; 5] = [
+const RESOURCES: [&str; 6] = [
     "customers",
+    "disputes",
     "payment_intents",
     "payment_methods",
     "refunds",

@@ -16,6 +16,7 @@ mod lifecycle;
 mod refunds;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ mod fixtures;
 mod governed;
 mod lifecycle;
 mod refunds;
+mod walk;
 
 use std::collections::BTreeMap;
 
