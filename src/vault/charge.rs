@@ -225,6 +225,7 @@ fn answer(charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
                 retryable: decline.retryable,
             },
             charge: Some(charge.id),
+            replayed,
         }),
         None => Ok(Charged { charge, replayed }),
     }
