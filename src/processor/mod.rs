@@ -33,8 +33,8 @@ pub use order::{
     RefundOrder,
 };
 pub use outcome::{
-    CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState, SetupState,
-    VaultedCard,
+    CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState,
+    SetupState, VaultedCard,
 };
 pub use reference::{Reference, ReferenceRefused};
 pub use settings::{SecretKey, SecretKeyRefused, Settings, SetupRefused};

@@ -203,13 +203,15 @@ pub(super) async fn stands_for(
     claim: &Claim,
     resource: &str,
 ) -> Result<(), Failure> {
-    let written = query("UPDATE idempotency_keys SET resource = $4 WHERE account = $1 AND client = $2 AND key = $3")
-        .bind(claim.account.as_str())
-        .bind(&claim.client)
-        .bind(&claim.key)
-        .bind(resource)
-        .execute(tx)
-        .await?;
+    let written = query(
+        "UPDATE idempotency_keys SET resource = $4 WHERE account = $1 AND client = $2 AND key = $3",
+    )
+    .bind(claim.account.as_str())
+    .bind(&claim.client)
+    .bind(&claim.key)
+    .bind(resource)
+    .execute(tx)
+    .await?;
     super::parse::one_row(written, "idempotency_keys", &claim.key)
 }
 

@@ -113,8 +113,8 @@ pub use refunds::{
     DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
     RefundTaken, RefundWork,
 };
-pub use reviews::DueReview;
 pub use reports::{ReportBudget, ReportRow};
+pub use reviews::DueReview;
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;

@@ -4,8 +4,8 @@
 //! is left over.
 
 use super::connection::Connection;
-use super::events::record;
 use super::deletions::is_being_charged;
+use super::events::record;
 use super::keys::{DataKeyRow, put_data_key};
 use super::outbox::{self, News};
 use super::owed::{self, Lease, Take};

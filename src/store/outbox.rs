@@ -5,8 +5,8 @@
 //! passes by an event that was committed late; and in the order of writing, which for one object is
 //! the order of its changes, behind the lock of its row, whatever the nodes' clocks say.
 
-use super::owed::{self, Lease, Take};
 use super::connection::Connection;
+use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
 use super::row::row;
 use super::sql::query;
@@ -213,10 +213,7 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn lease_deliveries(
-        &self,
-        take: Take,
-    ) -> Result<Vec<Due>, Failure> {
+    pub async fn lease_deliveries(&self, take: Take) -> Result<Vec<Due>, Failure> {
         let environment = self.environment;
         if !self.is_due(&owed::DELIVERIES, &take).await? {
             return Ok(Vec::new());

@@ -124,26 +124,45 @@ macro_rules! work {
     ($table:literal, $key:literal, $scope:literal) => {
         Work {
             any: concat!(
-                "SELECT EXISTS (SELECT 1 FROM ", $table,
-                " WHERE lease_until_ms <= $2 AND ", $scope, " = $1)"
+                "SELECT EXISTS (SELECT 1 FROM ",
+                $table,
+                " WHERE lease_until_ms <= $2 AND ",
+                $scope,
+                " = $1)"
             ),
             // The outer condition is for an engine where another may take the same rows between
             // the choice and the change.
             take: concat!(
-                "UPDATE ", $table,
+                "UPDATE ",
+                $table,
                 " SET lease_until_ms = $3, lease_token = $4
-                 WHERE ", $key, " IN (
-                       SELECT ", $key, " FROM ", $table,
-                "       WHERE ", $scope, " = $1 AND lease_until_ms <= $2
+                 WHERE ",
+                $key,
+                " IN (
+                       SELECT ",
+                $key,
+                " FROM ",
+                $table,
+                "       WHERE ",
+                $scope,
+                " = $1 AND lease_until_ms <= $2
                         ORDER BY lease_until_ms
                         LIMIT $5)
-                   AND ", $scope, " = $1 AND lease_until_ms <= $2
-             RETURNING ", $key
+                   AND ",
+                $scope,
+                " = $1 AND lease_until_ms <= $2
+             RETURNING ",
+                $key
             ),
             put_off: concat!(
-                "UPDATE ", $table,
+                "UPDATE ",
+                $table,
                 " SET lease_until_ms = $4, lease_token = NULL
-                 WHERE ", $key, " = $1 AND ", $scope, " = $2 AND lease_token = $3"
+                 WHERE ",
+                $key,
+                " = $1 AND ",
+                $scope,
+                " = $2 AND lease_token = $3"
             ),
         }
     };

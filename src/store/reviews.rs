@@ -69,7 +69,10 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let key = id.to_string();
-                if charges::find(tx, environment, &account, &key).await?.is_none() {
+                if charges::find(tx, environment, &account, &key)
+                    .await?
+                    .is_none()
+                {
                     return Ok(false);
                 }
                 request(tx, (&account, id), payment.as_deref(), now).await?;

@@ -151,9 +151,7 @@ async fn replayed(
     let reading = Reading::new("idempotency_keys", &claim.key, environment);
     let id = reading.id("resource", id)?;
     let row = tokens::find(tx, environment, &claim.account, id).await?;
-    Ok(Begun::Replayed(
-        row.ok_or_else(|| claims::dangling(claim))?,
-    ))
+    Ok(Begun::Replayed(row.ok_or_else(|| claims::dangling(claim))?))
 }
 
 /// Keeps a vaulted card as a token, or as the orphan of the token that it is already.

@@ -95,10 +95,7 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
-    pub async fn find_session_claim(
-        &self,
-        claim: &Claim,
-    ) -> Result<Option<SessionBegun>, Failure> {
+    pub async fn find_session_claim(&self, claim: &Claim) -> Result<Option<SessionBegun>, Failure> {
         let (environment, claim) = (self.environment, claim.clone());
         let asked = claim.clone();
         let known = self

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{Common, Internal};
 use super::grant::{Granted, Scope};
+use super::{Common, Internal};
 use crate::store::Claim;
 
 /// A caller's `Idempotency-Key`: 1 to 255 printable ASCII characters.

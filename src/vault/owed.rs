@@ -298,6 +298,10 @@ mod tests {
         work_off(pace, take, one).await;
         assert_eq!((left.get(), most.get()), (0, 8));
         // One after the other it would be 40 seconds.
-        assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(12),
+            "{:?}",
+            started.elapsed()
+        );
     }
 }

@@ -108,9 +108,10 @@ impl Internal {
 
         // 2-3. The processor is asked and the outcome is written, even if the caller hangs up.
         let this = Arc::clone(self);
-        let work = tracing::Instrument::in_current_span(async move {
-            this.make_refund(&witness, work).await
-        });
+        let work =
+            tracing::Instrument::in_current_span(
+                async move { this.make_refund(&witness, work).await },
+            );
         let refund = self
             .tasks
             .spawn_on(work, &self.common.runtime)

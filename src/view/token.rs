@@ -63,7 +63,10 @@ impl Token {
     #[must_use]
     pub fn of(row: &TokenRow, redirect_url: Option<String>) -> Self {
         let card = row.card.clone();
-        let in_use = matches!(row.status, TokenStatus::Active | TokenStatus::RequiresAction);
+        let in_use = matches!(
+            row.status,
+            TokenStatus::Active | TokenStatus::RequiresAction
+        );
         let status = if in_use && row.detached_at.is_some() {
             "detached"
         } else {

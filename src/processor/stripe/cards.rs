@@ -233,7 +233,10 @@ impl Stripe {
         client: &str,
     ) -> Result<CardState, Failure> {
         let request = RetrievePaymentMethod::new(reference.payment_method());
-        match self.ask::<PaymentMethod>(call(request.build(), client)).await {
+        match self
+            .ask::<PaymentMethod>(call(request.build(), client))
+            .await
+        {
             Ok(method) if method.customer.is_some() => Ok(CardState::Attached),
             Ok(_) | Err(Failure::Missing) => Ok(CardState::Detached),
             Err(failure) => Err(failure),

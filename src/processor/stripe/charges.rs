@@ -168,10 +168,11 @@ pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
             PaymentStatus::Declined(errors::decline(intent.last_payment_error.as_ref()))
         }
         // Without a page to send the shopper to, nobody can authenticate.
-        "requires_action" => intent.redirect_url().map_or(
-            PaymentStatus::ActionUnsupported,
-            |redirect_url| PaymentStatus::RequiresAction { redirect_url },
-        ),
+        "requires_action" => intent
+            .redirect_url()
+            .map_or(PaymentStatus::ActionUnsupported, |redirect_url| {
+                PaymentStatus::RequiresAction { redirect_url }
+            }),
         _ => return Err(Failure::OutcomeUnknown),
     };
     let taken = status == PaymentStatus::Succeeded;

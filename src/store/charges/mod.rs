@@ -23,8 +23,8 @@ use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenS
 
 pub use due::{DueCharge, DueCharges};
 pub use operations::{NewOperation, NoOperation, OperationBegun};
-pub(super) use row::{find, find_to_change};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
+pub(super) use row::{find, find_to_change};
 pub(super) use settle::contradict;
 pub use settle::{Announce, Authority, ChargeOutcome};
 

@@ -1,9 +1,9 @@
 //! Refunds as the processor lists them: ours, or made there by somebody else, which are written
 //! down as if they had been asked for here.
 
+use super::reserve;
 use super::row::{self, RefundRow};
 use super::settle::{RefundOutcome, Settled, settle};
-use super::reserve;
 use crate::clock::Timestamp;
 use crate::store::alerts::{self, NewAlert};
 use crate::store::charges::{self, ChargeRow};
@@ -84,7 +84,11 @@ async fn take(
     listed: &ListedRefund,
     publish: &impl Fn(&RefundRow) -> News,
 ) -> Result<RefundTaken, Failure> {
-    let name = listed.outcome.processor_refund.as_deref().unwrap_or_default();
+    let name = listed
+        .outcome
+        .processor_refund
+        .as_deref()
+        .unwrap_or_default();
     let account = charge.account.clone();
     let mut known = match listed.ours {
         Some(ours) => row::find_to_change(tx, environment, &account, &ours.to_string()).await?,

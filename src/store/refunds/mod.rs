@@ -105,20 +105,22 @@ impl Store {
                 let charge = charges::find_to_change(tx, environment, &new.account, &key).await?;
                 let refused = match charge {
                     None => NoRefund::Unknown,
-                    Some(mut charge) => match reserve(tx, &mut charge, new.amount, claim.now).await? {
-                        None => NoRefund::NotRefundable(Box::new(charge)),
-                        Some(amount) => {
-                            let lease = Lease::first();
-                            let refund = written(&new, &lease, (amount, &charge));
-                            insert(tx, won, &refund).await?;
-                            record(tx, event);
-                            return Ok(Begun::New(Box::new(RefundWork {
-                                lease,
-                                refund,
-                                charge,
-                            })));
+                    Some(mut charge) => {
+                        match reserve(tx, &mut charge, new.amount, claim.now).await? {
+                            None => NoRefund::NotRefundable(Box::new(charge)),
+                            Some(amount) => {
+                                let lease = Lease::first();
+                                let refund = written(&new, &lease, (amount, &charge));
+                                insert(tx, won, &refund).await?;
+                                record(tx, event);
+                                return Ok(Begun::New(Box::new(RefundWork {
+                                    lease,
+                                    refund,
+                                    charge,
+                                })));
+                            }
                         }
-                    },
+                    }
                 };
                 claims::release(tx, won, &id).await?;
                 record_refused(tx, event);
