@@ -18,7 +18,7 @@ RETRY_ATTEMPTS_MAX = 8
 
 
 class Problem(Exception):
-    """An RFC 9457 answer: `code` is stable, `retryable` says whether the same request may pass."""
+    """An RFC 9457 answer: `code` is stable, `retryable` says whether this very request may pass."""
 
     def __init__(self, status, body):
         super().__init__(f"{status} {body.get('code')}: {body.get('detail') or body.get('title')}")
@@ -48,7 +48,10 @@ class Client:
             raise Problem(refused.code, body) from None
 
     def until_answered(self, method, path, body, key):
-        """Sends the same request under the same key until there is an answer: it is done once."""
+        """Sends the same request under the same key until there is an answer: it is done once.
+
+        A decline is an answer: `decline.retryable` is about the card on another day, under a new key.
+        """
         for attempt in range(RETRY_ATTEMPTS_MAX):
             try:
                 return self.once(method, path, body, {"Idempotency-Key": key})

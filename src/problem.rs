@@ -15,6 +15,8 @@ use crate::view::Decline;
 
 /// `application/problem+json`, RFC 9457.
 pub const MEDIA_TYPE: &str = "application/problem+json";
+/// On an answer that repeats an earlier one.
+pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $name:literal $status:literal $retryable:literal $title:literal,)+) => {
@@ -118,6 +120,7 @@ pub struct Problem {
     allow: Option<&'static str>,
     charge: Option<String>,
     decline: Option<Box<Decline>>,
+    replayed: bool,
 }
 
 impl Problem {
@@ -132,6 +135,7 @@ impl Problem {
             allow: None,
             charge: None,
             decline: None,
+            replayed: false,
         }
     }
 
@@ -170,6 +174,13 @@ impl Problem {
         self
     }
 
+    /// Marks an answer that repeats an earlier one.
+    #[must_use]
+    pub const fn replayed(mut self, replayed: bool) -> Self {
+        self.replayed = replayed;
+        self
+    }
+
     /// Names the charge that was declined.
     #[must_use]
     pub fn charge(mut self, charge: String) -> Self {
@@ -187,6 +198,9 @@ impl Problem {
         }
         if let Some(methods) = self.allow {
             answer.insert_header((ALLOW, methods));
+        }
+        if self.replayed {
+            answer.insert_header((IDEMPOTENT_REPLAYED, "true"));
         }
         if self.code == Code::Unauthenticated {
             // RFC 9110 11.6.1: a 401 names a scheme.
@@ -209,10 +223,9 @@ impl Problem {
             detail: self.detail,
             errors: &self.errors,
             request_id,
-            retryable: self
-                .decline
-                .as_ref()
-                .map_or(self.code.retryable(), |note| note.retryable),
+            // Whether this very request may pass; whether the card may be tried later is the
+            // decline's own member.
+            retryable: self.code.retryable(),
             charge: self.charge.as_deref(),
             decline: self.decline.as_deref(),
         };

@@ -19,12 +19,12 @@ use crate::vault::charge::{ChargeOrder, Charged};
 use crate::vault::grant::{ChargesCreate, ChargesRead, Granted};
 use crate::view::{Charge, ChargePage};
 
-/// The processor's limit of eight digits.
-pub(super) const AMOUNT_MAX: i64 = 99_999_999;
-/// Bytes of a description.
-const DESCRIPTION_BYTES_MAX: usize = 500;
+/// Twelve digits. What is too much in one currency is for the processor's own table to say.
+pub(super) const AMOUNT_MAX: i64 = 999_999_999_999;
+/// Characters of a description.
+const DESCRIPTION_CHARS_MAX: usize = 500;
 /// The card networks' limit of what stands on a statement.
-const DESCRIPTOR_SUFFIX_BYTES_MAX: usize = 22;
+const DESCRIPTOR_SUFFIX_CHARS_MAX: usize = 22;
 
 /// What billing sends.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -33,9 +33,10 @@ pub struct ChargeRequest {
     /// The token to charge.
     #[schema(example = "tok_01h455vb4pex5vsknk084sn02q")]
     token: String,
-    /// In the currency's minor unit.
+    /// In the minor unit of ISO 4217, whatever the processor counts in: 1250 is 12.50 EUR, 1250 JPY or
+    /// 1.250 KWD.
     #[serde(deserialize_with = "super::integer::required")]
-    #[schema(minimum = 1, maximum = 99_999_999, example = 1250)]
+    #[schema(minimum = 1, maximum = 999_999_999_999_i64, example = 1250)]
     amount: i64,
     /// ISO 4217 in lower case.
     #[schema(pattern = "^[a-z]{3}$", example = "eur")]
@@ -48,13 +49,14 @@ pub struct ChargeRequest {
     #[serde(default = "yes")]
     #[schema(default = true)]
     off_session: bool,
-    /// Shown in the processor's dashboard; at most 500 bytes.
+    /// Shown in the processor's dashboard; at most 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     description: Option<String>,
-    /// Shown on the shopper's statement; at most 22 bytes, with a letter in it.
+    /// Shown on the shopper's statement; at most 22 Latin characters, with a letter
+    /// among them.
     #[schema(min_length = 1, max_length = 22)]
     statement_descriptor_suffix: Option<String>,
-    /// The merchant's own notes: at most 50, names of 40 and values of 500 bytes.
+    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -83,7 +85,7 @@ pub struct CaptureRequest {
     /// How much to take, in the currency's minor unit; all of it when not said. What is left is
     /// given up.
     #[serde(default, deserialize_with = "super::integer::optional")]
-    #[schema(minimum = 1, maximum = 99_999_999)]
+    #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     amount: Option<i64>,
 }
 
@@ -298,21 +300,16 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
     checks.optional_text(
         "/description",
         order.description.as_deref(),
-        DESCRIPTION_BYTES_MAX,
+        DESCRIPTION_CHARS_MAX,
     );
     checks.optional_text(
         "/statement_descriptor_suffix",
         suffix,
-        DESCRIPTOR_SUFFIX_BYTES_MAX,
+        DESCRIPTOR_SUFFIX_CHARS_MAX,
     );
-    checks.require(
-        suffix.is_none_or(|suffix| {
-            suffix.bytes().any(|letter| letter.is_ascii_alphabetic())
-                && !suffix.contains(['<', '>', '\\', '\'', '"', '*'])
-        }),
-        "/statement_descriptor_suffix",
-        "not_valid",
-    );
+    if let Some(suffix) = suffix {
+        checks.descriptor_suffix("/statement_descriptor_suffix", suffix);
+    }
     checks.metadata(&order.metadata);
     checks.verdict()?;
     Ok(ChargeOrder {

@@ -26,7 +26,7 @@ pub struct RefundRequest {
     charge: String,
     /// In the charge's currency's minor unit; all that is left when not said.
     #[serde(default, deserialize_with = "super::integer::optional")]
-    #[schema(minimum = 1, maximum = 99_999_999)]
+    #[schema(minimum = 1, maximum = 999_999_999_999_i64)]
     amount: Option<i64>,
     /// `duplicate`, `fraudulent` or `requested_by_customer`.
     #[schema(pattern = "^(duplicate|fraudulent|requested_by_customer)$")]

@@ -18,12 +18,19 @@ impl From<Refusal> for Problem {
                 .fold(Self::new(Code::InvalidCard), |problem, fault| {
                     problem.at(fault.pointer, fault.reason)
                 }),
-            Refusal::Declined { decline, charge } => {
-                let problem = Self::new(Code::CardDeclined).decline(view::Decline {
-                    code: decline.code.to_string(),
-                    advice: decline.advice.map(|advice| advice.name().to_owned()),
-                    retryable: decline.retryable,
-                });
+            Refusal::Declined {
+                decline,
+                charge,
+                replayed,
+            } => {
+                let problem =
+                    Self::new(Code::CardDeclined)
+                        .replayed(replayed)
+                        .decline(view::Decline {
+                            code: decline.code.to_string(),
+                            advice: decline.advice.map(|advice| advice.name().to_owned()),
+                            retryable: decline.retryable,
+                        });
                 match charge {
                     Some(charge) => problem.charge(charge.to_string()),
                     None => problem,

@@ -24,7 +24,7 @@ use crate::view::{ReportPage, ReportTicket};
 /// Bytes of a report's words.
 const MESSAGE_BYTES_MAX: usize = 8_000;
 /// Bytes of an address to answer to: an e-mail address has 254 at most (RFC 5321), a URL may be longer.
-const CONTACT_BYTES_MAX: usize = 320;
+const CONTACT_CHARS_MAX: usize = 320;
 /// Days after which a reader should fetch security.txt again; RFC 9116 wants less than a year.
 const SECURITY_TXT_DAYS: i64 = 90;
 /// Milliseconds of a day.
@@ -239,7 +239,7 @@ fn checked(report: ReportRequest) -> Result<ReportOrder, Problem> {
     checks.require(message.len() <= MESSAGE_BYTES_MAX, "/message", "too_long");
     checks.require(!message.contains(bare), "/message", "control_character");
     checks.require(!scan::contains(message), "/message", "card_number");
-    checks.optional_text("/contact", report.contact.as_deref(), CONTACT_BYTES_MAX);
+    checks.optional_text("/contact", report.contact.as_deref(), CONTACT_CHARS_MAX);
     checks.verdict()?;
     Ok(ReportOrder {
         about: report.about.name(),

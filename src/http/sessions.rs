@@ -21,8 +21,8 @@ use crate::vault::session::{Issued, SessionOrder};
 const EXPIRES_IN_S_DEFAULT: u32 = 900;
 /// Seconds that a session lives at least.
 const EXPIRES_IN_S_MIN: u32 = 60;
-/// Bytes of a merchant's name for its customer.
-pub(super) const CUSTOMER_REF_BYTES_MAX: usize = 200;
+/// Characters of a merchant's name for its customer.
+pub(super) const CUSTOMER_REF_CHARS_MAX: usize = 200;
 /// Bytes of an origin: a scheme, a DNS name of at most 253 bytes, a port.
 const ORIGIN_BYTES_MAX: usize = 270;
 
@@ -48,7 +48,7 @@ pub struct CaptureSessionOrder {
     /// programs: after `verification_required` only such a session takes a card.
     #[serde(default)]
     shopper_verified: bool,
-    /// The merchant's own notes: at most 50, names of 40 and values of 500 bytes.
+    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -142,7 +142,7 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
     checks.optional_text(
         "/customer_ref",
         order.customer_ref.as_deref(),
-        CUSTOMER_REF_BYTES_MAX,
+        CUSTOMER_REF_CHARS_MAX,
     );
     checks.require(origin != Some(None), "/origin", "not_an_https_origin");
     checks.require(

@@ -95,6 +95,17 @@ impl Processor {
         }
     }
 
+    /// Whether so much can be charged in that currency: `amount` in the minor unit of ISO 4217,
+    /// `currency` in lower case. To be asked before anything is written down.
+    ///
+    /// # Errors
+    /// The field that this processor does not take: `/amount` or `/currency`.
+    pub fn check_amount(&self, amount: i64, currency: &str) -> Result<(), RequestFault> {
+        match self {
+            Self::Stripe(stripe) => stripe.check_amount(amount, currency),
+        }
+    }
+
     /// Charges a reference, once for each idempotency key.
     ///
     /// A decline that made a payment object is a [`Payment`] with

@@ -122,6 +122,8 @@ pub struct CaptureOrder<'a> {
     pub payment: &'a str,
     /// How much, in the currency's minor unit; all of it where nothing is said.
     pub amount: Option<i64>,
+    /// The payment's currency, lower-case ISO 4217.
+    pub currency: &'a str,
     /// Repeating an order with this key has no second effect.
     pub idempotency_key: &'a str,
     /// On whose behalf.
@@ -148,6 +150,8 @@ pub struct RefundOrder<'a> {
     pub payment: &'a str,
     /// In the payment's currency's minor unit.
     pub amount: i64,
+    /// The payment's currency, lower-case ISO 4217.
+    pub currency: &'a str,
     /// Why.
     pub reason: Option<RefundReason>,
     /// Repeating an order with this key has no second effect.

@@ -9,7 +9,7 @@ use super::report::Treatment;
 use super::run::Run;
 use super::walk::{Stopped, Walk, Watch};
 use crate::audit::{Action, Outcome};
-use crate::processor::webhook::DisputePhase;
+use crate::processor::webhook::{DisputePhase, DisputeStatus};
 use crate::store::{self, Authority, DisputeRow};
 use crate::vault::{Refusal, dispute_is_open, processor_of};
 
@@ -145,7 +145,10 @@ impl Run<'_> {
             amount: there.amount,
             currency: there.currency,
             reason: there.reason,
-            open: dispute_is_open(&there.status, DisputePhase::Updated),
+            open: dispute_is_open(
+                DisputeStatus::from_name(&there.status),
+                DisputePhase::Updated,
+            ),
             status: there.status,
             id: there.id,
             // Read now, it is newer than whatever an event said.

@@ -9,7 +9,7 @@ use super::grant::{ChargesCreate, ChargesRead, Granted};
 use super::idempotency::IdempotencyKey;
 use super::settle::code;
 use super::tokenize::sealed_reference;
-use super::{Internal, Refusal, Witness};
+use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
 use crate::store::{Begun, ChargeFilter, ChargeRow, Claim, NewCharge, NotChargeable, SealedRow};
@@ -74,6 +74,11 @@ impl Internal {
             .map_err(|_| Refusal::RateLimited {
                 retry_after_s: RETRY_AFTER_S,
             })?;
+
+        // What the processor cannot charge is refused before anything is written down.
+        processor_of(&self.processors, granted.account())?
+            .check_amount(order.amount, &order.currency)
+            .map_err(Refusal::Invalid)?;
 
         // 1. One short transaction writes the charge with its key and the audit event of the open.
         //    From its commit on, whoever comes next knows that money may move.
@@ -225,6 +230,7 @@ fn answer(charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
                 retryable: decline.retryable,
             },
             charge: Some(charge.id),
+            replayed,
         }),
         None => Ok(Charged { charge, replayed }),
     }

@@ -199,6 +199,7 @@ impl Internal {
                 let order = CaptureOrder {
                     payment,
                     amount: operation.amount,
+                    currency: &charge.currency,
                     idempotency_key: &operation.processor_key,
                     client: &charge.client,
                 };

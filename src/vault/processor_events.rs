@@ -10,11 +10,13 @@ use super::owed::retry_at;
 use super::refund::status_of;
 use super::{Capture, Common, Internal, Refusal, Witness, marks};
 use crate::audit::{Action, Actor, Outcome};
-use crate::processor::webhook::{self, DisputePhase, NoticeRefused, What};
+use crate::processor::webhook::{
+    self, DisputePhase, DisputeStatus, NoticeRefused, PaymentState, What,
+};
 use crate::store::{
     Applied, DisputeChange, DisputeRow, DueEvent, News, ProcessorEvent, Publish, Received, Report,
 };
-use crate::token::{Account, Environment};
+use crate::token::{Account, ChargeStatus, Environment};
 
 /// Milliseconds for which an event is kept whose object is not known here: it may belong to a
 /// charge whose outcome we have not heard yet, or to somebody else who uses the account.
@@ -101,11 +103,18 @@ impl Capture {
     fn report(&self, account: &Account, what: What) -> Option<Report> {
         let reference = |method: &str| marks::reference(&self.marking, account, method).into();
         match what {
-            What::Payment { payment, charge } => Some(Report::Payment {
+            What::Payment {
                 payment,
                 charge,
-                status: None,
-                captured: None,
+                status,
+                captured,
+            } => Some(Report::Payment {
+                payment,
+                charge,
+                status: status
+                    .and_then(status_word)
+                    .map(|word| word.name().to_owned()),
+                captured,
             }),
             What::Refund {
                 refund,
@@ -124,9 +133,10 @@ impl Capture {
                 currency,
                 reason,
                 status,
+                state,
                 phase,
             } => Some(Report::Dispute {
-                open: dispute_is_open(&status, phase),
+                open: dispute_is_open(state, phase),
                 payment,
                 dispute,
                 amount,
@@ -144,6 +154,9 @@ impl Capture {
             What::Setup { payment_method } => Some(Report::Setup {
                 reference: reference(&payment_method),
             }),
+            What::Detached { payment_method } => Some(Report::Detached {
+                reference: reference(&payment_method),
+            }),
             What::Refund { payment: None, .. }
             | What::Dispute { payment: None, .. }
             | What::Other => None,
@@ -151,15 +164,23 @@ impl Capture {
     }
 }
 
-/// Whether a dispute is not decided, by its own status (Stripe: `won`, `lost`, `warning_closed` and
-/// `prevented` are ends); one of a kind that is not known yet, by the kind of its event.
-pub(crate) fn dispute_is_open(status: &str, phase: DisputePhase) -> bool {
-    match status {
-        "won" | "lost" | "warning_closed" | "prevented" => false,
-        "needs_response" | "under_review" | "warning_needs_response" | "warning_under_review" => {
-            true
-        }
-        _ => phase != DisputePhase::Closed,
+/// Whether a dispute is not decided, by its own status; one of a status that is not known yet, by
+/// the kind of its event.
+pub(crate) fn dispute_is_open(state: DisputeStatus, phase: DisputePhase) -> bool {
+    let ended = state == DisputeStatus::Unknown && phase == DisputePhase::Closed;
+    state.is_open() && !ended
+}
+
+/// A payment's state in our word, where it has one.
+const fn status_word(state: PaymentState) -> Option<ChargeStatus> {
+    match state {
+        PaymentState::Succeeded => Some(ChargeStatus::Succeeded),
+        PaymentState::RequiresCapture => Some(ChargeStatus::RequiresCapture),
+        PaymentState::RequiresAction => Some(ChargeStatus::RequiresAction),
+        PaymentState::RequiresPaymentMethod => Some(ChargeStatus::Declined),
+        PaymentState::Processing => Some(ChargeStatus::Processing),
+        PaymentState::Canceled => Some(ChargeStatus::Canceled),
+        PaymentState::RequiresConfirmation | PaymentState::Unknown => None,
     }
 }
 

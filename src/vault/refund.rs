@@ -224,6 +224,7 @@ impl Internal {
             refund: &name,
             payment: charge.payment.as_deref().unwrap_or_default(),
             amount: refund.amount,
+            currency: &charge.currency,
             reason: refund.reason,
             idempotency_key: &refund.processor_key,
             client: refund.client.as_deref().unwrap_or_default(),

@@ -59,6 +59,8 @@ pub enum Refusal {
         decline: Decline,
         /// The charge, where there is one.
         charge: Option<ChargeId>,
+        /// Whether an earlier request with the same key was answered with it.
+        replayed: bool,
     },
     /// What was signed is not what the processor tells.
     #[error("not readable")]
@@ -136,6 +138,7 @@ impl From<processor::Failure> for Refusal {
             Failure::Declined(decline) => Self::Declined {
                 decline,
                 charge: None,
+                replayed: false,
             },
             Failure::CardInvalid(fault) => Self::InvalidCard(vec![fault.into()]),
             Failure::Invalid(fault) => Self::Invalid(fault),

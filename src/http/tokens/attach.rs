@@ -10,7 +10,7 @@ use crate::http::answers::replayable;
 use crate::http::body::{Described, Json};
 use crate::http::checks::Checks;
 use crate::http::grants::idempotency_key;
-use crate::http::sessions::{CUSTOMER_REF_BYTES_MAX, UsageName};
+use crate::http::sessions::{CUSTOMER_REF_CHARS_MAX, UsageName};
 use crate::problem::Problem;
 use crate::token::Usage;
 use crate::vault::Internal;
@@ -29,11 +29,11 @@ pub struct AttachRequest {
     #[schema(pattern = "^pm_[A-Za-z0-9_]{1,252}$", example = "pm_card_visa")]
     payment_method: String,
     /// The merchant's own name for its customer.
-    #[schema(min_length = 1, max_length = 255)]
+    #[schema(min_length = 1, max_length = 200)]
     customer_ref: Option<String>,
     /// How the token is going to be charged; `off_session` when not said.
     usage: Option<UsageName>,
-    /// The merchant's own notes: at most 50, names of 40 and values of 500 bytes.
+    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
@@ -95,7 +95,7 @@ fn checked(order: AttachRequest) -> Result<AttachTokenOrder, Problem> {
     checks.optional_text(
         "/customer_ref",
         order.customer_ref.as_deref(),
-        CUSTOMER_REF_BYTES_MAX,
+        CUSTOMER_REF_CHARS_MAX,
     );
     checks.metadata(&order.metadata);
     checks.verdict()?;

@@ -27,8 +27,8 @@ use crate::vault::session::Admitted;
 use crate::vault::tokenize::{TokenOrder, Tokenized};
 use crate::view::Token;
 
-/// Bytes of one billing detail.
-const BILLING_DETAIL_BYTES_MAX: usize = 200;
+/// Characters of one billing detail.
+const BILLING_DETAIL_CHARS_MAX: usize = 200;
 
 /// What a checkout form sends. Borrowed from the wiped buffer, so nothing of it is copied.
 #[derive(Deserialize, ToSchema)]
@@ -73,7 +73,8 @@ struct CardBody<'a> {
     cvc: &'a str,
 }
 
-/// Whose card it is; passed on to the processor and not kept.
+/// Whose card it is; passed on to the processor and not kept. An empty text is none; each has at
+/// most 200 characters.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = BillingDetails)]
@@ -256,7 +257,9 @@ fn back(vault: &Capture, admitted: &Admitted, path: &str) -> Result<String, Prob
 fn checked(body: BillingBody<'_>) -> Result<BillingDetails, Problem> {
     let mut checks = Checks::default();
     let mut keep = |pointer: &'static str, text: Option<Cow<'_, str>>| {
-        checks.optional_text(pointer, text.as_deref(), BILLING_DETAIL_BYTES_MAX);
+        // Forms send a field that was left empty; it says as much as none.
+        let text = text.filter(|text| !text.is_empty());
+        checks.optional_text(pointer, text.as_deref(), BILLING_DETAIL_CHARS_MAX);
         text.map(|text| zeroize::Zeroizing::new(text.into_owned()))
     };
     let address = body.address.map(|address| Address {
@@ -273,6 +276,9 @@ fn checked(body: BillingBody<'_>) -> Result<BillingDetails, Problem> {
         phone: keep("/billing_details/phone", body.phone),
         address: address.unwrap_or_default(),
     };
+    if let Some(email) = &billing.email {
+        checks.email("/billing_details/email", email);
+    }
     let country = billing
         .address
         .country

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::checks::Checks;
 use super::paths::{Page, id_in_query, in_path, in_query};
-use super::sessions::CUSTOMER_REF_BYTES_MAX;
+use super::sessions::CUSTOMER_REF_CHARS_MAX;
 use crate::problem::Problem;
 use crate::vault::Internal;
 use crate::vault::grant::{Granted, TokensDelete, TokensRead};
@@ -93,7 +93,7 @@ pub async fn list(
     let query: TokenQuery = in_query(&request)?;
     let page = Page::of(query.limit)?;
     let mut checks = Checks::default();
-    checks.text("/customer_ref", &query.customer_ref, CUSTOMER_REF_BYTES_MAX);
+    checks.text("/customer_ref", &query.customer_ref, CUSTOMER_REF_CHARS_MAX);
     checks.verdict()?;
     let after = query.starting_after.as_deref();
     let starting_after = id_in_query(after, vault.common.environment, "/starting_after")?;

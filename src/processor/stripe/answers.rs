@@ -7,6 +7,7 @@
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
+use super::amounts;
 use crate::processor::Failure;
 use crate::processor::failure::is_name;
 use crate::processor::reference::is_id;
@@ -134,6 +135,7 @@ pub(super) struct PaymentIntent {
     next_action: Option<NextAction>,
     pub(super) last_payment_error: Option<ErrorBody>,
     amount_received: Option<i64>,
+    currency: Option<String>,
     metadata: Option<Metadata>,
 }
 
@@ -156,7 +158,9 @@ pub(super) struct List<T> {
 pub(super) struct Refund {
     id: String,
     amount: i64,
-    pub(super) status: String,
+    currency: Option<String>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) status: Option<String>,
     #[serde(default, deserialize_with = "text_or_none")]
     pub(super) failure_reason: Option<String>,
     metadata: Option<Metadata>,
@@ -170,7 +174,7 @@ impl Refund {
 
     /// How much goes back.
     pub(super) fn amount(&self) -> Result<i64, Failure> {
-        checked_amount(self.amount)
+        amounts::answered(self.amount, self.currency.as_deref())
     }
 
     /// Our refund id, where it carries one.
@@ -182,7 +186,7 @@ impl Refund {
 impl PaymentIntent {
     /// How much was taken.
     pub(super) fn captured(&self) -> Result<i64, Failure> {
-        checked_amount(self.amount_received.unwrap_or(0))
+        amounts::answered(self.amount_received.unwrap_or(0), self.currency.as_deref())
     }
 
     /// Our charge id, where it carries one.
@@ -228,14 +232,6 @@ fn checked_id(id: String, prefix: &str) -> Result<String, Failure> {
     }
 }
 
-fn checked_amount(amount: i64) -> Result<i64, Failure> {
-    if amount >= 0 {
-        Ok(amount)
-    } else {
-        Err(Failure::OutcomeUnknown)
-    }
-}
-
 /// The body of an error, and of `last_payment_error`. Every field may be missing or of another
 /// type, so that none of them can hide the decline code.
 #[derive(Default, Deserialize)]
@@ -248,6 +244,9 @@ pub(super) struct ErrorBody {
     pub(super) decline_code: Option<String>,
     #[serde(default, deserialize_with = "text_or_none")]
     pub(super) advice_code: Option<String>,
+    /// The parameter that it is about: a name of Stripe's, checked before it goes anywhere.
+    #[serde(default, deserialize_with = "text_or_none")]
+    pub(super) param: Option<String>,
     /// Free text, which may quote the request. Looked at for one known sentence, never kept.
     #[serde(default, deserialize_with = "text_or_none")]
     pub(super) message: Option<String>,

@@ -113,7 +113,10 @@ impl Stripe {
         let next_action = match setup.status.as_str() {
             "succeeded" => None,
             "requires_action" => Some(NextAction {
-                redirect_url: setup.redirect_url()?,
+                // Without a page to send the shopper to, the issuer's consent cannot be had here.
+                redirect_url: setup
+                    .redirect_url()
+                    .map_err(|_| Failure::Declined(errors::authentication_required()))?,
             }),
             "requires_payment_method" => {
                 let decline = errors::decline(setup.last_setup_error.as_ref());

@@ -18,6 +18,7 @@ use crate::processor::{
     ChargeOrder, Decline, Failure, Payment, PaymentDetails, PaymentStatus, Reference,
 };
 
+use super::amounts;
 use super::answers::{self, PaymentIntent};
 use super::errors::{self, Refusal, Step};
 use super::{Stripe, call, once};
@@ -34,7 +35,8 @@ impl Stripe {
         order: &ChargeOrder<'_>,
     ) -> Result<Payment, Failure> {
         // (1) Create and confirm in one call, so that there is nothing half made to clean up.
-        let create = once(create(reference, order), order.idempotency_key)?;
+        let amount = amounts::to_stripe(order.amount, order.currency).map_err(Failure::Invalid)?;
+        let create = once(create(reference, order, amount), order.idempotency_key)?;
         let refusal = match self.exchange(Step::Other, create).await {
             Ok(answer) => return payment(&answer),
             Err(refusal) => refusal,
@@ -99,7 +101,7 @@ const fn is_without_shopper(order: &ChargeOrder<'_>) -> bool {
     order.off_session && !order.setup_pending
 }
 
-fn create(reference: &Reference, order: &ChargeOrder<'_>) -> Call {
+fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
     let mut metadata: HashMap<String, String> = order
         .metadata
         .iter()
@@ -111,7 +113,7 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>) -> Call {
         Ok(currency) => currency,
         Err(never) => match never {},
     };
-    let mut request = CreatePaymentIntent::new(order.amount, currency)
+    let mut request = CreatePaymentIntent::new(amount, currency)
         .allowed_payment_method_types([PaymentIntentAllowedPaymentMethodTypes::Card])
         .capture_method(if order.capture {
             PaymentIntentCaptureMethod::Automatic

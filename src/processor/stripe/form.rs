@@ -13,9 +13,9 @@ pub(super) struct Form(Zeroizing<Vec<u8>>);
 pub(super) struct Full;
 
 impl Form {
-    /// Room for the card and for as much billing detail as the capture plane lets in, even when
-    /// each of its bytes takes three.
-    pub(super) const BYTES_MAX: usize = 16 * 1_024;
+    /// Room for the card and for as much billing detail as the capture plane lets in: nine texts of
+    /// 200 characters of at most four bytes, each of which takes three.
+    pub(super) const BYTES_MAX: usize = 24 * 1_024;
 
     pub(super) fn new() -> Self {
         Self(Zeroizing::new(Vec::with_capacity(Self::BYTES_MAX)))

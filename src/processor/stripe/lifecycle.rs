@@ -6,6 +6,7 @@ use stripe_core::payment_intent::{
 };
 use stripe_types::RangeQueryTs;
 
+use super::amounts;
 use super::answers::{List, PaymentIntent};
 use super::charges::payment_of;
 use super::{Stripe, call, named, once};
@@ -78,7 +79,8 @@ impl Stripe {
     ) -> Result<Payment, Failure> {
         let mut request = CapturePaymentIntent::new(named(order.payment)?);
         if let Some(amount) = order.amount {
-            request = request.amount_to_capture(amount);
+            let theirs = amounts::to_stripe(amount, order.currency);
+            request = request.amount_to_capture(theirs.map_err(Failure::Invalid)?);
         }
         let capture = once(call(request.build(), order.client), order.idempotency_key)?;
         self.about(order.payment, capture).await

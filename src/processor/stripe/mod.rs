@@ -7,6 +7,7 @@
 //! Start at `cards.rs` for how a card becomes a reference, and at `charges.rs` for how a reference
 //! is charged.
 
+mod amounts;
 mod answers;
 mod cards;
 mod charges;
@@ -27,7 +28,8 @@ use zeroize::Zeroizing;
 use super::governor::{Governor, Refused, Told};
 use super::reference::is_id;
 use super::transport::{Answer, Broken, Call, Transport};
-use super::{Failure, Settings, SetupRefused};
+use super::{Failure, RequestFault, Settings, SetupRefused};
+pub(super) use amounts::from_stripe;
 pub(super) use answers::Card as CardObject;
 use errors::{Refusal, Step};
 pub(super) use refunds::state as refund_state;
@@ -57,6 +59,19 @@ impl Stripe {
             transport: Transport::new(settings, version)?,
             governor: Governor::new(&settings.limits),
         })
+    }
+
+    /// See [`Processor::check_amount`](crate::processor::Processor::check_amount).
+    #[expect(
+        clippy::unused_self,
+        reason = "what one account takes may differ from another's"
+    )]
+    pub(in crate::processor) fn check_amount(
+        &self,
+        amount: i64,
+        currency: &str,
+    ) -> Result<(), RequestFault> {
+        amounts::check(amount, currency)
     }
 
     /// Sends a call, again where that is safe and promising, and answers a success or what the

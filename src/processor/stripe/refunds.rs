@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use stripe_client_core::StripeRequest as _;
 use stripe_core::refund::{CreateRefund, CreateRefundReason, ListRefund, RetrieveRefund};
 
+use super::amounts;
 use super::answers::{self, List};
 use super::lifecycle::{PAGE_ROWS, PAGES_MAX};
 use super::{Stripe, call, named, once};
@@ -20,8 +21,9 @@ impl Stripe {
         order: &RefundOrder<'_>,
     ) -> Result<Refund, Failure> {
         let metadata = HashMap::from([(REFUND_METADATA.to_owned(), order.refund.to_owned())]);
+        let amount = amounts::to_stripe(order.amount, order.currency).map_err(Failure::Invalid)?;
         let mut request = CreateRefund::new()
-            .amount(order.amount)
+            .amount(amount)
             .metadata(metadata)
             .payment_intent(named(order.payment)?);
         if let Some(reason) = order.reason {
@@ -102,7 +104,9 @@ impl Stripe {
 }
 
 fn refund_of(refund: &answers::Refund) -> Result<Refund, Failure> {
-    let status = state(&refund.status).ok_or(Failure::OutcomeUnknown)?;
+    // Stripe's own schema lets the state be null. One that is not known is not over: it is read again.
+    let status = refund.status.as_deref().and_then(state);
+    let status = status.unwrap_or(RefundState::Pending);
     Ok(Refund {
         id: refund.id()?,
         amount: refund.amount()?,

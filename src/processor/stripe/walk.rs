@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::amounts;
 use super::answers::{List, Metadata};
 use super::{Stripe, named, refund_state};
 use crate::clock::Timestamp;
@@ -190,8 +191,8 @@ fn payment(Named { id, rest }: Named<PaymentIntent>) -> Option<ListedPayment> {
     Some(ListedPayment {
         id: checked_id(id, &["pi_"])?,
         charge: rest.metadata.and_then(|metadata| metadata.cloakroom_charge),
-        amount: checked_amount(rest.amount)?,
-        captured: checked_amount(rest.amount_received.unwrap_or(0))?,
+        amount: minor_units(rest.amount, &rest.currency)?,
+        captured: minor_units(rest.amount_received.unwrap_or(0), &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         status: status(&rest.status),
         created_at: moment(rest.created)?,
@@ -203,7 +204,7 @@ fn refund(Named { id, rest }: Named<Refund>) -> Option<ListedRefund> {
         id: checked_id(id, &["re_", "pyr_"])?,
         payment: checked_payment(rest.payment_intent)?,
         refund: rest.metadata.and_then(|metadata| metadata.cloakroom_refund),
-        amount: checked_amount(rest.amount)?,
+        amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         status: rest.status.as_deref().and_then(refund_state),
         created_at: moment(rest.created)?,
@@ -214,7 +215,7 @@ fn dispute(Named { id, rest }: Named<Dispute>) -> Option<ListedDispute> {
     Some(ListedDispute {
         id: checked_id(id, &["du_", "dp_"])?,
         payment: checked_payment(rest.payment_intent)?,
-        amount: checked_amount(rest.amount)?,
+        amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         reason: Some(rest.reason).filter(|reason| is_name(reason))?,
         status: Some(rest.status).filter(|status| is_name(status))?,
@@ -249,8 +250,9 @@ fn checked_payment(id: Option<String>) -> Option<Option<String>> {
     }
 }
 
-fn checked_amount(amount: i64) -> Option<i64> {
-    (amount >= 0).then_some(amount)
+/// Stripe's amount in the currency's minor unit, which is not always Stripe's own.
+fn minor_units(amount: i64, currency: &str) -> Option<i64> {
+    amounts::from_stripe(amount, currency).filter(|amount| *amount >= 0)
 }
 
 fn checked_currency(currency: String) -> Option<String> {

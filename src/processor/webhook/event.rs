@@ -3,20 +3,27 @@
 //! An object that is not what its event's kind says is not guessed at: the whole notice is
 //! unreadable. One that is sound and none of ours, such as a bank account or a card of Stripe's
 //! older kind, is [`What::Other`].
+//!
+//! A refund's or a dispute's state, reason or amount that this program does not know is no reason to
+//! refuse the event, which Stripe would repeat for days and then give up: it says less, and what is
+//! missing is asked for.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{DisputePhase, Notice, What};
+use super::{DisputePhase, DisputeStatus, Notice, PaymentState, What};
 use crate::clock::Timestamp;
-use crate::processor::DeclineCode;
 use crate::processor::failure::is_name;
 use crate::processor::reference::is_id;
-use crate::processor::stripe::{CardObject, refund_state};
+use crate::processor::stripe::{CardObject, from_stripe, refund_state};
+use crate::processor::{DeclineCode, RefundState};
 
 /// The last second of the year 9999, after which a time cannot be written down.
 const CREATED_S_MAX: i64 = 253_402_300_799;
+
+/// ISO 4217's code for no currency.
+const NO_CURRENCY: &str = "xxx";
 
 /// Something stands where something else must.
 pub(super) struct Unsound;
@@ -39,6 +46,7 @@ pub(super) fn notice(body: &[u8]) -> Result<Notice, Unsound> {
     Ok(Notice {
         id: id_of(event.id, "evt_")?,
         live: event.livemode,
+        account: event.account.map(|id| id_of(id, "acct_")).transpose()?,
         created: Timestamp::from_unix_ms(event.created.saturating_mul(1_000)),
         what: what(&event.kind, object)?,
     })
@@ -51,6 +59,7 @@ struct Event {
     kind: String,
     livemode: bool,
     created: i64,
+    account: Option<String>,
     data: Object,
 }
 
@@ -72,6 +81,7 @@ fn what(kind: &str, object: Value) -> Result<What, Unsound> {
         "payment_method.automatically_updated"
         | "payment_method.card_automatically_updated"
         | "payment_method.updated" => read::<Method>(object)?.what(),
+        "payment_method.detached" => read::<Detached>(object)?.what(),
         "setup_intent.succeeded" => read::<Setup>(object)?.what(),
         _ => Ok(What::Other),
     }
@@ -126,20 +136,20 @@ fn payment_of(named: Option<Named>) -> Result<Option<String>, Unsound> {
     id.map(|id| id_of(id, "pi_")).transpose()
 }
 
-fn amount(minor: i64) -> Result<i64, Unsound> {
-    if minor >= 0 { Ok(minor) } else { Err(Unsound) }
+/// An amount in the currency's minor unit, with its currency, where both can be read.
+fn money(amount: Option<&Value>, currency: Option<Value>) -> Option<(i64, String)> {
+    let Some(Value::String(currency)) = currency else {
+        return None;
+    };
+    let amount = from_stripe(amount?.as_i64()?, &currency)?;
+    Some((amount, currency))
 }
 
-fn currency(text: String) -> Result<String, Unsound> {
-    let plain = text.len() == 3 && text.bytes().all(|letter| letter.is_ascii_lowercase());
-    if plain { Ok(text) } else { Err(Unsound) }
-}
-
-fn name(text: String) -> Result<String, Unsound> {
-    if is_name(&text) {
-        Ok(text)
-    } else {
-        Err(Unsound)
+/// One of Stripe's words; `unknown` where it is none.
+fn word(value: Option<Value>) -> String {
+    match value {
+        Some(Value::String(text)) if is_name(&text) => text,
+        _ => "unknown".to_owned(),
     }
 }
 
@@ -147,6 +157,9 @@ fn name(text: String) -> Result<String, Unsound> {
 struct Payment {
     id: String,
     metadata: Option<Object>,
+    status: Option<Value>,
+    amount_received: Option<Value>,
+    currency: Option<Value>,
 }
 
 impl Payment {
@@ -154,8 +167,18 @@ impl Payment {
         Ok(What::Payment {
             payment: id_of(self.id, "pi_")?,
             charge: ours(self.metadata, "cloakroom_charge")?,
+            status: self
+                .status
+                .as_ref()
+                .and_then(Value::as_str)
+                .map(PaymentState::from_name),
+            captured: captured(self.amount_received.as_ref(), self.currency),
         })
     }
+}
+
+fn captured(amount: Option<&Value>, currency: Option<Value>) -> Option<i64> {
+    money(amount, currency).map(|(amount, _)| amount)
 }
 
 /// One attempt at a payment, which carries the payment's pairs.
@@ -163,6 +186,8 @@ impl Payment {
 struct Charge {
     payment_intent: Option<Named>,
     metadata: Option<Object>,
+    amount_captured: Option<Value>,
+    currency: Option<Value>,
 }
 
 impl Charge {
@@ -171,6 +196,8 @@ impl Charge {
             Some(payment) => What::Payment {
                 payment,
                 charge: ours(self.metadata, "cloakroom_charge")?,
+                status: None,
+                captured: captured(self.amount_captured.as_ref(), self.currency),
             },
             // A charge without a PaymentIntent is none of ours.
             None => What::Other,
@@ -183,25 +210,45 @@ struct Refund {
     id: String,
     payment_intent: Option<Named>,
     metadata: Option<Object>,
-    amount: i64,
-    currency: String,
-    status: String,
-    failure_reason: Option<String>,
+    amount: Option<Value>,
+    currency: Option<Value>,
+    status: Option<Value>,
+    failure_reason: Option<Value>,
 }
 
 impl Refund {
     fn what(self) -> Result<What, Unsound> {
         // Refunds of some payments begin with `pyr_`.
         let refund = id_of(self.id.clone(), "re_").or_else(|_| id_of(self.id, "pyr_"))?;
+        let payment = payment_of(self.payment_intent)?;
+        let ours = ours(self.metadata, "cloakroom_refund")?;
+        let Some((amount, currency)) = money(self.amount.as_ref(), self.currency) else {
+            // Without its amount it is only a hint to look at the payment.
+            return Ok(payment.map_or(What::Other, hint));
+        };
+        let status = self.status.as_ref().and_then(Value::as_str);
+        let failure = self.failure_reason.as_ref().and_then(Value::as_str);
         Ok(What::Refund {
             refund,
-            payment: payment_of(self.payment_intent)?,
-            ours: ours(self.metadata, "cloakroom_refund")?,
-            amount: amount(self.amount)?,
-            currency: currency(self.currency)?,
-            state: refund_state(&self.status).ok_or(Unsound)?,
-            failure: self.failure_reason.as_deref().and_then(DeclineCode::parse),
+            payment,
+            ours,
+            amount,
+            currency,
+            state: status
+                .and_then(refund_state)
+                .unwrap_or(RefundState::Pending),
+            failure: failure.and_then(DeclineCode::parse),
         })
+    }
+}
+
+/// Something became of a payment.
+const fn hint(payment: String) -> What {
+    What::Payment {
+        payment,
+        charge: None,
+        status: None,
+        captured: None,
     }
 }
 
@@ -209,22 +256,26 @@ impl Refund {
 struct Dispute {
     id: String,
     payment_intent: Option<Named>,
-    amount: i64,
-    currency: String,
-    reason: String,
-    status: String,
+    amount: Option<Value>,
+    currency: Option<Value>,
+    reason: Option<Value>,
+    status: Option<Value>,
 }
 
 impl Dispute {
     fn what(self, phase: DisputePhase) -> Result<What, Unsound> {
+        let money = money(self.amount.as_ref(), self.currency);
+        let (amount, currency) = money.unwrap_or_else(|| (0, NO_CURRENCY.to_owned()));
+        let status = word(self.status);
         Ok(What::Dispute {
             // Stripe has given them more than one prefix.
             dispute: id_of(self.id, "")?,
             payment: payment_of(self.payment_intent)?,
-            amount: amount(self.amount)?,
-            currency: currency(self.currency)?,
-            reason: name(self.reason)?,
-            status: name(self.status)?,
+            amount,
+            currency,
+            reason: word(self.reason),
+            state: DisputeStatus::from_name(&status),
+            status,
             phase,
         })
     }
@@ -255,6 +306,20 @@ impl Method {
             // Other kinds than cards are renewed, too.
             (None, _) | (_, None) => What::Other,
         })
+    }
+}
+
+#[derive(Deserialize)]
+struct Detached {
+    id: String,
+}
+
+impl Detached {
+    fn what(self) -> Result<What, Unsound> {
+        let method = method(self.id)?;
+        Ok(method.map_or(What::Other, |payment_method| What::Detached {
+            payment_method,
+        }))
     }
 }
 

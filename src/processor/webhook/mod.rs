@@ -4,6 +4,7 @@
 //! checked as strictly as an answer: ids, names, amounts (`event.rs`). Free text is not read at all.
 
 mod event;
+mod life;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ use super::{DeclineCode, RefundState};
 use crate::clock::Timestamp;
 use crate::token::CardSummary;
 
+pub use life::{DisputeStatus, PaymentState};
 pub use signature::{WebhookSecret, WebhookSecretRefused};
 
 /// Seconds by which a signature may be old, or ahead of our clock: Stripe's own default.
@@ -38,6 +40,8 @@ pub struct Notice {
     pub id: String,
     /// Whether it is of live mode.
     pub live: bool,
+    /// The connected account that it is about, where one endpoint serves several: `acct_…`.
+    pub account: Option<String>,
     /// When it happened.
     pub created: Timestamp,
     /// What happened.
@@ -53,6 +57,10 @@ pub enum What {
         payment: String,
         /// Our id of its charge, where it carries one.
         charge: Option<String>,
+        /// How it stood when the event was made, where the event's object is the payment itself.
+        status: Option<PaymentState>,
+        /// How much of it was taken, in the currency's minor unit, where the event says it.
+        captured: Option<i64>,
     },
     /// A refund began, or came to its end.
     Refund {
@@ -66,7 +74,8 @@ pub enum What {
         amount: i64,
         /// Lower-case ISO 4217.
         currency: String,
-        /// Where it is in its life.
+        /// Where it is in its life; of a state that is not known, [`RefundState::Pending`]: it is to
+        /// be read.
         state: RefundState,
         /// Why it failed, where it did.
         failure: Option<DeclineCode>,
@@ -77,14 +86,16 @@ pub enum What {
         dispute: String,
         /// Its payment.
         payment: Option<String>,
-        /// In the currency's minor unit.
+        /// In the currency's minor unit; 0 where it is none that can be read.
         amount: i64,
-        /// Lower-case ISO 4217.
+        /// Lower-case ISO 4217; `xxx`, no currency, where it is none that can be read.
         currency: String,
         /// Stripe's word: `fraudulent`.
         reason: String,
         /// Stripe's word: `needs_response`.
         status: String,
+        /// The same, as far as we know it.
+        state: DisputeStatus,
         /// Which of its notices this is.
         phase: DisputePhase,
     },
@@ -94,6 +105,11 @@ pub enum What {
         payment_method: String,
         /// What the world may know of it now.
         card: CardSummary,
+    },
+    /// A card was detached from its customer: nobody can charge it any more.
+    Detached {
+        /// The card at the processor.
+        payment_method: String,
     },
     /// The issuer has agreed to a card.
     Setup {

@@ -5,6 +5,8 @@
 //! <https://docs.stripe.com/error-low-level>; decline and advice codes:
 //! <https://docs.stripe.com/declines/codes>.
 
+mod fields;
+
 use crate::processor::transport::Answer;
 use crate::processor::{Advice, CardFault, Decline, DeclineCode, Failure};
 
@@ -76,17 +78,41 @@ pub(super) fn refusal(step: Step, answer: &Answer) -> Refusal {
     }
     let locked = matches!(failure, Failure::InFlight { .. })
         || body.as_ref().and_then(|body| body.code.as_deref()) == Some(LOCK_TIMEOUT);
-    tracing::info!(
-        status,
-        failure = failure.name(),
-        code = code(body.as_ref()).as_ref().map(DeclineCode::as_str),
-        processor_request_id = answer.request_id,
-        "the processor refused"
-    );
+    log(&failure, body.as_ref(), answer);
     Refusal {
         payment: body.as_ref().and_then(ErrorBody::payment),
         again: answer.should_retry.unwrap_or(locked) && failure != Failure::FaultKept,
         failure,
+    }
+}
+
+/// One line for each refusal. A request that is refused without anybody's field being named is ours
+/// to look at.
+fn log(failure: &Failure, body: Option<&ErrorBody>, answer: &Answer) {
+    let status = answer.status.as_u16();
+    let code = code(body);
+    let code = code.as_ref().map(DeclineCode::as_str);
+    let processor_request_id = answer.request_id.as_deref();
+    let param = body.and_then(|body| fields::name(body.param.as_deref()?));
+    let failed = failure.name();
+    if *failure == Failure::Rejected {
+        tracing::warn!(
+            status,
+            failure = failed,
+            code,
+            param,
+            processor_request_id,
+            "the processor refused the request"
+        );
+    } else {
+        tracing::info!(
+            status,
+            failure = failed,
+            code,
+            param,
+            processor_request_id,
+            "the processor refused"
+        );
     }
 }
 
@@ -119,9 +145,11 @@ fn failure(step: Step, status: u16, body: Option<&ErrorBody>, retry_after_s: u32
         (_, Some("idempotency_error"), _) => Failure::IdempotencyMismatch,
         (_, Some("card_error"), _) => refused_card(step, body),
         (_, Some("invalid_request_error"), Some("resource_missing")) => Failure::Missing,
-        (_, Some("invalid_request_error"), code) => {
-            card_fault(step, code, body).map_or(Failure::Rejected, Failure::CardInvalid)
-        }
+        (_, Some("invalid_request_error"), code) => match card_fault(step, code, body) {
+            Some(fault) => Failure::CardInvalid(fault),
+            None => fields::fault(code, text(|body| &body.param))
+                .map_or(Failure::Rejected, Failure::Invalid),
+        },
         // `api_error`, a type that is not known yet, or a page of something on the way.
         _ => Failure::OutcomeUnknown,
     }
@@ -129,8 +157,15 @@ fn failure(step: Step, status: u16, body: Option<&ErrorBody>, retry_after_s: u32
 
 fn refused_card(step: Step, body: Option<&ErrorBody>) -> Failure {
     let code = body.and_then(|body| body.code.as_deref());
-    card_fault(step, code, body)
-        .map_or_else(|| Failure::Declined(decline(body)), Failure::CardInvalid)
+    if let Some(fault) = card_fault(step, code, body) {
+        return Failure::CardInvalid(fault);
+    }
+    // What Stripe finds wrong with the request is no word of the issuer's about the card.
+    let issuer_spoke = body.is_some_and(|body| body.decline_code.is_some());
+    match fields::by_code(code) {
+        Some(fault) if !issuer_spoke => Failure::Invalid(fault),
+        Some(_) | None => Failure::Declined(decline(body)),
+    }
 }
 
 /// A detail that cannot be a card's. With a decline code it is the issuer's word, not Stripe's.
@@ -158,6 +193,16 @@ pub(super) fn decline(body: Option<&ErrorBody>) -> Decline {
         code,
         advice,
         retryable,
+    }
+}
+
+/// The issuer wants an authentication to which this service cannot send the shopper.
+pub(super) fn authentication_required() -> Decline {
+    let code = DeclineCode::parse("authentication_required");
+    Decline {
+        code: code.unwrap_or_else(DeclineCode::generic),
+        advice: None,
+        retryable: false,
     }
 }
 

@@ -131,7 +131,7 @@ fn the_refusal_of_raw_cards_is_known_by_its_sentence() {
 const CLASSES: &str = "
     400 invalid_request_error parameter_unknown               => rejected
     400 invalid_request_error parameter_missing               => rejected
-    400 invalid_request_error amount_too_small                => rejected
+    400 invalid_request_error amount_too_small                => invalid
     400 invalid_request_error payment_intent_unexpected_state => rejected
     404 invalid_request_error -                               => rejected
     400 invalid_request_error resource_missing                => missing

@@ -241,13 +241,17 @@ async fn what_was_taken_counts_once_the_charge_has_succeeded() {
         ("requires_capture", 0),
         ("processing", 0),
     ] {
-        let body = PAYMENT
-            .replace("succeeded", status)
-            .replace(r#""latest_charge":"ch_1""#, r#""amount_received":1250"#);
+        let body = PAYMENT.replace("succeeded", status).replace(
+            r#""latest_charge":"ch_1""#,
+            r#""amount_received":1250,"currency":"eur""#,
+        );
         let payment = charge(&Peer::start(vec![ok(&body)]).await).await.unwrap();
         assert_eq!(payment.captured, captured, "{status}");
     }
-    let body = PAYMENT.replace(r#""latest_charge":"ch_1""#, r#""amount_received":-1"#);
+    let body = PAYMENT.replace(
+        r#""latest_charge":"ch_1""#,
+        r#""amount_received":-1,"currency":"eur""#,
+    );
     let result = charge(&Peer::start(vec![ok(&body)]).await).await;
     assert_eq!(result, Err(Failure::OutcomeUnknown));
 }

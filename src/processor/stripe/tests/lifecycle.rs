@@ -5,7 +5,7 @@ use crate::processor::{
     CancelOrder, CaptureOrder, Failure, Payment, PaymentDetails, PaymentStatus,
 };
 
-const CAPTURED: &str = r#"{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1250,"amount_received":1000,"next_action":null,"last_payment_error":null,"metadata":{"cloakroom_charge":"test_chg_1"}}"#;
+const CAPTURED: &str = r#"{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1250,"amount_received":1000,"currency":"eur","next_action":null,"last_payment_error":null,"metadata":{"cloakroom_charge":"test_chg_1"}}"#;
 const CANCELED: &str = r#"{"id":"pi_1","status":"canceled","amount_received":0}"#;
 /// 2026-11-23T05:20:00.999Z, and an hour before it in whole seconds.
 const SINCE: Timestamp = Timestamp::from_unix_ms(1_795_411_200_999);
@@ -25,6 +25,7 @@ fn capture_order(payment: &str, amount: Option<i64>) -> CaptureOrder<'_> {
     CaptureOrder {
         payment,
         amount,
+        currency: "eur",
         idempotency_key: "test_chg_1-capture-1",
         client: CLIENT,
     }

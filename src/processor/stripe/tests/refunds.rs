@@ -10,6 +10,7 @@ fn order(reason: Option<RefundReason>) -> RefundOrder<'static> {
         refund: "test_ref_1",
         payment: "pi_1",
         amount: 500,
+        currency: "eur",
         reason,
         idempotency_key: "test_ref_1",
         client: CLIENT,
@@ -82,20 +83,22 @@ async fn a_refund_is_one_call_under_its_key_with_our_name_in_it() {
 #[tokio::test]
 async fn every_state_of_a_refund_has_its_name() {
     for (status, expected) in [
-        ("pending", Some(RefundState::Pending)),
-        ("requires_action", Some(RefundState::Pending)),
-        ("succeeded", Some(RefundState::Succeeded)),
-        ("failed", Some(RefundState::Failed)),
-        ("canceled", Some(RefundState::Canceled)),
-        ("brand_new", None),
-        ("", None),
+        (r#""pending""#, RefundState::Pending),
+        (r#""requires_action""#, RefundState::Pending),
+        (r#""succeeded""#, RefundState::Succeeded),
+        (r#""failed""#, RefundState::Failed),
+        (r#""canceled""#, RefundState::Canceled),
+        // Not over, as far as we know: it is read again.
+        (r#""brand_new""#, RefundState::Pending),
+        (r#""""#, RefundState::Pending),
+        ("null", RefundState::Pending),
+        ("7", RefundState::Pending),
     ] {
-        let body = REFUND.replace("succeeded", status);
+        let body = REFUND.replace(r#""succeeded""#, status);
         let made = refund(&Peer::start(vec![ok(&body)]).await).await;
         let read = state(&Peer::start(vec![ok(&body)]).await).await;
         assert_eq!(made, read);
-        let expected = expected.ok_or(Failure::OutcomeUnknown);
-        assert_eq!(made.map(|refund| refund.status), expected, "{status}");
+        assert_eq!(made.unwrap().status, expected, "{status}");
     }
 }
 
@@ -178,7 +181,6 @@ async fn an_answer_about_another_refund_or_none_tells_nothing() {
         REFUND.replace("500", "-500"),
         REFUND.replace("500", r#""500""#),
         REFUND.replace("500", "null"),
-        REFUND.replace(r#""succeeded""#, "null"),
         "{}".to_owned(),
         "[]".to_owned(),
         String::new(),
@@ -219,7 +221,7 @@ async fn what_is_no_id_is_not_put_into_a_request() {
 async fn a_refund_is_found_by_the_id_of_ours_that_it_carries() {
     let others = [
         of("re_9", "test_ref_9"),
-        r#"{"id":"pyr_8","amount":1,"status":"pending","metadata":{}}"#.to_owned(),
+        r#"{"id":"pyr_8","amount":1,"currency":"eur","status":"pending","metadata":{}}"#.to_owned(),
     ];
     let script = vec![
         page(&others, true),

@@ -16,6 +16,7 @@ fn payment() -> Value {
 fn charge() -> Value {
     json!({
         "id": "ch_3", "object": "charge", "amount": 1250, "captured": true, "currency": "eur",
+        "amount_captured": 1250,
         "metadata": { "cloakroom_charge": "test_chg_01kat3fzb4e7mssst1q4mz9jtw" },
         "billing_details": { "name": "Jenny Rosen", "email": "jenny@shop.example" },
         "payment_intent": "pi_3PgafwB7WZ01zgkW0z7nKfxT", "status": "succeeded",
@@ -67,10 +68,14 @@ fn with(mut object: Value, field: &str, value: Value) -> Value {
 
 #[test]
 fn what_becomes_of_a_payment_names_it_and_its_charge() {
-    let expected = What::Payment {
+    let expected = |status| What::Payment {
         payment: "pi_3PgafwB7WZ01zgkW0z7nKfxT".to_owned(),
         charge: Some("test_chg_01kat3fzb4e7mssst1q4mz9jtw".to_owned()),
+        status,
+        captured: Some(1_250),
     };
+    let succeeded = expected(Some(PaymentState::Succeeded));
+    let expected = expected(None);
     for kind in [
         "payment_intent.created",
         "payment_intent.succeeded",
@@ -80,7 +85,7 @@ fn what_becomes_of_a_payment_names_it_and_its_charge() {
         "payment_intent.amount_capturable_updated",
         "payment_intent.canceled",
     ] {
-        assert_eq!(told(kind, payment()), Ok(expected.clone()), "{kind}");
+        assert_eq!(told(kind, payment()), Ok(succeeded.clone()), "{kind}");
     }
     for kind in [
         "charge.succeeded",
@@ -112,6 +117,8 @@ fn a_payment_that_names_no_charge_of_ours_is_known_by_its_own_id() {
         let expected = What::Payment {
             payment: "pi_3PgafwB7WZ01zgkW0z7nKfxT".to_owned(),
             charge: None,
+            status: Some(PaymentState::Succeeded),
+            captured: Some(1_250),
         };
         let object = with(payment(), "metadata", metadata.clone());
         let told = told("payment_intent.succeeded", object);
@@ -190,6 +197,7 @@ fn a_dispute_tells_how_far_it_is() {
             currency: "eur".to_owned(),
             reason: "product_not_received".to_owned(),
             status: "needs_response".to_owned(),
+            state: DisputeStatus::NeedsResponse,
             phase,
         };
         assert_eq!(told(kind, dispute()), Ok(expected), "{kind}");
@@ -240,6 +248,69 @@ fn a_renewed_card_tells_what_the_world_may_know_of_it() {
 }
 
 #[test]
+fn a_dispute_is_open_until_the_bank_has_decided() {
+    for status in DisputeStatus::ALL {
+        assert_eq!(DisputeStatus::from_name(status.name()), status);
+        let object = with(dispute(), "status", json!(status.name()));
+        // The money comes back after the end: the kind of the event does not open it again.
+        let told = told("charge.dispute.funds_reinstated", object).unwrap();
+        let What::Dispute { state, .. } = told else {
+            panic!("not a dispute");
+        };
+        assert_eq!(state, status);
+        let over = ["won", "lost", "warning_closed", "prevented"].contains(&status.name());
+        assert_eq!(state.is_open(), !over, "{status:?}");
+    }
+    assert!(DisputeStatus::from_name("brand_new").is_open());
+}
+
+#[test]
+fn a_detached_card_is_named() {
+    let kind = "payment_method.detached";
+    let expected = What::Detached {
+        payment_method: "pm_1PgafuB7WZ01zgkW".to_owned(),
+    };
+    let detached = with(method(), "customer", Value::Null);
+    assert_eq!(told(kind, detached), Ok(expected));
+    for id in ["card_1", "src_1"] {
+        let other = with(method(), "id", json!(id));
+        assert_eq!(told(kind, other), Ok(What::Other), "{id}");
+    }
+}
+
+#[test]
+fn an_event_of_a_connected_account_names_it() {
+    let mut connect = event("payment_intent.succeeded", payment());
+    for (account, expected) in [
+        (json!("acct_1PgafwB7WZ01"), Ok(Some("acct_1PgafwB7WZ01"))),
+        (Value::Null, Ok(None)),
+        (json!("pi_1"), Err(&NoticeRefused::Unreadable)),
+        (json!(7), Err(&NoticeRefused::Unreadable)),
+    ] {
+        connect["account"] = account.clone();
+        let notice = signed(&serde_json::to_vec(&connect).unwrap());
+        let named = notice.as_ref().map(|notice| notice.account.as_deref());
+        assert_eq!(named, expected, "{account}");
+    }
+}
+
+#[test]
+fn amounts_of_an_event_are_in_our_unit_whatever_stripe_counts_in() {
+    let object = with(refund(), "currency", json!("isk"));
+    let refunded = told("refund.updated", object).unwrap();
+    assert!(matches!(refunded, What::Refund { amount: 5, .. }));
+    let object = with(payment(), "currency", json!("mga"));
+    let paid = told("payment_intent.succeeded", object).unwrap();
+    let expected = Some(125_000);
+    assert!(matches!(paid, What::Payment { captured, .. } if captured == expected));
+    // A part of a króna is none that could be written down.
+    let object = with(dispute(), "currency", json!("isk"));
+    let object = with(object, "amount", json!(1_250));
+    let disputed = told("charge.dispute.created", object).unwrap();
+    assert!(matches!(disputed, What::Dispute { amount: 0, .. }));
+}
+
+#[test]
 fn an_issuers_consent_names_the_card() {
     let object = json!({
         "id": "seti_1", "object": "setup_intent", "status": "succeeded", "usage": "off_session",
@@ -266,7 +337,6 @@ fn what_means_nothing_to_us_is_something_else() {
         "setup_intent.created",
         "setup_intent.requires_action",
         "payment_method.attached",
-        "payment_method.detached",
         "payment_intents.succeeded",
         "refunds.created",
         "radar.early_fraud_warning.created",
