@@ -28,7 +28,10 @@ impl Run<'_> {
         for difference in differences {
             let treatment = match difference.kind.repair() {
                 Repair::Person => Treatment::Reported,
-                allowed => self.apply(allowed, &difference).await,
+                allowed @ (Repair::Charge
+                | Repair::Refund
+                | Repair::NewRefund
+                | Repair::Dispute) => self.apply(allowed, &difference).await,
             };
             treated.push((difference, treatment));
         }

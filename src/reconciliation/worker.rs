@@ -107,10 +107,7 @@ fn show(internal: &Internal, comparisons: &[Comparison]) {
 
 /// Counts by kind; what is no such thing is no count.
 fn counts_of(json: &str) -> BTreeMap<String, u64> {
-    match serde_json::from_str(json) {
-        Ok(counts) => counts,
-        Err(_) => BTreeMap::new(),
-    }
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 async fn sleep(seconds: u64) {

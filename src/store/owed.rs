@@ -69,6 +69,7 @@ impl NothingDone {
     }
 
     /// The processor has refused the request for good: under this key it never will be done.
+    #[must_use]
     pub const fn refused(lease: Lease) -> Self {
         Self(lease)
     }

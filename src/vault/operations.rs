@@ -176,9 +176,10 @@ impl Internal {
                 }
                 let nothing = NothingDone::refused(lease);
                 self.abandon_operation(context, nothing, charge).await?;
-                Err(match failure {
-                    processor::Failure::Invalid(fault) => Refusal::Invalid(fault),
-                    _ => Refusal::Impossible("The processor does not allow this for the charge."),
+                Err(if let processor::Failure::Invalid(fault) = failure {
+                    Refusal::Invalid(fault)
+                } else {
+                    Refusal::Impossible("The processor does not allow this for the charge.")
                 })
             }
         }

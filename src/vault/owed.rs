@@ -88,8 +88,8 @@ fn later(pause: Duration) -> Instant {
 /// sooner than the processor asks for.
 pub(super) fn retry_at(now: Timestamp, since: Timestamp, asked_s: Option<u32>) -> Timestamp {
     let pause_ms = (now.ms_since(since) / 4).clamp(*PAUSE_MS.start(), *PAUSE_MS.end());
-    let asked_ms = u64::from(asked_s.unwrap_or(0)).saturating_mul(1_000);
-    now.plus_ms(pause_ms.max(asked_ms))
+    let wanted_ms = u64::from(asked_s.unwrap_or(0)).saturating_mul(1_000);
+    now.plus_ms(pause_ms.max(wanted_ms))
 }
 
 impl Internal {

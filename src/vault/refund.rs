@@ -164,9 +164,10 @@ impl Internal {
                 tracing::warn!(refund = %refund.id, %failure, "the processor refused a refund");
                 let nothing = NothingDone::refused(lease);
                 self.abandon_refund(context, (nothing, refund)).await?;
-                Err(match failure {
-                    processor::Failure::Invalid(fault) => Refusal::Invalid(fault),
-                    _ => NOT_MADE,
+                Err(if let processor::Failure::Invalid(fault) = failure {
+                    Refusal::Invalid(fault)
+                } else {
+                    NOT_MADE
                 })
             }
             // Asking again gives the same answer again, which does not tell.

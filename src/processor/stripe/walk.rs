@@ -100,7 +100,7 @@ impl Stripe {
         }
         let page: List<Listed<O>> = self.ask(Call::get(path).on_behalf_of(CLIENT)).await?;
         let next = match page.data.last() {
-            Some(last) if page.has_more => Some(last.id().ok_or(Failure::OutcomeUnknown)?),
+            Some(end) if page.has_more => Some(end.id().ok_or(Failure::OutcomeUnknown)?),
             // More, and nothing to go on from: the rest would be taken for absent.
             None if page.has_more => return Err(Failure::OutcomeUnknown),
             Some(_) | None => None,
@@ -202,7 +202,7 @@ fn payment(Named { id, rest }: Named<PaymentIntent>) -> Option<ListedPayment> {
 fn refund(Named { id, rest }: Named<Refund>) -> Option<ListedRefund> {
     Some(ListedRefund {
         id: checked_id(id, &["re_", "pyr_"])?,
-        payment: checked_payment(rest.payment_intent)?,
+        payment: checked_payment(rest.payment_intent).ok()?,
         refund: rest.metadata.and_then(|metadata| metadata.cloakroom_refund),
         amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
@@ -214,7 +214,7 @@ fn refund(Named { id, rest }: Named<Refund>) -> Option<ListedRefund> {
 fn dispute(Named { id, rest }: Named<Dispute>) -> Option<ListedDispute> {
     Some(ListedDispute {
         id: checked_id(id, &["du_", "dp_"])?,
-        payment: checked_payment(rest.payment_intent)?,
+        payment: checked_payment(rest.payment_intent).ok()?,
         amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         reason: Some(rest.reason).filter(|reason| is_name(reason))?,
@@ -242,12 +242,13 @@ fn checked_id(id: String, prefixes: &[&str]) -> Option<String> {
     (known && is_id(&id)).then_some(id)
 }
 
+/// What stands where a payment's id must is none.
+struct NoPayment;
+
 /// A payment's id may be missing; one that is there must be one.
-fn checked_payment(id: Option<String>) -> Option<Option<String>> {
-    match id {
-        None => Some(None),
-        Some(id) => checked_id(id, &["pi_"]).map(Some),
-    }
+fn checked_payment(id: Option<String>) -> Result<Option<String>, NoPayment> {
+    id.map(|id| checked_id(id, &["pi_"]).ok_or(NoPayment))
+        .transpose()
 }
 
 /// Stripe's amount in the currency's minor unit, which is not always Stripe's own.

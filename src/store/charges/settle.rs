@@ -77,6 +77,10 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who says it, of which charge, what, and how it is announced"
+    )]
     pub async fn settle_charge<P, A>(
         &self,
         authority: Authority<'_>,
@@ -184,8 +188,9 @@ pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Com
         // Without its payment this is only what was supposed before.
         (RequiresAction, Processing) if said.payment.is_none() => Nothing,
         (before, said) if before == said => Nothing,
-        (Processing, _) | (RequiresCapture, Succeeded | Canceled) => More,
-        (RequiresAction, Processing | Succeeded | RequiresCapture | Declined | Canceled) => More,
+        (Processing, _)
+        | (RequiresCapture, Succeeded | Canceled)
+        | (RequiresAction, Processing | Succeeded | RequiresCapture | Declined | Canceled) => More,
         (Canceled, Succeeded) => Contradiction("captured_after_canceled"),
         (Declined, Succeeded) => Contradiction("captured_after_declined"),
         (Succeeded, Canceled) => Contradiction("canceled_after_succeeded"),
@@ -194,11 +199,9 @@ pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Com
         // Said late: this is where the charge was before. Or no money is in it: a payment that is
         // given up after it was declined, or declined after it was given up.
         (_, Processing | RequiresAction)
-        | (Succeeded | Canceled | Declined, RequiresCapture)
-        | (Declined, Canceled | Declined)
-        | (Canceled, Declined | Canceled)
-        | (Succeeded, Succeeded)
-        | (RequiresCapture, RequiresCapture) => Nothing,
+        | (Succeeded | Canceled | Declined | RequiresCapture, RequiresCapture)
+        | (Declined | Canceled, Canceled | Declined)
+        | (Succeeded, Succeeded) => Nothing,
     }
 }
 

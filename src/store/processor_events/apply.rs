@@ -222,9 +222,9 @@ where
         open,
         changed_at: place.created_at,
     };
-    let change = disputes::put(tx, &said, place.now).await?;
-    if change != DisputeChange::Nothing {
-        outbox::tell(tx, &publish(&said, change)).await?;
+    let became = disputes::put(tx, &said, place.now).await?;
+    if became != DisputeChange::Nothing {
+        outbox::tell(tx, &publish(&said, became)).await?;
     }
     Ok(Applied::Applied)
 }

@@ -36,6 +36,10 @@ impl Store {
     ///
     /// # Errors
     /// As every operation: [`Failure`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "who says it, of which refund, what, and how it is published"
+    )]
     pub async fn settle_refund(
         &self,
         lease: &Lease,
@@ -56,7 +60,7 @@ impl Store {
                 let settled =
                     settle(tx, environment, (&before, Some(mine)), &outcome, &publish).await?;
                 Ok(match settled {
-                    Settled::Changed(after) => after,
+                    Settled::Changed(after) => *after,
                     Settled::Same | Settled::Contradiction => before,
                 })
             })
@@ -148,7 +152,7 @@ impl Store {
 /// What settling came to.
 pub(super) enum Settled {
     /// The refund is in another state now.
-    Changed(RefundRow),
+    Changed(Box<RefundRow>),
     /// It says nothing new.
     Same,
     /// A different end was written down before.
@@ -216,5 +220,5 @@ pub(super) async fn settle(
     if after.status != before.status {
         outbox::tell(tx, &publish(&after)).await?;
     }
-    Ok(Settled::Changed(after))
+    Ok(Settled::Changed(Box::new(after)))
 }

@@ -120,8 +120,8 @@ async fn what_is_not_charged_is_recorded_as_refused_and_keeps_no_key() {
     };
     let begin = |charge| bench.store.begin_charge(claim("c"), charge, opening());
     for charge in [unknown, others] {
-        let begun = begin(charge).await;
-        assert_eq!(begun, Ok(Begun::Refused(NotChargeable::Unknown)));
+        let refused = begin(charge).await;
+        assert_eq!(refused, Ok(Begun::Refused(NotChargeable::Unknown)));
     }
 
     let whose = account();

@@ -114,9 +114,10 @@ impl Internal {
                 tracing::warn!(charge = %charge.id, %failure, "the processor refused the request");
                 let nothing = NothingDone::refused(lease);
                 self.abandon(context, (nothing, charge)).await?;
-                return Err(match failure {
-                    processor::Failure::Invalid(fault) => Refusal::Invalid(fault),
-                    _ => Refusal::Impossible("The processor refused the request."),
+                return Err(if let processor::Failure::Invalid(fault) = failure {
+                    Refusal::Invalid(fault)
+                } else {
+                    Refusal::Impossible("The processor refused the request.")
                 });
             }
         };
