@@ -95,6 +95,9 @@ pub(super) async fn put(
     .await?;
     let change = change(known.as_ref(), said);
     if change == DisputeChange::Nothing {
+        if known.is_some() {
+            heard_again(tx, said).await?;
+        }
         return Ok(change);
     }
     let written = query(
@@ -131,6 +134,23 @@ pub(super) async fn put(
     .await?;
     one_row(marked, "charges", &said.charge)?;
     Ok(change)
+}
+
+/// The same was said again, perhaps later: what lies between is older than what is known.
+async fn heard_again(tx: &mut Connection, said: &DisputeRow) -> Result<(), Failure> {
+    query(
+        "UPDATE disputes
+            SET changed_at_ms = $3
+          WHERE account = $1 AND id = $2 AND changed_at_ms < $3 AND status = $4 AND amount = $5",
+    )
+    .bind(said.account.as_str())
+    .bind(&said.id)
+    .bind(said.changed_at.unix_ms())
+    .bind(&said.status)
+    .bind(said.amount)
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The newest report wins; of two of one second the one after which it is decided.

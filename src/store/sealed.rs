@@ -70,12 +70,8 @@ pub(super) async fn find_to_charge(
         };
     }
     // A charge is written down only while its token stays in use.
-    let row: Option<SealedColumns> = locking(select!(""), select!(" FOR SHARE OF tokens"))
-        .bind(id.to_string())
-        .bind(account.as_str())
-        .optional(connection)
-        .await?;
-    row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
+    let (plain, locked) = (select!(""), select!(" FOR SHARE OF tokens"));
+    read(connection, environment, (plain, locked), (account, id)).await
 }
 
 /// The sealed value of that account's token, with its wrapped data key; nobody else changes it
@@ -97,11 +93,29 @@ pub(super) async fn find(
             )
         };
     }
-    let row: Option<SealedColumns> = locking(select!(""), select!(" FOR UPDATE OF tokens"))
-        .bind(id.to_string())
-        .bind(account.as_str())
-        .optional(connection)
-        .await?;
+    let (plain, locked) = (select!(""), select!(" FOR UPDATE OF tokens"));
+    read(connection, environment, (plain, locked), (account, id)).await
+}
+
+/// Reads a token's row with its data key. Where a rotation seals the value anew while the row is
+/// waited for, the row is joined with the key of before, and so with none: it is locked by then,
+/// and read afresh it has its key.
+async fn read(
+    connection: &mut Connection,
+    environment: Environment,
+    (plain, locked): (&'static str, &'static str),
+    (account, id): (&Account, TokenId),
+) -> Result<Kept, Failure> {
+    let key = id.to_string();
+    let select = || {
+        locking(plain, locked)
+            .bind(key.as_str())
+            .bind(account.as_str())
+    };
+    let mut row: Option<SealedColumns> = select().optional(&mut *connection).await?;
+    if row.is_none() && connection.has_rivals() {
+        row = select().optional(connection).await?;
+    }
     row.map_or(Ok(Kept::Nowhere), |row| row.read(environment))
 }
 

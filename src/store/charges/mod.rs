@@ -8,6 +8,8 @@ mod operations;
 mod release;
 mod row;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;

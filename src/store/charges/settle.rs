@@ -4,7 +4,7 @@
 //! from several nodes. What cannot be true beside a final state is a contradiction: it is kept on
 //! the charge, an operator is paged, and nothing else is changed.
 
-use super::row::{self, ChargeRow, DeclineRow, DetailsRow, Row};
+use super::row::{self, ChargeRow, DeclineRow, DetailsRow, OperationRow, Row};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::alerts::{self, NewAlert};
@@ -16,7 +16,7 @@ use crate::store::parse::{Reading, one_row};
 use crate::store::reviews;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
-use crate::token::{Account, ChargeId, ChargeStatus, Environment};
+use crate::token::{Account, ChargeId, ChargeOperation, ChargeStatus, Environment};
 
 /// What the processor said about a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub(in crate::store) enum Compared {
 impl Store {
     /// Writes down what the processor said, and publishes it. An outcome that the charge has
     /// already left behind changes nothing but the log; one that contradicts a final state is kept
-    /// beside it, unless it is a repair.
+    /// beside it. A repair applies it, and the contradiction is over.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -123,9 +123,11 @@ impl Store {
                             }
                             return Ok(after);
                         }
-                        settle(tx, environment, (&before, mine), &outcome).await?
+                        settle(tx, environment, (&before, mine), (&outcome, repair)).await?
                     }
-                    Compared::More => settle(tx, environment, (&before, mine), &outcome).await?,
+                    Compared::More => {
+                        settle(tx, environment, (&before, mine), (&outcome, false)).await?
+                    }
                 };
                 outbox::tell(tx, &(announce.publish)(&after)).await?;
                 // A declined payment could still be confirmed at the processor: it is canceled there.
@@ -262,22 +264,37 @@ fn lease_after(
     }
 }
 
-/// Writes the outcome. An operation is over when it has brought the charge to its end.
+/// Whether the operation under way is still to be done after an outcome: only a cancellation is,
+/// while the payment could take money yet.
+fn is_still_to_do(before: &ChargeRow, outcome: &ChargeOutcome) -> bool {
+    let cancels = |row: &OperationRow| row.operation == ChargeOperation::Cancel;
+    before.operation.as_ref().is_some_and(cancels)
+        && matches!(
+            outcome.status,
+            ChargeStatus::RequiresAction | ChargeStatus::RequiresCapture
+        )
+}
+
+/// Writes the outcome. An operation is over when it has brought the charge to its end; a
+/// contradiction, when it was repaired.
 async fn settle(
     tx: &mut Connection,
     environment: Environment,
     (before, mine): (&ChargeRow, Option<i64>),
-    outcome: &ChargeOutcome,
+    (outcome, repair): (&ChargeOutcome, bool),
 ) -> Result<ChargeRow, Failure> {
     let key = before.id.to_string();
     let decline = outcome.decline.as_ref();
-    let open = matches!(
-        outcome.status,
-        ChargeStatus::Processing | ChargeStatus::RequiresAction
-    );
-    let (until, token) = match lease_after((before, mine), outcome) {
-        lease if open => lease,
-        _ => (None, None),
+    let goes_on = is_still_to_do(before, outcome);
+    let (until, token) = match outcome.status {
+        _ if goes_on => (before.lease_until, before.lease_token),
+        ChargeStatus::Processing | ChargeStatus::RequiresAction => {
+            lease_after((before, mine), outcome)
+        }
+        ChargeStatus::Succeeded
+        | ChargeStatus::RequiresCapture
+        | ChargeStatus::Declined
+        | ChargeStatus::Canceled => (None, None),
     };
     let details = &outcome.details;
     let row: Option<Row> = query(concat!(
@@ -292,8 +309,10 @@ async fn settle(
                 network_transaction_id = COALESCE($9, network_transaction_id),
                 cvc_check = COALESCE($10, cvc_check),
                 postal_code_check = COALESCE($11, postal_code_check),
-                operation = NULL,
+                operation = CASE WHEN $15 THEN operation END,
                 operation_amount = NULL,
+                contradiction = CASE WHEN $16 THEN NULL ELSE contradiction END,
+                contradicted_at_ms = CASE WHEN $16 THEN NULL ELSE contradicted_at_ms END,
                 lease_until_ms = $12,
                 lease_token = $13,
                 version = version + 1,
@@ -316,6 +335,8 @@ async fn settle(
     .bind(until.map(Timestamp::unix_ms))
     .bind(token)
     .bind(outcome.at.unix_ms())
+    .bind(goes_on)
+    .bind(repair)
     .optional(tx)
     .await?;
     let reading = Reading::new("charges", &key, environment);

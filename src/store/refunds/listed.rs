@@ -67,7 +67,8 @@ impl Store {
                     let charge = reading.found("id", charge)?;
                     let at = listed.outcome.at;
                     if !charges::contradict(tx, &charge, "refund_differs", at).await? {
-                        alerts::raise(tx, &alert(&charge)).await?;
+                        let charge = charges::find(tx, environment, &account, &key).await?;
+                        alerts::raise(tx, &alert(&reading.found("id", charge)?)).await?;
                     }
                 }
                 Ok(taken)

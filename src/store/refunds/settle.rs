@@ -11,6 +11,7 @@ use crate::store::events::{record, record_refused};
 use crate::store::outbox::{self, News};
 use crate::store::owed::{self, Lease, NothingDone};
 use crate::store::parse::{Reading, one_row};
+use crate::store::reviews;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 use crate::token::{Account, Environment, RefundId, RefundStatus};
@@ -32,7 +33,8 @@ pub struct RefundOutcome {
 
 impl Store {
     /// Writes down what the processor said, and publishes it. Where the money did not go back, the
-    /// charge has it again. What contradicts a final state is kept on the charge.
+    /// charge has it again. What contradicts a final state is left to a look at the payment and all
+    /// of its refunds.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -54,11 +56,18 @@ impl Store {
             Box::pin(async move {
                 let key = id.to_string();
                 let reading = Reading::new("refunds", &key, environment);
+                // The charge's row first, as everybody does.
+                let known = row::find(tx, environment, &account, &key).await?;
+                let charge = reading.found("id", known)?.charge;
+                charges::find_to_change(tx, environment, &account, &charge.to_string()).await?;
                 let before = row::find_to_change(tx, environment, &account, &key).await?;
                 let before = reading.found("id", before)?;
                 record(tx, event);
                 let settled =
                     settle(tx, environment, (&before, Some(mine)), &outcome, &publish).await?;
+                if matches!(settled, Settled::Contradiction) {
+                    reviews::request(tx, (&account, charge), None, outcome.at).await?;
+                }
                 Ok(match settled {
                     Settled::Changed(after) => *after,
                     Settled::Same | Settled::Contradiction => before,

@@ -2,10 +2,9 @@
 
 use super::*;
 
-async fn begin_at(bench: &Bench, id: TokenId, seconds: u32) -> Result<DeletionBegun, Failure> {
+async fn begin_at(store: &Store, id: TokenId, seconds: u32) -> Result<DeletionBegun, Failure> {
     let now = START.plus_s(seconds);
-    bench
-        .store
+    store
         .begin_deletion(
             (&account(), id),
             (now, now.plus_s(60)),
@@ -14,17 +13,15 @@ async fn begin_at(bench: &Bench, id: TokenId, seconds: u32) -> Result<DeletionBe
         .await
 }
 
-async fn finish(bench: &Bench, id: TokenId) -> Result<TokenRow, Failure> {
+async fn finish(store: &Store, id: TokenId) -> Result<TokenRow, Failure> {
     let done = event(Action::TokenDeleted);
-    bench
-        .store
+    store
         .finish_deletion((&account(), id), START.plus_s(9), done, |_| news())
         .await
 }
 
-async fn take_at(bench: &Bench, seconds: u32) -> Vec<DeletionWork> {
-    let due = bench
-        .store
+async fn take_at(store: &Store, seconds: u32) -> Vec<DeletionWork> {
+    let due = store
         .take_due_deletions(due_at(seconds), |_| event(Action::TokenDeletionStarted))
         .await;
     due.unwrap()
@@ -36,13 +33,13 @@ async fn a_deletion_takes_two_steps_and_leaves_a_tombstone() {
     let made = bench.token().await;
 
     assert!(matches!(
-        finish(&bench, made.id).await,
+        finish(&bench.store, made.id).await,
         Err(Failure::Inconsistent {
             column: "status",
             ..
         })
     ));
-    let Ok(Begun::New(work)) = begin_at(&bench, made.id, 0).await else {
+    let Ok(Begun::New(work)) = begin_at(&bench.store, made.id, 0).await else {
         panic!("a token in use may be deleted");
     };
     assert!(!work.lease.is_resumed());
@@ -50,29 +47,29 @@ async fn a_deletion_takes_two_steps_and_leaves_a_tombstone() {
     assert_eq!(work.sealed.data_key, *made.value.data_key);
     assert_eq!(work.sealed.status, TokenStatus::Deleting);
     assert_eq!(
-        begin_at(&bench, made.id, 59).await,
+        begin_at(&bench.store, made.id, 59).await,
         Ok(Begun::InFlight),
         "somebody is at it"
     );
-    let Ok(Begun::Resumed(work)) = begin_at(&bench, made.id, 60).await else {
+    let Ok(Begun::Resumed(work)) = begin_at(&bench.store, made.id, 60).await else {
         panic!("a deletion may be begun again once its lease has run out");
     };
     assert!(work.lease.is_resumed());
     assert_eq!(work.sealed.sealed, made.value.sealed);
     for _ in 0..2 {
-        let tombstone = finish(&bench, made.id).await.unwrap();
+        let tombstone = finish(&bench.store, made.id).await.unwrap();
         assert_eq!(tombstone.status, TokenStatus::Deleted);
         assert_eq!(tombstone.deleted_at, Some(START.plus_s(9)));
         assert_eq!(tombstone.card, made.card);
         assert_eq!(tombstone.version, 3, "deleting, then deleted");
     }
     assert_eq!(
-        begin_at(&bench, made.id, 60).await,
+        begin_at(&bench.store, made.id, 60).await,
         Ok(Begun::Refused(NoDeletion::Deleted))
     );
     let unknown = TokenId::new(ENVIRONMENT, START);
     assert_eq!(
-        begin_at(&bench, unknown, 0).await,
+        begin_at(&bench.store, unknown, 0).await,
         Ok(Begun::Refused(NoDeletion::Unknown))
     );
     assert_eq!(
@@ -93,7 +90,7 @@ async fn a_token_with_an_unsettled_charge_is_not_deleted() {
     let bench = Bench::new().await;
     let charge = bench.charge().await;
     assert_eq!(
-        begin_at(&bench, charge.token, 0).await,
+        begin_at(&bench.store, charge.token, 0).await,
         Ok(Begun::Refused(NoDeletion::InUse))
     );
     settle(
@@ -104,39 +101,42 @@ async fn a_token_with_an_unsettled_charge_is_not_deleted() {
     )
     .await
     .unwrap();
-    let begun = begin_at(&bench, charge.token, 0).await;
+    let begun = begin_at(&bench.store, charge.token, 0).await;
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
 }
 
-#[tokio::test]
-async fn a_deletion_that_stopped_is_finished_by_another_node() {
-    let bench = Bench::new().await;
-    let id = bench.token().await.id;
-    let begun = begin_at(&bench, id, 0).await;
+pub(super) async fn one_that_stopped_is_finished_by_another_node(store: &Store) {
+    let id = new(token_on(store, |_| {}).await);
+    let begun = begin_at(store, id, 0).await;
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
-    assert!(take_at(&bench, 59).await.is_empty(), "its caller is at it");
+    assert!(take_at(store, 59).await.is_empty(), "its caller is at it");
 
     // Its caller died: another node takes it, and has to put it off.
-    let mut taken = take_at(&bench, 60).await;
+    let mut taken = take_at(store, 60).await;
     let DeletionWork { lease, sealed } = taken.remove(0);
     assert!(taken.is_empty() && lease.is_resumed());
     assert_eq!((sealed.token, sealed.status), (id, TokenStatus::Deleting));
-    bench
-        .store
+    store
         .defer_deletion(lease, (&account(), id), START.plus_s(100))
         .await
         .unwrap();
     assert_eq!(
-        begin_at(&bench, id, 99).await,
+        begin_at(store, id, 99).await,
         Ok(Begun::InFlight),
         "a request does not press what waits"
     );
-    assert!(take_at(&bench, 99).await.is_empty());
-    assert_eq!(take_at(&bench, 100).await.len(), 1);
+    assert!(take_at(store, 99).await.is_empty());
+    assert_eq!(take_at(store, 100).await.len(), 1);
 
-    let tombstone = finish(&bench, id).await.unwrap();
+    let tombstone = finish(store, id).await.unwrap();
     assert_eq!(tombstone.status, TokenStatus::Deleted);
-    assert!(take_at(&bench, 900).await.is_empty());
+    assert!(take_at(store, 900).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_deletion_that_stopped_on_the_way_is_finished() {
+    let bench = Bench::new().await;
+    one_that_stopped_is_finished_by_another_node(&bench.store).await;
     assert_eq!(
         bench.outcomes(Action::TokenDeletionStarted).await,
         ["success", "success", "refused", "success"],
@@ -148,14 +148,18 @@ async fn a_deletion_that_stopped_is_finished_by_another_node() {
 async fn a_deletion_whose_lease_is_lost_is_not_put_off() {
     let bench = Bench::new().await;
     let id = bench.token().await.id;
-    let Ok(Begun::New(first)) = begin_at(&bench, id, 0).await else {
+    let Ok(Begun::New(first)) = begin_at(&bench.store, id, 0).await else {
         panic!("it may be deleted");
     };
-    assert_eq!(take_at(&bench, 60).await.len(), 1);
+    assert_eq!(take_at(&bench.store, 60).await.len(), 1);
     bench
         .store
         .defer_deletion(first.lease, (&account(), id), START.plus_s(9_000))
         .await
         .unwrap();
-    assert_eq!(take_at(&bench, 120).await.len(), 1, "it was not put off");
+    assert_eq!(
+        take_at(&bench.store, 120).await.len(),
+        1,
+        "it was not put off"
+    );
 }

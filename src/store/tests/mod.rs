@@ -1,17 +1,26 @@
 //! The store on real files. What is sealed here is only bytes: the store cannot tell.
 
+mod adoption;
 mod alerts;
 mod audit_log;
 mod charges;
 mod cluster;
 mod deletions;
 mod durability;
+mod feed;
 mod group_commit;
 mod housekeeping;
+mod inbox;
 mod inconsistency;
+mod keys;
+mod leases;
 mod migrations;
+mod operations;
 mod postgres;
 mod protections;
+mod refunds;
+mod reviews;
+mod samples;
 mod schema;
 mod sessions;
 mod settling;
@@ -25,6 +34,8 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt;
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection};
 use tempfile::TempDir;
+
+use samples::*;
 
 use super::*;
 use crate::alerts::{Alert, AlertName};
@@ -103,7 +114,7 @@ impl Bench {
     }
 
     /// A session, claimed and turned into a token.
-    pub(super) async fn token(&self) -> Made {
+    async fn token(&self) -> Made {
         let session = session();
         let begun = self
             .store
@@ -122,7 +133,7 @@ impl Bench {
     }
 
     /// Ends a session's attempt with a token.
-    pub(super) async fn keep(&self, made: &Made) -> Result<TokenKept, Failure> {
+    async fn keep(&self, made: &Made) -> Result<TokenKept, Failure> {
         let of_session = (made.session, Some("attempt-1".to_owned()));
         self.store
             .attempt_succeeded(
@@ -137,19 +148,7 @@ impl Bench {
     /// A token and an unsettled charge on it.
     pub(super) async fn charge(&self) -> Charging {
         let token = self.token().await;
-        let charge = charge_of(token.id);
-        let begun = self
-            .store
-            .begin_charge(claim("charge-1"), charge.clone(), opening())
-            .await
-            .unwrap();
-        let Begun::New(work) = begun else {
-            panic!("the first of its key is new: {begun:?}");
-        };
-        Charging {
-            charge,
-            lease: work.lease,
-        }
+        charging_on(&self.store, token.id, "charge-1").await
     }
 
     /// A charge that stands as `outcome` says.
@@ -201,68 +200,6 @@ impl std::ops::Deref for Charging {
     }
 }
 
-/// Writes down what the processor said of a charge.
-pub(super) async fn settle(
-    store: &Store,
-    authority: Authority<'_>,
-    id: ChargeId,
-    outcome: ChargeOutcome,
-) -> Result<ChargeRow, Failure> {
-    let announce = Announce {
-        publish: |_: &ChargeRow| news(),
-        alert,
-    };
-    let event = event(Action::ChargeSettled);
-    store
-        .settle_charge(authority, (&account(), id), outcome, event, announce)
-        .await
-}
-
-/// The alert that the processor contradicts a charge.
-pub(super) fn alert(charge: &ChargeRow) -> NewAlert {
-    let code = charge.contradiction.as_ref().map_or("", |one| &one.code);
-    NewAlert {
-        id: AlertId::new(ENVIRONMENT, START),
-        alert: Alert::new(AlertName::ChargeContradicted, &charge.id.to_string(), code),
-        node: "node-1".into(),
-        window_ms: 3_600_000,
-        at: START,
-    }
-}
-
-/// What the processor says of the payment `pi_1`.
-pub(super) fn outcome(status: ChargeStatus) -> ChargeOutcome {
-    ChargeOutcome {
-        status,
-        payment: Some("pi_1".into()),
-        captured: if status == ChargeStatus::Succeeded {
-            1_250
-        } else {
-            0
-        },
-        decline: (status == ChargeStatus::Declined).then(|| DeclineRow {
-            code: "insufficient_funds".into(),
-            advice: Some("try_again_later".into()),
-            retryable: true,
-        }),
-        redirect_url: (status == ChargeStatus::RequiresAction)
-            .then(|| "https://issuer.example/3ds".into()),
-        details: DetailsRow::default(),
-        retry_at: None,
-        at: START.plus_s(2),
-    }
-}
-
-/// Work of the account that is due so many seconds after the start, for a minute.
-pub(super) fn due_at(seconds: u32) -> Take {
-    Take {
-        scope: account().as_str().to_owned(),
-        now: START.plus_s(seconds),
-        until: START.plus_s(seconds).plus_s(60),
-        limit: 10,
-    }
-}
-
 pub(super) fn settings(path: PathBuf) -> Settings {
     Settings {
         place: Place::Sqlite { path },
@@ -291,204 +228,6 @@ pub(super) async fn aside(settings: &Settings) -> SqliteConnection {
         .connect()
         .await
         .unwrap()
-}
-
-pub(super) fn account() -> Account {
-    Account::try_from("default".to_owned()).unwrap()
-}
-
-pub(super) fn event(action: Action) -> Event {
-    Event {
-        id: EventId::new(ENVIRONMENT, START),
-        actor: Actor::Client("spiffe://shop.example/billing".into()),
-        action,
-        at: START,
-        outcome: Outcome::Success,
-        origin: "127.0.0.1".into(),
-        subject: None,
-        account: Some(account()),
-        node: "node-1".into(),
-        request_id: None,
-    }
-}
-
-pub(super) fn opening() -> Vec<Event> {
-    vec![event(Action::ChargeRequested), event(Action::TokenOpened)]
-}
-
-pub(super) fn claim(key: &str) -> Claim {
-    Claim {
-        account: account(),
-        client: "spiffe://shop.example/billing".into(),
-        key: key.into(),
-        route: "POST /v1/charges",
-        request_hash: [7; 32],
-        now: START,
-        expires_at: START.plus_s(86_400),
-    }
-}
-
-pub(super) fn session() -> NewSession {
-    NewSession {
-        id: SessionId::new(ENVIRONMENT, START),
-        account: account(),
-        client: "spiffe://shop.example/checkout".into(),
-        customer_ref: Some("customer-1".into()),
-        processor_customer: "cus_1".into(),
-        origin: Some("https://shop.example".into()),
-        usage: Usage::OffSession,
-        metadata: "{}".into(),
-        secret_mac: [9; 32],
-        shopper_verified: true,
-        attempts_max: 2,
-        created_at: START,
-        expires_at: START.plus_s(900),
-    }
-}
-
-pub(super) fn attempt(session: SessionId) -> AttemptClaim {
-    AttemptClaim {
-        session,
-        key: Some("attempt-1".into()),
-        now: START,
-        lease_until: START.plus_s(30),
-    }
-}
-
-pub(super) fn data_key() -> WrappedDataKey {
-    WrappedDataKey {
-        id: DataKeyId::new(ENVIRONMENT, START),
-        kek: KekId::try_from(format!("kek_{}", "0a".repeat(16))).unwrap(),
-        wrapped: vec![5; 97],
-        created_at: START,
-    }
-}
-
-/// Bytes that stand nowhere else, as long as a sealed value is.
-pub(super) fn sealed_value() -> SealedValue {
-    static MADE: AtomicU64 = AtomicU64::new(1);
-    let number = MADE.fetch_add(1, Ordering::Relaxed);
-    let mut bytes = format!("SEALED-{number:020}-").into_bytes();
-    let mut rest = [0; 529];
-    crate::random::fill(&mut rest);
-    bytes.extend(rest);
-    SealedValue {
-        sealed: Sealed::from_bytes(bytes),
-        data_key: Arc::new(data_key()),
-    }
-}
-
-/// A token, and the session that it is made of.
-#[derive(Clone)]
-pub(super) struct Made {
-    pub(super) session: SessionId,
-    pub(super) token: NewToken,
-}
-
-impl std::ops::Deref for Made {
-    type Target = NewToken;
-
-    fn deref(&self) -> &NewToken {
-        &self.token
-    }
-}
-
-/// A keyed hash under one key.
-pub(super) fn mark(byte: u8) -> Mark {
-    let tag = [byte; 32];
-    Mark {
-        now: tag,
-        also: tag,
-    }
-}
-
-/// Something to be told.
-pub(super) fn news() -> News {
-    News {
-        id: EventId::new(ENVIRONMENT, START),
-        account: account(),
-        kind: "test.happened".into(),
-        data: "{}".into(),
-        at: START,
-    }
-}
-
-pub(super) fn token_of(session: SessionId) -> Made {
-    let token = NewToken {
-        id: TokenId::new(ENVIRONMENT, START),
-        status: TokenStatus::Active,
-        value: sealed_value(),
-        reference: mark(3),
-        fingerprint: None,
-        card: CardSummary {
-            brand: "visa".into(),
-            last4: "4242".into(),
-            exp_month: 12,
-            exp_year: 2030,
-            funding: "credit".into(),
-            country: Some("US".into()),
-        },
-        created_at: START,
-    };
-    Made { session, token }
-}
-
-pub(super) fn charge_of(token: TokenId) -> NewCharge {
-    NewCharge {
-        id: ChargeId::new(ENVIRONMENT, START),
-        account: account(),
-        client: "spiffe://shop.example/billing".into(),
-        token,
-        amount: 1_250,
-        currency: "eur".into(),
-        capture: true,
-        off_session: true,
-        description: Some("order 1".into()),
-        statement_descriptor_suffix: None,
-        metadata: "{}".into(),
-        processor_key: "key-of-charge-1".into(),
-        created_at: START,
-        lease_until: START.plus_s(60),
-    }
-}
-
-/// A capture or a cancellation of a charge, under a name of its own.
-pub(super) fn operation_of(charge: ChargeId, operation: ChargeOperation) -> NewOperation {
-    let id = RefundId::new(ENVIRONMENT, START);
-    NewOperation {
-        account: account(),
-        charge,
-        id: format!("operation/{id}"),
-        operation,
-        amount: None,
-        processor_key: format!("key-of-{id}"),
-        lease_until: START.plus_s(60),
-    }
-}
-
-pub(super) fn refund_of(charge: ChargeId, amount: i64) -> NewRefund {
-    NewRefund {
-        id: RefundId::new(ENVIRONMENT, START),
-        account: account(),
-        client: "spiffe://shop.example/billing".into(),
-        charge,
-        amount: Some(amount),
-        reason: None,
-        processor_key: "key-of-refund-1".into(),
-        created_at: START,
-        lease_until: START.plus_s(60),
-    }
-}
-
-/// What the processor says of the refund `re_1`.
-pub(super) fn refunded(status: RefundStatus) -> RefundOutcome {
-    RefundOutcome {
-        status,
-        processor_refund: Some("re_1".into()),
-        failure_code: None,
-        retry_at: None,
-        at: START.plus_s(2),
-    }
 }
 
 /// An operation that runs `sql` through the writer, as one member of a batch.

@@ -4,6 +4,7 @@
 mod acknowledged;
 mod failover;
 mod log;
+mod money;
 mod protections;
 mod rivals;
 mod roles;
@@ -40,33 +41,6 @@ async fn stage() -> Stage {
         server,
         settings,
         store,
-    }
-}
-
-/// A session and the token it becomes.
-async fn token_on(store: &Store, change: impl FnOnce(&mut NewToken)) -> TokenKept {
-    let session = session();
-    store
-        .begin_session(None, session.clone(), event(Action::SessionCreated))
-        .await
-        .unwrap();
-    let claimed = store
-        .claim_attempt(attempt(session.id), event(Action::CardAttempted))
-        .await;
-    assert_eq!(claimed, Ok(Attempt::Claimed { number: 1 }));
-    let mut token = token_of(session.id).token;
-    change(&mut token);
-    let of_session = (session.id, Some("attempt-1".to_owned()));
-    store
-        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| news())
-        .await
-        .unwrap()
-}
-
-fn new(kept: TokenKept) -> TokenId {
-    match kept {
-        TokenKept::New(row) => row.id,
-        other @ (TokenKept::Same(_) | TokenKept::Late) => panic!("{other:?}"),
     }
 }
 
