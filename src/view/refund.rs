@@ -8,6 +8,7 @@ use crate::token::RefundReason;
 
 /// Money given back.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the contract's name")]
 pub struct Refund {
     /// Its id.
     #[schema(example = "ref_01h455vb4pex5vsknk084sn02q")]

@@ -173,7 +173,8 @@ mod tests {
     fn amounts() -> impl Iterator<Item = i64> {
         let around = |n: i64| (n.saturating_sub(12)..=n.saturating_add(12)).filter(|n| *n > 0);
         let powers = (0..13).map(|exponent| 10_i64.pow(exponent));
-        let wide = powers.flat_map(|power| (1..=9).map(move |digit| digit * power));
+        let wide =
+            powers.flat_map(|power| (1..=9_i64).map(move |digit| power.saturating_mul(digit)));
         (1..=2_500).chain(wide.flat_map(around))
     }
 

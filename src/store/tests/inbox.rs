@@ -176,8 +176,8 @@ pub(super) async fn a_payment_of_ours_is_looked_at_in_any_state(store: &Store) {
     );
 
     // One that we do not know the payment of is known by its own name in the event.
-    let token = new(token_on(store, |_| {}).await);
-    let open = charging_on(store, token, "c2").await;
+    let charged = new(token_on(store, |_| {}).await);
+    let open = charging_on(store, charged, "c2").await;
     receive(
         store,
         "evt_3",

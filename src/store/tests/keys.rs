@@ -127,8 +127,8 @@ pub(super) async fn an_operations_key_stays_while_it_is_under_way(store: &Store)
         };
         store.begin_operation(claim, operation, event(Action::ChargeCaptureRequested))
     };
-    let begun = begin(claim("o")).await;
-    assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
+    let first = begin(claim("o")).await;
+    assert!(matches!(first, Ok(Begun::New(_))), "{first:?}");
     assert_eq!(
         store.sweep(START.plus_s(LATE_S)).await,
         Ok(1),

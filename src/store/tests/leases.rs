@@ -89,7 +89,7 @@ impl<'s> Play<'s> {
 
     async fn play(&mut self, act: Act) {
         match act {
-            Act::Wait(seconds) => self.now += seconds,
+            Act::Wait(seconds) => self.now = self.now.saturating_add(seconds),
             Act::Take(owner) => self.take(owner).await,
             Act::Repeat(owner) => self.repeat(owner).await,
             Act::Defer(owner, seconds) => self.defer(owner, seconds).await,
@@ -148,7 +148,7 @@ impl<'s> Play<'s> {
         assert!(lease.is_resumed());
         self.resumed = true;
         self.holder = Some(lease.token());
-        self.due_at = Some(self.now + LEASE_S);
+        self.due_at = Some(self.now.saturating_add(LEASE_S));
         self.owners[owner] = Some(lease);
     }
 
@@ -157,13 +157,13 @@ impl<'s> Play<'s> {
             return;
         };
         let effective = self.holder == Some(lease.token());
-        let until = START.plus_s(self.now + seconds);
+        let until = START.plus_s(self.now.saturating_add(seconds));
         self.store
             .defer_charge(lease, (&account(), self.charge.id), until)
             .await
             .unwrap();
         if effective {
-            self.due_at = Some(self.now + seconds);
+            self.due_at = Some(self.now.saturating_add(seconds));
             self.holder = None;
         }
     }
@@ -197,7 +197,7 @@ impl<'s> Play<'s> {
             (Processing, Processing) => {
                 self.payment = true;
                 if !held || self.holder == mine {
-                    self.due_at = Some(self.now + RETRY_S);
+                    self.due_at = Some(self.now.saturating_add(RETRY_S));
                     self.holder = None;
                 }
             }
@@ -244,7 +244,7 @@ impl<'s> Play<'s> {
             .unwrap();
         assert_eq!(abandoned, effective);
         if abandoned {
-            self.abandoned += 1;
+            self.abandoned = self.abandoned.saturating_add(1);
             self.status = ChargeStatus::Canceled;
             self.due_at = None;
             self.holder = None;

@@ -14,7 +14,11 @@ async fn begin(store: &Store, key: &str, charge: ChargeId, amount: i64) -> Refun
 async fn begun(store: &Store, key: &str, charge: ChargeId, amount: i64) -> Box<RefundWork> {
     match begin(store, key, charge, amount).await {
         Begun::New(work) => work,
-        other => panic!("{other:?}"),
+        other @ (Begun::Resumed(_)
+        | Begun::Replayed(_)
+        | Begun::InFlight
+        | Begun::Mismatch
+        | Begun::Refused(_)) => panic!("{other:?}"),
     }
 }
 

@@ -45,9 +45,9 @@ pub(super) async fn one_that_was_deferred_is_due_when_it_is_asked_for(store: &St
     let whose = account();
     assert!(request_at(store, id, None, 0).await);
     for tries in 0..2 {
-        let due = take_at(store, tries * 100).await.remove(0);
+        let due = take_at(store, tries.saturating_mul(100)).await.remove(0);
         assert_eq!(due.tries, tries);
-        let until = START.plus_s(tries * 100).plus_s(100);
+        let until = START.plus_s(tries.saturating_mul(100)).plus_s(100);
         store
             .defer_review(due.lease, (&whose, id), until)
             .await

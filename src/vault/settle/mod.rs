@@ -101,25 +101,26 @@ impl Internal {
         reference: &Reference,
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
-        let decline = match failure {
-            processor::Failure::Declined(decline) => decline,
-            processor::Failure::CardInvalid(fault) => final_decline(fault.name()),
+        let decline = if let processor::Failure::Declined(decline) = failure {
+            decline
+        } else if let processor::Failure::CardInvalid(fault) = failure {
+            final_decline(fault.name())
+        } else if matches!(
+            failure,
             processor::Failure::Rejected | processor::Failure::Missing
-                if self.is_detached(&charge, reference).await =>
-            {
-                self.mark_detached(context, &charge).await?;
-                final_decline("card_detached")
-            }
-            failure => {
-                tracing::warn!(charge = %charge.id, %failure, "the processor refused the request");
-                let nothing = NothingDone::refused(lease);
-                self.abandon(context, (nothing, charge)).await?;
-                return Err(if let processor::Failure::Invalid(fault) = failure {
-                    Refusal::Invalid(fault)
-                } else {
-                    Refusal::Impossible("The processor refused the request.")
-                });
-            }
+        ) && self.is_detached(&charge, reference).await
+        {
+            self.mark_detached(context, &charge).await?;
+            final_decline("card_detached")
+        } else {
+            tracing::warn!(charge = %charge.id, %failure, "the processor refused the request");
+            let nothing = NothingDone::refused(lease);
+            self.abandon(context, (nothing, charge)).await?;
+            return Err(if let processor::Failure::Invalid(fault) = failure {
+                Refusal::Invalid(fault)
+            } else {
+                Refusal::Impossible("The processor refused the request.")
+            });
         };
         let outcome = declined(decline, None, self.common.now());
         let authority = Authority::Holder(&lease);

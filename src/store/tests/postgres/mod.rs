@@ -151,6 +151,7 @@ async fn a_charge_lives_its_whole_life_on_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one stage for all of them")]
 async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
     let Stage { server, store, .. } = stage().await;
     let session = session();

@@ -267,5 +267,7 @@ async fn a_token_whose_value_is_sealed_anew_meanwhile_is_charged_and_deleted() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }

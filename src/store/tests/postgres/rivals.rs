@@ -6,7 +6,6 @@ use tokio::sync::Notify;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::too_many_lines, reason = "one server for all of them")]
 async fn what_is_asked_at_once_of_two_processes_is_done_once() {
     let Stage {
         server,
