@@ -44,7 +44,7 @@ pub(super) async fn one_that_was_deferred_is_due_when_it_is_asked_for(store: &St
     let id = settled_on(store, ChargeStatus::Succeeded).await.id;
     let whose = account();
     assert!(request_at(store, id, None, 0).await);
-    for tries in 0..2 {
+    for tries in 0..2_u32 {
         let due = take_at(store, tries.saturating_mul(100)).await.remove(0);
         assert_eq!(due.tries, tries);
         let until = START.plus_s(tries.saturating_mul(100)).plus_s(100);
