@@ -227,7 +227,7 @@ mod tests {
         let length = socket.recv(&mut bytes).unwrap();
         let message = str::from_utf8(&bytes[..length]).unwrap();
         let expected = format!(
-            "<109>1 1970-01-01T00:00:00Z pay1 cloakroom {} checkpoint - {{\"at\"",
+            "<109>1 1970-01-01T00:00:00.000Z pay1 cloakroom {} checkpoint - {{\"at\"",
             std::process::id()
         );
         assert!(message.starts_with(&expected), "{message}");

@@ -187,7 +187,7 @@ mod tests {
         let [line] = lines.as_slice() else {
             panic!("{lines:?}")
         };
-        assert_eq!(line["timestamp"], "2023-11-14T22:13:20.25Z");
+        assert_eq!(line["timestamp"], "2023-11-14T22:13:20.250Z");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["message"], "charged");
         assert_eq!(line["charge.id"], "chg_1");

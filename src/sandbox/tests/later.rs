@@ -6,7 +6,7 @@ use super::*;
 
 impl Stage {
     async fn slow_charge(&self, how: &str) -> Answer {
-        self.settings(r#"{"later_ms":60}"#).await;
+        self.settings(r#"{"later_ms":400}"#).await;
         let order = self.order("4242424242424242").await;
         let order = format!("{order}&metadata[sandbox_later]={how}");
         self.post("/v1/payment_intents", &order).await
@@ -112,7 +112,7 @@ async fn a_switch_makes_all_payments_slow_and_a_held_one_can_be_captured_after_i
 #[actix_web::test]
 async fn the_published_card_refunds_slowly() {
     let stage = Stage::open();
-    stage.settings(r#"{"later_ms":60}"#).await;
+    stage.settings(r#"{"later_ms":400}"#).await;
     let (refund, charge) = stage.refund("4000000000007726", "").await;
     assert_eq!(refund.body["status"], "pending");
     assert_eq!(refund.body["pending_reason"], "processing");
@@ -133,7 +133,7 @@ async fn the_published_card_refunds_slowly() {
 #[actix_web::test]
 async fn the_published_card_refunds_and_then_does_not() {
     let stage = Stage::open();
-    stage.settings(r#"{"later_ms":60}"#).await;
+    stage.settings(r#"{"later_ms":400}"#).await;
     let (refund, charge) = stage.refund("4000000000005126", "&amount=1000").await;
     assert_eq!(refund.body["status"], "succeeded");
     let path = format!("/v1/refunds/{}", refund.id());

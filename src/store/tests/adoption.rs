@@ -101,7 +101,11 @@ pub(super) async fn the_newest_vaulting_wins(store: &Store) {
     assert_eq!(adopted, Adopted::Yes);
     assert_eq!(charged_by(store, token).await, (anew.sealed, token));
     let row = store.token(&account(), token).await.unwrap().unwrap();
-    assert_eq!((row.version, row.updated_at), (2, START.plus_s(50)));
+    assert_eq!(
+        (row.version, row.updated_at),
+        (1, START),
+        "nothing that is shown"
+    );
     assert_eq!(adopt(store, &newer, 12).await.0, Adopted::Lost, "once");
 
     // What is left is detached: the card of the first time, and the one that was too late.
@@ -186,6 +190,23 @@ pub(super) async fn a_card_that_was_detached_at_the_processor_is_a_new_token(sto
 async fn of_a_card_that_is_vaulted_again_the_newest_vaulting_charges() {
     the_newest_vaulting_wins(&Bench::new().await.store).await;
     an_adoption_releases_the_earlier_vaultings(&Bench::new().await.store).await;
+}
+
+#[tokio::test]
+async fn a_detached_token_is_in_use_again_once_a_newer_vaulting_has_its_place() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let (kept, _) = vault(store, 10, 0).await;
+    let token = new(kept);
+    let second = vault_again(store, token, 11, 1).await;
+    let detached = "UPDATE tokens SET detached_at_ms = 1, version = version + 1";
+    bench.run(detached).await.unwrap();
+    let work = of(&mut take_at(store, 1).await, &second);
+    assert_eq!(adopt(store, &work, 11).await.0, Adopted::Yes);
+    let row = store.token(&account(), token).await.unwrap().unwrap();
+    assert_eq!((row.detached_at, row.version), (None, 3));
+    assert_eq!(row.updated_at, START.plus_s(50));
+    assert_eq!(store.number_news(Vec::new(), 10, START).await, Ok(2));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 14));
+    assert_eq!((first.from, first.to), (0, 15));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -32,11 +32,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "audit log",
             "watch",
             "incidents",
-            "money"
+            "money",
+            "reconciliation"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (14, 14, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (15, 15, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -48,7 +49,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 14
+            needed: 15
         }
     );
     assert!(
@@ -65,10 +66,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 14",
+            "DELETE FROM _sqlx_migrations WHERE version = 15",
             Failure::SchemaTooOld {
-                found: 13,
-                needed: 14,
+                found: 14,
+                needed: 15,
             },
             false,
         ),

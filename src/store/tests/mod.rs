@@ -22,6 +22,7 @@ mod refunds;
 mod reviews;
 mod samples;
 mod schema;
+mod schema_money;
 mod sessions;
 mod settling;
 mod tokens;

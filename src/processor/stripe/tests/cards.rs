@@ -164,8 +164,11 @@ async fn an_issuer_that_wants_to_see_the_shopper_says_where() {
         let action =
             format!(r#"{{"id":"seti_1","status":"requires_action","next_action":{next_action}}}"#);
         let peer = Peer::start(vec![ok(PAYMENT_METHOD), ok(&action)]).await;
-        let failure = vault(&peer).await.unwrap_err();
-        assert_eq!(failure, Failure::OutcomeUnknown, "{next_action}");
+        let Failure::Declined(decline) = vault(&peer).await.unwrap_err() else {
+            panic!("{next_action}: nobody can authenticate");
+        };
+        assert_eq!(decline.code.as_str(), "authentication_required");
+        assert!(!decline.retryable);
     }
 }
 

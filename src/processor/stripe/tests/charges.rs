@@ -56,7 +56,7 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
     let order = ChargeOrder {
         capture: false,
         off_session: false,
-        currency: "xyz",
+        currency: "chf",
         description: Some("Two tickets"),
         statement_descriptor_suffix: Some("TICKETS"),
         ..charge_order(&metadata)
@@ -69,7 +69,7 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
             ("amount", "1250"),
             ("capture_method", "manual"),
             ("confirm", "true"),
-            ("currency", "xyz"),
+            ("currency", "chf"),
             ("customer", "cus_1"),
             ("description", "Two tickets"),
             ("metadata[cloakroom_charge]", "test_chg_1"),

@@ -185,7 +185,6 @@ async fn what_a_payment_does_not_allow_is_refused_and_asked_once() {
         for code in [
             "payment_intent_unexpected_state",
             "charge_expired_for_capture",
-            "amount_too_large",
             "intent_invalid_state",
         ] {
             let (result, sent) = answered(verb, vec![refused(code)]).await;
@@ -195,6 +194,14 @@ async fn what_a_payment_does_not_allow_is_refused_and_asked_once() {
                 "{verb:?} {code}"
             );
         }
+        let (result, sent) = answered(verb, vec![refused("amount_too_large")]).await;
+        let Err(Failure::Invalid(fault)) = result else {
+            panic!("{verb:?}: {result:?}");
+        };
+        assert_eq!(
+            (fault.pointer, fault.reason, sent),
+            ("/amount", "above_maximum", 1)
+        );
     }
     for verb in VERBS {
         let (result, _) = answered(verb, vec![refused("resource_missing")]).await;
