@@ -10,6 +10,8 @@ use crate::chance::Chance;
 
 /// How long a node may take to listen, restarts of the database included.
 const START_MAX: Duration = Duration::from_mins(1);
+/// How long the service waits for the processor.
+const REQUEST_TIMEOUT_MS: &str = "1500";
 /// Processes die sooner than connections are accepted: what a look costs.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -93,12 +95,13 @@ impl Node {
         Command::new(std::env::var_os("CLOAKROOM_CRASH_BINARY").unwrap_or(built))
             .args(["serve", "--config"])
             .arg(&self.config)
-            // The processor's time limit bounds the lease that the next process waits for.
+            // The processor's time limit bounds the lease, and nearly nothing is added to it: what
+            // is resumed overlaps with what is not over.
             .env(
                 "CLOAKROOM__ACCOUNTS__DEFAULT__PROCESSOR__STRIPE__REQUEST_TIMEOUT_MS",
-                "600",
+                REQUEST_TIMEOUT_MS,
             )
-            .env("CLOAKROOM__LIMITS__WORK_LEASE_MARGIN_MS", "200")
+            .env("CLOAKROOM__LIMITS__WORK_LEASE_MARGIN_MS", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
