@@ -1,7 +1,6 @@
 //! The processor's dashboard: somebody gives money back there and answers disputes, without a word
 //! to the service but the processor's webhooks.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -18,7 +17,7 @@ const PAYMENTS: usize = 12;
 
 /// Uses the dashboard until the load stops.
 pub(crate) async fn used(processor: &Processor, merchant: &Merchant, mut chance: Chance) {
-    while !merchant.stop.load(Ordering::SeqCst) {
+    while merchant.stopped().is_none() {
         let (least, most) = PAUSE_MS;
         tokio::time::sleep(Duration::from_millis(chance.between(least, most))).await;
         let began = Instant::now();

@@ -2,7 +2,6 @@
 //! requests are carried out without an answer, and then nothing is answered for some seconds,
 //! neither the repetition nor the question how it stands.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -45,7 +44,7 @@ const ALL: u64 = 200;
 
 /// Lets the processor fail until the load stops.
 pub(crate) async fn trouble(processor: &Processor, merchant: &Merchant, mut chance: Chance) {
-    while !merchant.stop.load(Ordering::SeqCst) {
+    while merchant.stopped().is_none() {
         processor.set(&delivery(&mut chance)).await;
         let (faults, lasts_ms) = if chance.percent(40) {
             (incident(&mut chance), chance.between(1_500, 4_500))

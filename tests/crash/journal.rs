@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+/// How long the times are that a line of the timeline begins with.
+const TIMES: usize = 16;
+
 /// An answer about a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ChargeTold {
@@ -89,8 +92,8 @@ pub(crate) struct Journal {
     /// Requests that got an answer that this load must never get.
     pub(crate) surprises: Vec<String>,
     pub(crate) requests: usize,
-    /// Of them those without an answer, or with one that says to ask again.
-    pub(crate) unanswered: usize,
+    /// How they were answered, by status; 0 where there was no answer.
+    pub(crate) answers: BTreeMap<u16, usize>,
     /// What the processor's dashboard was used for, count.
     pub(crate) dashboard_acts: usize,
     /// Everything that was said, for the scan at the end.
@@ -114,17 +117,28 @@ impl Journal {
         self.charges.len() + self.operations.len() + self.refunds.len()
     }
 
-    /// The lines of the timeline that name one of the things that `text` names.
-    pub(crate) fn timeline_of(&self, text: &str) -> Vec<&str> {
+    /// The lines of the timeline that name one of the things that `text` names; what was asked and
+    /// answered as before is counted only.
+    pub(crate) fn timeline_of(&self, text: &str) -> Vec<String> {
         let name = |word: &&str| word.starts_with("test_") || word.starts_with("client-");
         let words =
             text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_-".contains(letter));
         let names: BTreeSet<&str> = words.filter(name).collect();
         let of = |line: &&String| names.iter().any(|name| line.contains(name));
-        self.timeline
-            .iter()
-            .filter(of)
-            .map(String::as_str)
-            .collect()
+        let mut lines: Vec<String> = Vec::new();
+        let (mut last, mut repeated) = ("", 0);
+        for line in self.timeline.iter().filter(of) {
+            // After the times.
+            let said = line.get(TIMES..).unwrap_or_default();
+            if said == last {
+                repeated += 1;
+                continue;
+            }
+            lines.extend((repeated > 0).then(|| format!("{repeated} times more")));
+            (last, repeated) = (said, 0);
+            lines.push(line.clone());
+        }
+        lines.extend((repeated > 0).then(|| format!("{repeated} times more")));
+        lines
     }
 }

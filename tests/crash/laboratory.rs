@@ -2,8 +2,7 @@
 //! killed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::chance::Chance;
-use crate::client::{CLIENTS, Client, ISSUERS_WORD};
+use crate::client::{Client, ISSUERS_WORD};
 use crate::evidence::{self, Evidence, Reader};
 use crate::journal::{ChargeAsked, Journal};
 use crate::judge::Finding;
@@ -33,8 +32,18 @@ const LOOK: Duration = Duration::from_millis(500);
 const SAMPLE: usize = 30;
 /// How often the laboratory asks for an answer when all is quiet.
 const ASKED_AGAIN: usize = 50;
-/// A node lives so long at random moments, at least and at most.
-const ALIVE_MS: (u64, u64) = (300, 1_500);
+/// A node lives so long at random moments, at least and at most: longer than the lease of what the
+/// one before was killed in, or so short that it is killed in its recovery.
+const ALIVE_MS: (u64, u64) = (1_000, 4_500);
+const IN_RECOVERY_MS: (u64, u64) = (50, 600);
+/// Of a hundred kills those in the recovery from the one before.
+const IN_RECOVERY_PERCENT: u64 = 25;
+/// Of a hundred kills those of the database too.
+const DATABASE_PERCENT: u64 = 20;
+/// After the last kill the load goes on until enough was done, at most so long.
+const AFTER: Duration = Duration::from_secs(40);
+/// The load has so long before the first kill and the first fault.
+const BEFORE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Laboratory {
     pub(crate) dir: Arc<TempDir>,
@@ -61,7 +70,10 @@ impl Laboratory {
         let store = Arc::new(Store::new(plan.engine, dir.path()));
         written_by_dev(&dir, &processor, &store);
         let mut nodes: Vec<Node> = (1..=plan.nodes)
-            .map(|number| Node::new(dir.path(), &format!("node-{number}"), &mut chance))
+            .map(|number| {
+                let name = format!("node-{number}");
+                Node::new(dir.path(), &name, plan.moments.timeout_ms(), &mut chance)
+            })
             .collect();
         for node in &mut nodes {
             node.start().await;
@@ -78,7 +90,7 @@ impl Laboratory {
         let merchant = Merchant {
             journal: Mutex::new(Journal::default()),
             started: Instant::now(),
-            stop: AtomicBool::new(false),
+            stopped: OnceLock::new(),
             nodes: nodes
                 .iter()
                 .map(|node| (node.capture(), node.internal()))
@@ -105,7 +117,9 @@ impl Laboratory {
         first_moment: usize,
         nodes: &mut [Node],
     ) -> Kills {
-        let mut chances: Vec<Chance> = (0..CLIENTS).map(|_| self.chance.fork()).collect();
+        let mut chances: Vec<Chance> = (0..plan.moments.clients())
+            .map(|_| self.chance.fork())
+            .collect();
         let (mut kills, trouble, dashboard) =
             (self.chance.fork(), self.chance.fork(), self.chance.fork());
         let (merchant, processor) = (&self.merchant, &self.processor);
@@ -116,6 +130,7 @@ impl Laboratory {
         let outside = async {
             // At a numbered moment the processor has only the fault that makes it.
             if plan.moments == Moments::Random {
+                tokio::time::sleep(BEFORE).await;
                 tokio::join!(
                     faults::trouble(processor, merchant, trouble),
                     dashboard::used(processor, merchant, dashboard)
@@ -140,12 +155,10 @@ impl Laboratory {
     ) -> Kills {
         let numbered = moments::numbered();
         let mut kills = Kills::default();
+        tokio::time::sleep(BEFORE).await;
         for kill in 0..plan.kills {
             let moment = match plan.moments {
-                Moments::Random => {
-                    let (least, most) = ALIVE_MS;
-                    Moment::At(Duration::from_millis(chance.between(least, most)))
-                }
+                Moments::Random => at_random(chance),
                 Moments::Only(moment) => moment,
                 Moments::Numbered => numbered[(first_moment + kill) % numbered.len()],
             };
@@ -165,7 +178,7 @@ impl Laboratory {
             }
             if plan.moments == Moments::Random
                 && plan.engine == Engine::Postgres
-                && chance.percent(25)
+                && chance.percent(DATABASE_PERCENT)
             {
                 kills.of_database += 1;
                 let store = Arc::clone(&self.store);
@@ -181,8 +194,16 @@ impl Laboratory {
             let line = format!("node-{} killed, {moment:?}, and started", victim + 1);
             self.merchant.line(killed, &line);
         }
-        self.merchant.stop.store(true, Ordering::SeqCst);
+        let last = Instant::now();
+        while self.money_operations() < plan.money_operations && last.elapsed() < AFTER {
+            tokio::time::sleep(LOOK).await;
+        }
+        self.merchant.stop();
         kills
+    }
+
+    fn money_operations(&self) -> usize {
+        self.merchant.journal.lock().unwrap().money_operations()
     }
 
     /// Waits until nothing is open; answers how long that took, or nothing where it did not end.
@@ -273,6 +294,15 @@ impl Laboratory {
         }
         findings
     }
+}
+
+fn at_random(chance: &mut Chance) -> Moment {
+    let (least, most) = if chance.percent(IN_RECOVERY_PERCENT) {
+        IN_RECOVERY_MS
+    } else {
+        ALIVE_MS
+    };
+    Moment::At(Duration::from_millis(chance.between(least, most)))
 }
 
 /// The configuration, the keys and the tables, as `cloakroom dev` makes them.

@@ -37,7 +37,9 @@ use tally::Tally;
 /// Kills of one round: then the judge is heard, and the next one starts from nothing.
 const KILLS_OF_A_ROUND: usize = 32;
 /// Kills at random moments of each test, where the environment does not say otherwise.
-const KILLS_AT_RANDOM: usize = 14;
+const KILLS_AT_RANDOM: usize = 9;
+/// What is asked for in a round at random moments, at least.
+const MONEY_OPERATIONS: usize = 180;
 /// Seeds of the long run, and its kills.
 const SEEDS: u64 = 10;
 const KILLS: usize = 360;
@@ -78,6 +80,10 @@ async fn run(name: &'static str, (engine, nodes): (Engine, usize), moments: Mome
             processor_keeps_keys: true,
             seed,
             kills: KILLS_OF_A_ROUND.min(kills - done),
+            money_operations: match moments {
+                Moments::Random => MONEY_OPERATIONS,
+                Moments::Numbered | Moments::Only(_) => 0,
+            },
         };
         // Numbered moments go on where the round before has ended.
         let verdict = round(&plan, done).await;
@@ -143,6 +149,7 @@ async fn killed_at_random_with_many_seeds_on_both_engines() {
                 processor_keeps_keys: true,
                 seed,
                 kills,
+                money_operations: MONEY_OPERATIONS,
             };
             let verdict = round(&plan, 0).await;
             tally.add(&plan, &verdict);
@@ -167,6 +174,7 @@ async fn a_processor_without_memory_is_found_to_have_been_paid_twice() {
         processor_keeps_keys: false,
         seed: 6_000,
         kills: 5,
+        money_operations: 0,
     };
     let verdict = round(&plan, 0).await;
     let twice = |finding: &&Finding| matches!(finding, Finding::Twice(_));

@@ -1,8 +1,7 @@
 //! The merchant: what all of its clients share, and how they call. A call has little time, and is
 //! repeated under its key at any node, whatever became of the one before.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::call::{Call, Patience, shown};
@@ -10,19 +9,20 @@ use crate::chance::Chance;
 use crate::journal::Journal;
 use crate::support::{Answer, Http, Who, read, request};
 
-/// How long a client insists on an answer.
-const INSISTS_FOR: Duration = Duration::from_secs(60);
+/// How long a client insists on an answer when nothing is killed any more.
+const INSISTS_FOR: Duration = Duration::from_secs(30);
 /// How long it waits for one, at least and at most.
 const TIMEOUT_MS: (u64, u64) = (400, 3_000);
 /// The pause before it calls again; `Retry-After` is not for it.
 const PAUSE_MS: (u64, u64) = (0, 200);
 /// Of a hundred calls, those that are sent twice at once.
-const TWICE_PERCENT: u64 = 15;
+const TWICE_PERCENT: u64 = 25;
 
 pub(crate) struct Merchant {
     pub(crate) journal: Mutex<Journal>,
     pub(crate) started: Instant,
-    pub(crate) stop: AtomicBool,
+    /// When the last kill was over and the load stopped.
+    pub(crate) stopped: OnceLock<Instant>,
     /// Capture and internal plane of each node; a client calls any.
     pub(crate) nodes: Vec<(String, String)>,
     pub(crate) checkout: Http,
@@ -34,6 +34,15 @@ pub(crate) struct Merchant {
 impl Merchant {
     pub(crate) fn note(&self, write: impl FnOnce(&mut Journal)) {
         write(&mut self.journal.lock().unwrap());
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.set(Instant::now()).unwrap();
+    }
+
+    /// How long ago the load stopped; nothing while it goes on.
+    pub(crate) fn stopped(&self) -> Option<Duration> {
+        self.stopped.get().map(Instant::elapsed)
     }
 
     /// A line of the timeline, about something that began then.
@@ -82,6 +91,8 @@ impl Merchant {
         self.line(began, &text);
         self.note(|journal| {
             journal.requests += 1;
+            let status = answer.as_ref().map_or(0, |answer| answer.status);
+            *journal.answers.entry(status).or_default() += 1;
             if let Ok(answer) = &answer {
                 journal.said.extend_from_slice(&answer.body);
             }
@@ -96,8 +107,7 @@ impl Merchant {
         patience: Patience,
         chance: &mut Chance,
     ) -> Option<Answer> {
-        let began = Instant::now();
-        while began.elapsed() < INSISTS_FOR {
+        while self.stopped().is_none_or(|since| since < INSISTS_FOR) {
             let failed = match self.send(call, chance).await {
                 Ok(answer) if !matches!(answer.status, 408 | 409 | 429 | 500..) => {
                     return Some(answer);
@@ -108,10 +118,7 @@ impl Merchant {
                 }
                 Ok(_) | Err(_) => None,
             };
-            self.note(|journal| {
-                journal.unanswered += 1;
-                journal.surprises.extend(failed);
-            });
+            self.note(|journal| journal.surprises.extend(failed));
             if patience == Patience::AsksOnce {
                 return None;
             }

@@ -25,6 +25,25 @@ pub(crate) enum Moments {
     Only(Moment),
 }
 
+impl Moments {
+    /// Clients at one time: more where most of them wait for what a fault or a kill has left.
+    pub(crate) const fn clients(self) -> usize {
+        match self {
+            Self::Random => 20,
+            Self::Numbered | Self::Only(_) => 12,
+        }
+    }
+
+    /// How long the service waits for the processor. At a numbered moment the one before must be
+    /// over, and what was killed is taken up after a lease that this bounds.
+    pub(crate) const fn timeout_ms(self) -> u32 {
+        match self {
+            Self::Random => 1_500,
+            Self::Numbered | Self::Only(_) => 600,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// The test's name, to replay it by.
@@ -37,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) processor_keeps_keys: bool,
     pub(crate) seed: u64,
     pub(crate) kills: usize,
+    /// Charges, captures, cancellations and refunds that are asked for at least.
+    pub(crate) money_operations: usize,
 }
 
 /// What the judge found, and where the logs of a round with a finding are kept.
@@ -82,6 +103,11 @@ fn verdict(laboratory: Laboratory, evidence: &Evidence, findings: Vec<Finding>) 
         format!("{finding:?}\n  {}", lines.join("\n  "))
     });
     let timelines = timelines.collect();
+            .arg(laboratory.dir.path())
+            .arg("/tmp/lab")
+            .status()
+            .unwrap();
+    }
     let logs = if findings.is_empty() {
         leaks::assert_none(laboratory.dir.path(), &journal.said, &BTreeSet::new());
         None
@@ -104,9 +130,9 @@ fn figures(evidence: &Evidence) -> String {
     let refused = journal.operations.values();
     let refused = refused.filter(|asked| !asked.refused.is_empty()).count();
     format!(
-        "{} requests, {} of them unanswered; {} charges asked for, {paid} paid; {} captures and cancellations ({refused} refused); {} refunds asked for, {} made; {} disputes, {} acts in the dashboard; {} tokens for {} cards at the processor ({} forsaken), {} deletions; {} events",
+        "{} requests, answered {:?}; {} charges asked for, {paid} paid; {} captures and cancellations ({refused} refused); {} refunds asked for, {} made; {} disputes, {} acts in the dashboard; {} tokens for {} cards at the processor ({} forsaken), {} deletions; {} events",
         journal.requests,
-        journal.unanswered,
+        journal.answers,
         journal.charges.len(),
         journal.operations.len(),
         journal.refunds.len(),

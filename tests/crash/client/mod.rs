@@ -6,7 +6,6 @@ mod charges;
 mod operations;
 mod refunds;
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub(crate) use charges::ISSUERS_WORD;
@@ -18,8 +17,6 @@ use crate::merchant::Merchant;
 use crate::processor::Processor;
 use crate::support::Answer;
 
-/// Clients at one time.
-pub(crate) const CLIENTS: usize = 10;
 /// The longest pause between two of a client's acts: the machine is shared.
 const PAUSE_MS_MAX: u64 = 30;
 
@@ -60,16 +57,16 @@ impl<'a> Client<'a> {
 
     /// Does one thing after the other until the load stops.
     pub(crate) async fn run(mut self) {
-        while !self.merchant.stop.load(Ordering::SeqCst) {
+        while self.merchant.stopped().is_none() {
             self.acts += 1;
             match self.chance.draw() % 100 {
                 _ if self.tokens.is_empty() => self.tokenize().await,
-                0..9 => self.tokenize().await,
-                9..14 => self.attach().await,
-                14..17 => self.delete().await,
-                17..40 if !self.authorized.is_empty() => self.operate().await,
-                40..60 if !self.taken.is_empty() => self.refund().await,
-                60..64 if !self.open.is_empty() => self.read().await,
+                0..6 => self.tokenize().await,
+                6..10 => self.attach().await,
+                10..13 => self.delete().await,
+                13..40 if !self.authorized.is_empty() => self.operate().await,
+                40..62 if !self.taken.is_empty() => self.refund().await,
+                62..66 if !self.open.is_empty() => self.read().await,
                 _ => self.charge().await,
             }
             let pause = self.chance.between(0, PAUSE_MS_MAX);
