@@ -17,6 +17,12 @@ use crate::tables;
 const ASKED_AGAIN: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// What a charge is at the processor, as the service shows it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct AtProcessor {
+    pub(crate) payment: Option<String>,
+}
+
 /// A charge as the service shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Charge {
@@ -27,6 +33,9 @@ pub(crate) struct Charge {
     pub(crate) amount_captured: i64,
     pub(crate) amount_refunded: i64,
     pub(crate) disputed: bool,
+    pub(crate) processor: AtProcessor,
+    /// That the processor says otherwise than a state that was final.
+    pub(crate) contradiction: Option<Value>,
     #[serde(default)]
     pub(crate) metadata: BTreeMap<String, String>,
 }
@@ -55,6 +64,8 @@ pub(crate) struct Paid {
     pub(crate) amount_authorized: i64,
     pub(crate) amount_captured: i64,
     pub(crate) amount_refunded: i64,
+    /// The processor's names of the payments.
+    pub(crate) ids: Vec<String>,
 }
 
 /// A refund at the processor.
@@ -101,6 +112,8 @@ pub(crate) struct Evidence {
     /// By the processor's names.
     pub(crate) given_back: BTreeMap<String, GivenBack>,
     pub(crate) disputes: BTreeMap<String, Dispute>,
+    /// The states of the rows that disputes have, by the processor's names.
+    pub(crate) dispute_rows: BTreeMap<String, String>,
     /// What the processor has forgotten, so that nobody can judge it.
     pub(crate) forgotten: u64,
     /// Cards that the processor keeps for a customer.
@@ -186,6 +199,16 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// Ids and states.
+async fn states(store: &Store, sql: &'static str) -> BTreeMap<String, String> {
+    let rows = store.texts(sql).await.unwrap();
+    let rows = rows.iter().map(|row| {
+        let (id, status) = row.split_once(' ').unwrap();
+        (id.to_owned(), status.to_owned())
+    });
+    rows.collect()
+}
+
 /// The service's names of the charges, by the processor's names of their payments.
 fn payments(ledger: &Value) -> BTreeMap<&str, String> {
     let payments = ledger["payment_intents"].as_array().unwrap().iter();
@@ -226,18 +249,14 @@ pub(crate) async fn collect(
     });
     let methods = ledger["payment_methods"].as_array().unwrap();
     let evicted = ledger["evicted"].as_object().unwrap();
-    let tokens = store.texts(tables::TOKENS).await.unwrap();
-    let tokens = tokens.iter().map(|row| {
-        let (id, status) = row.split_once(' ').unwrap();
-        (id.to_owned(), status.to_owned())
-    });
     Evidence {
         charges: reader.charges().await,
         refunds: reader.refunds(store).await,
-        tokens: tokens.collect(),
+        tokens: states(store, tables::TOKENS).await,
         paid: serde_json::from_value(ledger["by_charge"].clone()).unwrap(),
         given_back: given_back.collect(),
         disputes: disputes.collect(),
+        dispute_rows: states(store, tables::DISPUTES).await,
         forgotten: evicted.values().filter_map(Value::as_u64).sum(),
         cards_attached: methods
             .iter()

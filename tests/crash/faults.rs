@@ -47,7 +47,7 @@ pub(crate) async fn trouble(processor: &Processor, merchant: &Merchant, mut chan
     while merchant.stopped().is_none() {
         processor.set(&delivery(&mut chance)).await;
         let (faults, lasts_ms) = if chance.percent(40) {
-            (incident(&mut chance), chance.between(1_500, 4_500))
+            (incident(&mut chance), chance.between(2_500, 6_000))
         } else {
             let faults = (0..chance.between(0, 5)).map(|_| fault(&mut chance));
             (faults.collect(), chance.between(300, 1_500))
@@ -110,12 +110,22 @@ fn refusal(chance: &mut Chance) -> Value {
     }
 }
 
-/// A call that moves money is carried out some times without an answer; then it is refused, and in
-/// half of the incidents reading fails as well.
+/// A call that moves money is carried out some times without an answer; then it is refused, mostly
+/// with 429, and in half of the incidents reading fails as well. It lasts until what was begun is
+/// asked again.
 fn incident(chance: &mut Chance) -> Vec<Value> {
-    let call = *chance.pick(&MONEY);
+    // Charges are the most of all calls, and without them nothing else is asked.
+    let call = if chance.percent(10) {
+        MONEY[0]
+    } else {
+        *chance.pick(&MONEY[1..])
+    };
     let done = done_without_an_answer(chance, true);
-    let refusal = refusal(chance);
+    let refusal = if chance.percent(50) {
+        json!({ "fault": "status", "status": 429, "retry_after_s": 1 })
+    } else {
+        refusal(chance)
+    };
     let mut faults = vec![
         staged((call, "POST"), chance.between(1, 3), &done),
         staged((call, "POST"), ALL, &refusal),

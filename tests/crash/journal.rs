@@ -1,4 +1,4 @@
-//! The merchant's journal: what its clients asked for and what they were told, kept outside of
+//! The merchant's journal: what its clients asked for and how they were answered, kept outside of
 //! everything that is killed, and held against the service and the processor in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ const TIMES: usize = 16;
 
 /// An answer about a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ChargeTold {
+pub(crate) struct ChargeAnswer {
     pub(crate) id: String,
     pub(crate) status: String,
     pub(crate) captured: i64,
@@ -23,7 +23,7 @@ pub(crate) struct ChargeAsked {
     pub(crate) amount: i64,
     /// The request, to be sent once more in the end.
     pub(crate) body: Value,
-    pub(crate) told: Vec<ChargeTold>,
+    pub(crate) answers: Vec<ChargeAnswer>,
     /// Final answers that say no, the issuer's word apart.
     pub(crate) refused: Vec<String>,
 }
@@ -45,13 +45,13 @@ pub(crate) struct OperationAsked {
     pub(crate) amount: i64,
     /// Another key asks for the opposite at the same time: one of the two is refused.
     pub(crate) contested: bool,
-    pub(crate) told: Vec<ChargeTold>,
+    pub(crate) answers: Vec<ChargeAnswer>,
     pub(crate) refused: Vec<String>,
 }
 
 /// An answer about a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RefundTold {
+pub(crate) struct RefundAnswer {
     pub(crate) id: String,
     pub(crate) status: String,
     pub(crate) amount: i64,
@@ -63,7 +63,7 @@ pub(crate) struct RefundAsked {
     pub(crate) charge: String,
     /// All that is left where nothing is said.
     pub(crate) amount: Option<i64>,
-    pub(crate) told: Vec<RefundTold>,
+    pub(crate) answers: Vec<RefundAnswer>,
     pub(crate) refused: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct Journal {
     /// By key.
     pub(crate) refunds: BTreeMap<String, RefundAsked>,
     /// What reads said.
-    pub(crate) reads: Vec<ChargeTold>,
+    pub(crate) reads: Vec<ChargeAnswer>,
     /// By key.
     pub(crate) sessions: BTreeMap<String, BTreeSet<String>>,
     /// By the key of the tokenization or the attachment.

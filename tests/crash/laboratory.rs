@@ -27,7 +27,7 @@ use crate::{dashboard, faults, tables};
 /// How long what the last kill left open may take to come to its end.
 const SETTLED_WITHIN: Duration = Duration::from_mins(2);
 /// Between two questions whether it has.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(500);
 /// Keys and tokens that are asked once more at the end.
 const SAMPLE: usize = 30;
 /// How often the laboratory asks for an answer when all is quiet.
@@ -196,7 +196,7 @@ impl Laboratory {
         }
         let last = Instant::now();
         while self.money_operations() < plan.money_operations && last.elapsed() < AFTER {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         self.merchant.stop();
         kills
@@ -219,7 +219,7 @@ impl Laboratory {
             if open.is_empty() && ledger["webhooks"]["waiting"] == 0 {
                 return Some(started.elapsed());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         None
     }
@@ -240,7 +240,7 @@ impl Laboratory {
             let sent = request(Method::POST, &url, &headers, order.to_string());
             match read(&self.merchant.billing, sent).await {
                 Ok(answer) if !matches!(answer.status, 409 | 429 | 500..) => return Some(answer),
-                Ok(_) | Err(_) => tokio::time::sleep(LOOK / 5).await,
+                Ok(_) | Err(_) => tokio::time::sleep(POLL / 5).await,
             }
         }
         None
@@ -250,10 +250,10 @@ impl Laboratory {
     pub(crate) async fn ask_again(&self, node: &Node) -> Vec<Finding> {
         let orders: BTreeMap<String, ChargeAsked> =
             self.merchant.journal.lock().unwrap().charges.clone();
-        let told = orders.iter().filter(|(_, asked)| !asked.told.is_empty());
-        let told: Vec<_> = told.collect();
+        let answered = orders.iter().filter(|(_, asked)| !asked.answers.is_empty());
+        let answered: Vec<_> = answered.collect();
         let mut findings = Vec::new();
-        for (key, asked) in told.iter().step_by((told.len() / SAMPLE).max(1)) {
+        for (key, asked) in answered.iter().step_by((answered.len() / SAMPLE).max(1)) {
             let Some(answer) = self.order(node, key, &asked.body).await else {
                 findings.push(Finding::Open(format!(
                     "{key} has no answer when all is quiet"
@@ -266,8 +266,11 @@ impl Laboratory {
                 402 => &body["charge"],
                 _ => &Value::Null,
             };
-            if *id != asked.told[0].id {
-                findings.push(Finding::Twice(format!("{key}: {:?}, {body}", asked.told)));
+            if *id != asked.answers[0].id {
+                findings.push(Finding::Twice(format!(
+                    "{key}: {:?}, {body}",
+                    asked.answers
+                )));
             }
         }
         findings

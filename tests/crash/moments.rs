@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::faults::CALLS;
 use crate::processor::Processor;
-use crate::store::{Held, Store};
+use crate::store::{Store, StoreLock};
 use crate::tables::COMMITS;
 
 /// How long a request of the wanted kind is waited for under load.
@@ -19,7 +19,7 @@ const HELD_MS: u64 = 2_000;
 const THINKS_MS: u64 = 250;
 /// For the answer to come from the processor to the store.
 const WAY: Duration = Duration::from_millis(60);
-const LOOK: Duration = Duration::from_millis(3);
+const POLL: Duration = Duration::from_millis(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moment {
@@ -33,7 +33,7 @@ pub(crate) enum Moment {
     Done(&'static str),
     /// Between 3 and 4: the processor has answered, and the store does not commit the outcome.
     Answered(&'static str),
-    /// After 4: committed, and the caller may not have been told.
+    /// After 4: committed, and the caller may not have been answered.
     Committed(&'static str),
 }
 
@@ -55,7 +55,11 @@ pub(crate) fn numbered() -> Vec<Moment> {
 
 impl Moment {
     /// Waits for the moment. Answers whether it came, and what to release after the kill.
-    pub(crate) async fn comes(self, processor: &Processor, store: &Store) -> (bool, Option<Held>) {
+    pub(crate) async fn comes(
+        self,
+        processor: &Processor,
+        store: &Store,
+    ) -> (bool, Option<StoreLock>) {
         match self {
             Self::At(pause) => {
                 tokio::time::sleep(pause).await;
@@ -96,7 +100,7 @@ impl Moment {
                     if store.number(count).await.unwrap() > before {
                         return (true, None);
                     }
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(POLL).await;
                 }
                 (false, None)
             }
@@ -113,7 +117,7 @@ async fn strikes(processor: &Processor, fault: Value) -> bool {
         if processor.struck().await > before {
             return true;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
     processor.clear_faults().await;
     false

@@ -11,7 +11,7 @@ use crate::chance::Chance;
 /// How long a node may take to listen, restarts of the database included.
 const START_MAX: Duration = Duration::from_mins(1);
 /// Processes die sooner than connections are accepted: what a look costs.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Node {
     config: PathBuf,
@@ -71,14 +71,14 @@ impl Node {
                 None => self.spawn(),
             };
             if child.try_wait().unwrap().is_some() {
-                tokio::time::sleep(LOOK * 10).await;
+                tokio::time::sleep(POLL * 10).await;
                 continue;
             }
             self.child = Some(child);
             if TcpStream::connect(internal).is_ok() {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL).await;
         }
         let said = std::fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = said.lines().rev().take(5).collect();

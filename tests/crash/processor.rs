@@ -128,7 +128,7 @@ impl Processor {
         faults["struck"].as_u64().unwrap()
     }
 
-    /// What it really did, whatever its callers were told.
+    /// What it really did, whatever its callers were answered.
     pub(crate) async fn ledger(&self) -> Value {
         self.control(Method::GET, "ledger", &Value::Null).await
     }

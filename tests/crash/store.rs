@@ -29,7 +29,7 @@ enum Link {
 }
 
 /// A store that takes no commit until this is released.
-pub(crate) struct Held(Link);
+pub(crate) struct StoreLock(Link);
 
 impl Engine {
     pub(crate) const fn name(self) -> &'static str {
@@ -119,7 +119,7 @@ impl Store {
     }
 
     /// Lets nobody commit: every commit of the service writes an audit event.
-    pub(crate) async fn hold(&self) -> Result<Held, sqlx::Error> {
+    pub(crate) async fn hold(&self) -> Result<StoreLock, sqlx::Error> {
         let mut link = self.connect().await?;
         match &mut link {
             Link::Sqlite(link) => {
@@ -130,7 +130,7 @@ impl Store {
                 sqlx::query(HOLD).execute(link).await?;
             }
         }
-        Ok(Held(link))
+        Ok(StoreLock(link))
     }
 
     /// Ends every process of the database server at once and starts it again; the embedded one
@@ -157,7 +157,7 @@ impl Store {
     }
 }
 
-impl Held {
+impl StoreLock {
     pub(crate) async fn release(self) {
         // Closing rolls back; a server that was killed meanwhile has done so already.
         let _gone = match self.0 {

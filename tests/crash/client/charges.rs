@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::Client;
 use crate::call::{Call, Patience};
-use crate::journal::{ChargeAsked, ChargeTold};
+use crate::journal::{ChargeAnswer, ChargeAsked};
 use crate::support::{Answer, Who};
 
 /// What the issuer of the declined card says. A card that the processor has forgotten is declined,
 /// too, in other words.
 pub(crate) const ISSUERS_WORD: &str = "generic_decline";
 
-pub(super) fn told_of(charge: &Value) -> ChargeTold {
-    ChargeTold {
+pub(super) fn answer_of(charge: &Value) -> ChargeAnswer {
+    ChargeAnswer {
         id: charge["id"].as_str().unwrap().to_owned(),
         status: charge["status"].as_str().unwrap().to_owned(),
         captured: charge["amount_captured"].as_i64().unwrap(),
@@ -52,9 +52,9 @@ impl Client<'_> {
 
     fn charged(&mut self, (key, token): (&str, &str), answer: &Answer) {
         let body = answer.json();
-        let told = match (answer.status, body["charge"].as_str()) {
-            (201, _) => told_of(&body),
-            (402, Some(id)) if body["decline"]["code"] == ISSUERS_WORD => ChargeTold {
+        let answer = match (answer.status, body["charge"].as_str()) {
+            (201, _) => answer_of(&body),
+            (402, Some(id)) if body["decline"]["code"] == ISSUERS_WORD => ChargeAnswer {
                 id: id.to_owned(),
                 status: "declined".to_owned(),
                 captured: 0,
@@ -70,9 +70,9 @@ impl Client<'_> {
             }
             _ => return self.refused(key, answer),
         };
-        self.keep(&told, body["amount"].as_i64().unwrap_or(0));
+        self.keep(&answer, body["amount"].as_i64().unwrap_or(0));
         self.merchant.note(|journal| {
-            journal.charges.get_mut(key).unwrap().told.push(told);
+            journal.charges.get_mut(key).unwrap().answers.push(answer);
         });
     }
 
@@ -97,9 +97,9 @@ impl Client<'_> {
         if answer.status != 200 {
             return self.refused(&charge, &answer);
         }
-        let told = told_of(&answer.json());
+        let answer = answer_of(&answer.json());
         let amount = answer.json()["amount"].as_i64().unwrap();
-        self.keep(&told, amount);
-        self.merchant.note(|journal| journal.reads.push(told));
+        self.keep(&answer, amount);
+        self.merchant.note(|journal| journal.reads.push(answer));
     }
 }

@@ -12,7 +12,7 @@ pub(crate) use charges::ISSUERS_WORD;
 
 use crate::call::Patience;
 use crate::chance::Chance;
-use crate::journal::ChargeTold;
+use crate::journal::ChargeAnswer;
 use crate::merchant::Merchant;
 use crate::processor::Processor;
 use crate::support::Answer;
@@ -100,12 +100,12 @@ impl<'a> Client<'a> {
     }
 
     /// Notes what may be done with a charge next.
-    fn keep(&mut self, told: &ChargeTold, amount: i64) {
-        let id = told.id.clone();
+    fn keep(&mut self, answer: &ChargeAnswer, amount: i64) {
+        let id = answer.id.clone();
         let known = |list: &[(String, i64)]| list.iter().any(|(other, _)| *other == id);
-        match told.status.as_str() {
+        match answer.status.as_str() {
             "requires_capture" if !known(&self.authorized) => self.authorized.push((id, amount)),
-            "succeeded" if !known(&self.taken) => self.taken.push((id, told.captured)),
+            "succeeded" if !known(&self.taken) => self.taken.push((id, answer.captured)),
             "processing" if !self.open.contains(&id) => self.open.push(id),
             _ => {}
         }

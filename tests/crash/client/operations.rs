@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Client;
-use super::charges::told_of;
+use super::charges::answer_of;
 use crate::call::{Call, Patience};
 use crate::chance::Chance;
-use crate::journal::{ChargeTold, Operation, OperationAsked};
+use crate::journal::{ChargeAnswer, Operation, OperationAsked};
 use crate::support::{Answer, Who};
 
 /// How long a client repeats a request that was answered with `processing`, to see its end.
@@ -34,7 +34,7 @@ impl Client<'_> {
             .then(|| self.chance.amount(1, amount));
         let capture = (Operation::Capture, part);
         let cancellation = (Operation::Cancellation, None);
-        let mut told = Vec::new();
+        let mut answer = Vec::new();
         match self.chance.draw() % 100 {
             0..8 => {
                 let patience = (Patience::Insists, Patience::Insists);
@@ -44,22 +44,22 @@ impl Client<'_> {
                     self.ask((subject, true), capture, (patience.0, &mut one)),
                     self.ask((subject, true), cancellation, (patience.1, &mut other))
                 );
-                told.extend(both.0);
-                told.extend(both.1);
+                answer.extend(both.0);
+                answer.extend(both.1);
             }
             lot => {
                 let wanted = if lot < 65 { capture } else { cancellation };
                 let (patience, mut chance) = (self.patience(), self.chance.fork());
                 let subject = (charge.as_str(), amount);
-                told = self
+                answer = self
                     .ask((subject, false), wanted, (patience, &mut chance))
                     .await;
             }
         }
-        for told in told {
+        for answer in answer {
             // What waits for its capture again was given up by the service: see `judge`.
-            if told.status != "requires_capture" {
-                self.keep(&told, amount);
+            if answer.status != "requires_capture" {
+                self.keep(&answer, amount);
             }
         }
     }
@@ -69,7 +69,7 @@ impl Client<'_> {
         ((charge, authorized), contested): ((&str, i64), bool),
         (operation, part): (Operation, Option<i64>),
         (patience, chance): (Patience, &mut Chance),
-    ) -> Vec<ChargeTold> {
+    ) -> Vec<ChargeAnswer> {
         let key = self.key(operation.path());
         let body = part.map_or(Value::Null, |part| json!({ "amount": part }));
         let path = format!("/v1/charges/{charge}/{}", operation.path());
@@ -96,22 +96,22 @@ impl Client<'_> {
                 answers.extend(self.merchant.insist(&call, patience, chance).await);
             }
         }
-        let told = answers
+        let answer = answers
             .iter()
             .filter_map(|answer| self.answered(&key, answer));
-        told.collect()
+        answer.collect()
     }
 
-    fn answered(&self, key: &str, answer: &Answer) -> Option<ChargeTold> {
+    fn answered(&self, key: &str, answer: &Answer) -> Option<ChargeAnswer> {
         let said = format!("{} {}", answer.status, answer.json());
         match answer.status {
             200 => {
-                let told = told_of(&answer.json());
+                let answer = answer_of(&answer.json());
                 self.merchant.note(|journal| {
                     let asked = journal.operations.get_mut(key).unwrap();
-                    asked.told.push(told.clone());
+                    asked.answers.push(answer.clone());
                 });
-                Some(told)
+                Some(answer)
             }
             404 | 410 | 422 => {
                 self.merchant.note(|journal| {

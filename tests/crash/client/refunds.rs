@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Client;
 use crate::call::Call;
-use crate::journal::{RefundAsked, RefundTold};
+use crate::journal::{RefundAnswer, RefundAsked};
 use crate::support::{Answer, Who};
 
 impl Client<'_> {
@@ -42,13 +42,13 @@ impl Client<'_> {
         let body = answer.json();
         match (answer.status, body["id"].as_str(), body["amount"].as_i64()) {
             (201, Some(id), Some(amount)) => {
-                let told = RefundTold {
+                let answer = RefundAnswer {
                     id: id.to_owned(),
                     status: body["status"].as_str().unwrap().to_owned(),
                     amount,
                 };
                 self.merchant.note(|journal| {
-                    journal.refunds.get_mut(key).unwrap().told.push(told);
+                    journal.refunds.get_mut(key).unwrap().answers.push(answer);
                 });
             }
             (404 | 410 | 422, ..) => self.merchant.note(|journal| {

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{Amounts, Finding, one_of_key};
 use crate::evidence::{Charge, Evidence, Paid};
-use crate::journal::{ChargeTold, Operation};
-
-/// A dispute's states at its end.
-const OVER: [&str; 4] = ["won", "lost", "warning_closed", "prevented"];
+use crate::journal::{ChargeAnswer, Operation};
 
 pub(super) fn judge(evidence: &Evidence, findings: &mut Vec<Finding>) {
     keys(evidence, findings);
     operations(evidence, findings);
     payments(evidence, findings);
     rows(evidence, findings);
-    disputes(evidence, findings);
-    told(evidence, findings);
+    answers(evidence, findings);
 }
 
 /// One order, which is one idempotency key, moves money under one charge at most, and what moved
@@ -37,7 +33,7 @@ fn keys(evidence: &Evidence, findings: &mut Vec<Finding>) {
     for (key, asked) in &evidence.journal.charges {
         one_of_key(
             key,
-            asked.told.iter().map(|told| told.id.as_str()),
+            asked.answers.iter().map(|answer| answer.id.as_str()),
             findings,
         );
         for refused in &asked.refused {
@@ -66,11 +62,11 @@ fn operations(evidence: &Evidence, findings: &mut Vec<Finding>) {
                 findings.push(Finding::FalseRefusal(said));
             }
         }
-        for told in &asked.told {
-            let captured = asked.operation == Operation::Capture && told.status == "succeeded";
-            if captured && !asked.contested && told.captured != asked.amount {
+        for answer in &asked.answers {
+            let captured = asked.operation == Operation::Capture && answer.status == "succeeded";
+            if captured && !asked.contested && answer.captured != asked.amount {
                 let amount = asked.amount;
-                let said = format!("{key}: a capture of {amount} was answered with {told:?}");
+                let said = format!("{key}: a capture of {amount} was answered with {answer:?}");
                 findings.push(Finding::Surprise(said));
             }
         }
@@ -101,6 +97,14 @@ fn rows(evidence: &Evidence, findings: &mut Vec<Finding>) {
             End::Open => Some(Finding::Open(format!("{charge:?}, {paid:?}"))),
         };
         findings.extend(found);
+        let payment = charge.processor.payment.as_ref();
+        if payment.is_some_and(|payment| !paid.ids.contains(payment)) {
+            let said = format!("{charge:?} is another payment than {paid:?}");
+            findings.push(Finding::Unbacked(said));
+        }
+        if charge.contradiction.is_some() {
+            findings.push(Finding::Surprise(format!("a contradiction: {charge:?}")));
+        }
     }
 }
 
@@ -145,60 +149,39 @@ fn amounts(charge: &Charge, paid: &Paid) -> Option<Finding> {
     (ours != theirs).then_some(Finding::Differs { of, ours, theirs })
 }
 
-/// A charge is disputed while a dispute of it is open. After one that was lost it may say either.
-fn disputes(evidence: &Evidence, findings: &mut Vec<Finding>) {
-    let mut open: BTreeMap<&str, bool> = BTreeMap::new();
-    for dispute in evidence.disputes.values() {
-        let is_open = !OVER.contains(&dispute.status.as_str());
-        if dispute.status != "lost" {
-            *open.entry(&dispute.charge).or_default() |= is_open;
-        }
-    }
-    for (id, charge) in &evidence.charges {
-        let lost =
-            |dispute: &&crate::evidence::Dispute| dispute.charge == *id && dispute.status == "lost";
-        let expected = open.get(id.as_str()).copied();
-        let either = expected.is_none() && evidence.disputes.values().any(|d| lost(&d));
-        if !either && charge.disputed != expected.unwrap_or(false) {
-            let disputes = evidence.disputes.iter().filter(|(_, d)| d.charge == *id);
-            let disputes: Vec<_> = disputes.collect();
-            let said = format!("{id} says disputed: {}; {disputes:?}", charge.disputed);
-            findings.push(Finding::Dispute(said));
-        }
-    }
-}
-
-/// What a client was told is so, or has gone on in a way that it may go.
-fn told(evidence: &Evidence, findings: &mut Vec<Finding>) {
+/// What a client was answered is so, or has gone on in a way that it may go.
+fn answers(evidence: &Evidence, findings: &mut Vec<Finding>) {
     for (key, asked) in &evidence.journal.charges {
-        for told in &asked.told {
-            match evidence.charges.get(&told.id) {
+        for answer in &asked.answers {
+            match evidence.charges.get(&answer.id) {
                 Some(charge) if (charge.amount, &charge.token) == (asked.amount, &asked.token) => {
-                    came_to_that(told, charge, findings);
+                    came_to_that(answer, charge, findings);
                 }
-                found => findings.push(Finding::Lost(format!("{key}: {told:?}, now {found:?}"))),
+                found => findings.push(Finding::Lost(format!("{key}: {answer:?}, now {found:?}"))),
             }
         }
     }
     let operations = evidence.journal.operations.values();
-    let later = operations.flat_map(|asked| &asked.told);
-    for told in later.chain(&evidence.journal.reads) {
-        match evidence.charges.get(&told.id) {
-            Some(charge) => came_to_that(told, charge, findings),
-            None => findings.push(Finding::Lost(format!("{told:?}"))),
+    let later = operations.flat_map(|asked| &asked.answers);
+    for answer in later.chain(&evidence.journal.reads) {
+        match evidence.charges.get(&answer.id) {
+            Some(charge) => came_to_that(answer, charge, findings),
+            None => findings.push(Finding::Lost(format!("{answer:?}"))),
         }
     }
 }
 
-fn came_to_that(told: &ChargeTold, charge: &Charge, findings: &mut Vec<Finding>) {
+fn came_to_that(answer: &ChargeAnswer, charge: &Charge, findings: &mut Vec<Finding>) {
     let now = charge.status.as_str();
-    let legal = match told.status.as_str() {
+    let legal = match answer.status.as_str() {
         "processing" | "requires_action" => true,
         "requires_capture" => matches!(now, "requires_capture" | "succeeded" | "canceled"),
-        "succeeded" => now == "succeeded" && charge.amount_captured == told.captured,
+        "succeeded" => now == "succeeded" && charge.amount_captured == answer.captured,
         ended => now == ended,
     };
     if !legal {
-        findings.push(Finding::Lost(format!("told {told:?}, now {charge:?}")));
+        findings.push(Finding::Lost(format!(
+            "answered {answer:?}, now {charge:?}"
+        )));
     }
 }

@@ -31,10 +31,9 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Vec<Finding>) {
     }
     ends(evidence, findings);
     order(evidence, findings);
-    disputes(evidence, findings);
 }
 
-/// A success is told exactly once.
+/// A success is published exactly once.
 fn ends(evidence: &Evidence, findings: &mut Vec<Finding>) {
     let mut ends: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for event in &evidence.feed {
@@ -68,27 +67,6 @@ fn order(evidence: &Evidence, findings: &mut Vec<Finding>) {
             let versions = (before.version, event.version);
             let said = format!("{now} of {subject} after {was}, versions {versions:?}");
             findings.push(Finding::Feed(said));
-        }
-    }
-}
-
-/// Each dispute is told of, and its end is.
-fn disputes(evidence: &Evidence, findings: &mut Vec<Finding>) {
-    for (id, dispute) in &evidence.disputes {
-        let ended = matches!(dispute.status.as_str(), "won" | "lost" | "warning_closed");
-        let told = evidence.feed.iter().any(|event| {
-            let kind = event.kind.as_str();
-            let tells = if ended {
-                kind == "dispute.closed" && event.status == dispute.status
-            } else {
-                kind.starts_with("dispute.")
-            };
-            event.subject == *id && tells
-        });
-        if !told {
-            findings.push(Finding::Dispute(format!(
-                "{id} is not told of: {dispute:?}"
-            )));
         }
     }
 }

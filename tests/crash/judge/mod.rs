@@ -1,8 +1,9 @@
-//! The judge: holds what the clients were told, what the service says and what the processor really
+//! The judge: holds how the clients were answered, what the service says and what the processor really
 //! did against each other, each row in both directions. It is a function of the evidence, so that
 //! it can be shown to find what it looks for.
 
 mod charges;
+mod disputes;
 mod feed;
 mod refunds;
 #[cfg(test)]
@@ -26,7 +27,7 @@ pub(crate) struct Amounts {
 pub(crate) enum Finding {
     /// One key, or one charge, had its effect more than once.
     Twice(String),
-    /// A client knows of it, and it is gone; or it says less than the client was told.
+    /// A client knows of it, and it is gone; or it says less than the client was answered.
     Lost(String),
     /// The processor did it, and the service says that it was not done.
     Denied(String),
@@ -46,7 +47,7 @@ pub(crate) enum Finding {
     },
     /// The service says of a dispute what is not so.
     Dispute(String),
-    /// The feed leaves a place out, has one twice, tells an end not exactly once, or of an object's
+    /// The feed leaves a place out, has one twice, publishes an end not exactly once, or of an object's
     /// changes in another order than they were made.
     Feed(String),
     /// Cards are kept at the processor that belong to no token.
@@ -103,6 +104,7 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Finding> {
     findings.extend(evidence.open.iter().cloned().map(Finding::Open));
     charges::judge(evidence, &mut findings);
     refunds::judge(evidence, &mut findings);
+    disputes::judge(evidence, &mut findings);
     tokens::judge(evidence, &mut findings);
     feed::judge(evidence, &mut findings);
     let journal = &evidence.journal;
@@ -123,7 +125,7 @@ fn one_of_key<'a>(
 ) -> bool {
     let ids: BTreeSet<&str> = ids.collect();
     if ids.len() > 1 {
-        findings.push(Finding::Twice(format!("{key} was told to be {ids:?}")));
+        findings.push(Finding::Twice(format!("{key} was answered as {ids:?}")));
     }
     ids.len() <= 1
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Amounts, Finding, one_of_key};
 use crate::evidence::{Evidence, GivenBack, Refund};
-use crate::journal::{RefundAsked, RefundTold};
+use crate::journal::{RefundAnswer, RefundAsked};
 
 pub(super) fn judge(evidence: &Evidence, findings: &mut Vec<Finding>) {
     at_the_processor(evidence, findings);
@@ -73,33 +73,33 @@ fn differs(refund: &Refund, given: &GivenBack) -> Option<Finding> {
     })
 }
 
-/// One key is one refund, and what a client was told is so.
+/// One key is one refund, and what a client was answered is so.
 fn keys(evidence: &Evidence, findings: &mut Vec<Finding>) {
     for (key, asked) in &evidence.journal.refunds {
         one_of_key(
             key,
-            asked.told.iter().map(|told| told.id.as_str()),
+            asked.answers.iter().map(|answer| answer.id.as_str()),
             findings,
         );
-        for told in &asked.told {
-            let found = evidence.refunds.get(&told.id);
-            if !found.is_some_and(|refund| is_kept(asked, told, refund)) {
-                findings.push(Finding::Lost(format!("{key}: {told:?}, now {found:?}")));
+        for answer in &asked.answers {
+            let found = evidence.refunds.get(&answer.id);
+            if !found.is_some_and(|refund| is_kept(asked, answer, refund)) {
+                findings.push(Finding::Lost(format!("{key}: {answer:?}, now {found:?}")));
             }
         }
     }
 }
 
-fn is_kept(asked: &RefundAsked, told: &RefundTold, now: &Refund) -> bool {
-    (now.amount, &now.charge) == (told.amount, &asked.charge)
-        && asked.amount.is_none_or(|asked| asked == told.amount)
-        && (told.status == "processing" || told.status == now.status)
+fn is_kept(asked: &RefundAsked, answer: &RefundAnswer, now: &Refund) -> bool {
+    (now.amount, &now.charge) == (answer.amount, &asked.charge)
+        && asked.amount.is_none_or(|asked| asked == answer.amount)
+        && (answer.status == "processing" || answer.status == now.status)
 }
 
 /// The refunds that clients asked for of one charge.
 #[derive(Default)]
 struct OfCharge<'a> {
-    told: BTreeSet<&'a str>,
+    answers: BTreeSet<&'a str>,
     unanswered: usize,
     unanswered_amount: i64,
     refused: Vec<(&'a str, &'a RefundAsked)>,
@@ -110,11 +110,11 @@ fn charges(evidence: &Evidence, findings: &mut Vec<Finding>) {
     let mut asked_of: BTreeMap<&str, OfCharge> = BTreeMap::new();
     for (key, asked) in &evidence.journal.refunds {
         let of = asked_of.entry(&asked.charge).or_default();
-        of.told
-            .extend(asked.told.iter().map(|told| told.id.as_str()));
+        of.answers
+            .extend(asked.answers.iter().map(|answer| answer.id.as_str()));
         if !asked.refused.is_empty() {
             of.refused.push((key, asked));
-        } else if asked.told.is_empty() {
+        } else if asked.answers.is_empty() {
             of.unanswered += 1;
             of.unanswered_amount += asked.amount.unwrap_or(i64::from(u32::MAX));
         }
@@ -128,9 +128,9 @@ fn charges(evidence: &Evidence, findings: &mut Vec<Finding>) {
     for (charge, made) in &made_of {
         let nothing = OfCharge::default();
         let of = asked_of.get(charge).unwrap_or(&nothing);
-        let untold: Vec<_> = made.iter().filter(|id| !of.told.contains(*id)).collect();
-        if untold.len() > of.unanswered {
-            let said = format!("{charge}: {untold:?} beside {:?}", of.told);
+        let unanswered: Vec<_> = made.iter().filter(|id| !of.answers.contains(*id)).collect();
+        if unanswered.len() > of.unanswered {
+            let said = format!("{charge}: {unanswered:?} beside {:?}", of.answers);
             findings.push(match of.refused.first() {
                 Some((key, asked)) => Finding::Denied(format!("{said}; {key}: {asked:?}")),
                 None => Finding::Twice(said),
@@ -151,9 +151,13 @@ fn refused(evidence: &Evidence, (id, of): (&str, &OfCharge), findings: &mut Vec<
     }
     let paid = evidence.paid.get(id);
     let left = paid.map_or(0, |paid| paid.amount_captured - paid.amount_refunded);
+    let mut given_back = evidence.given_back.values();
+    let in_dashboard = given_back.any(|given| given.charge == id && given.ours.is_none());
     for (key, asked) in &of.refused {
-        // Where nothing is said the smallest amount would have been given back.
-        if asked.amount.unwrap_or(1) + of.unanswered_amount <= left {
+        // What is left where nothing is said is less than the service knew, when somebody has given
+        // a part back in the dashboard.
+        let amount = asked.amount.or((!in_dashboard).then_some(1));
+        if amount.is_some_and(|amount| amount + of.unanswered_amount <= left) {
             let said = format!("{key} of {id}, where {left} are left: {asked:?}");
             findings.push(Finding::FalseRefusal(said));
         }

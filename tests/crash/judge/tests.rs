@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{Amounts, Finding, judge};
-use crate::evidence::{Charge, Dispute, Evidence, FeedEvent, GivenBack, Paid, Refund};
-use crate::journal::{ChargeAsked, ChargeTold, Operation, OperationAsked, RefundAsked, RefundTold};
+use crate::evidence::{AtProcessor, Charge, Dispute, Evidence, FeedEvent, GivenBack, Paid, Refund};
+use crate::journal::{
+    ChargeAnswer, ChargeAsked, Operation, OperationAsked, RefundAnswer, RefundAsked,
+};
 
 fn charge(id: &str, status: &str, (captured, refunded): (i64, i64)) -> Charge {
     Charge {
@@ -15,12 +17,14 @@ fn charge(id: &str, status: &str, (captured, refunded): (i64, i64)) -> Charge {
         amount_captured: captured,
         amount_refunded: refunded,
         disputed: false,
+        processor: AtProcessor::default(),
+        contradiction: None,
         metadata: [("order".to_owned(), format!("order-of-{id}"))].into(),
     }
 }
 
-fn told(id: &str, status: &str, captured: i64) -> ChargeTold {
-    ChargeTold {
+fn answer(id: &str, status: &str, captured: i64) -> ChargeAnswer {
+    ChargeAnswer {
         id: id.to_owned(),
         status: status.to_owned(),
         captured,
@@ -36,12 +40,12 @@ fn event(id: &str, kind: &str, subject: &str) -> FeedEvent {
     }
 }
 
-fn operation(charge: &str, operation: Operation, answer: ChargeTold) -> OperationAsked {
+fn operation(charge: &str, operation: Operation, answer: ChargeAnswer) -> OperationAsked {
     OperationAsked {
         charge: charge.to_owned(),
         operation,
         amount: 1_000,
-        told: vec![answer],
+        answers: vec![answer],
         ..OperationAsked::default()
     }
 }
@@ -79,7 +83,7 @@ fn clean() -> Evidence {
         let asked = ChargeAsked {
             token: "tok".to_owned(),
             amount: 1_000,
-            told: vec![told(&made.id, &made.status, made.amount_captured)],
+            answers: vec![answer(&made.id, &made.status, made.amount_captured)],
             ..ChargeAsked::default()
         };
         let order = made.metadata["order"].clone();
@@ -113,12 +117,12 @@ fn clean() -> Evidence {
     let capture = operation(
         "taken",
         Operation::Capture,
-        told("taken", "succeeded", 1_000),
+        answer("taken", "succeeded", 1_000),
     );
     let cancellation = operation(
         "released",
         Operation::Cancellation,
-        told("released", "canceled", 0),
+        answer("released", "canceled", 0),
     );
     let operations = &mut evidence.journal.operations;
     operations.insert("capture-1".to_owned(), capture);
@@ -166,7 +170,7 @@ fn money_back(evidence: &mut Evidence) {
     let asked = RefundAsked {
         charge: "taken".to_owned(),
         amount: Some(300),
-        told: vec![RefundTold {
+        answers: vec![RefundAnswer {
             id: "back".to_owned(),
             status: "succeeded".to_owned(),
             amount: 300,
@@ -181,7 +185,9 @@ fn money_back(evidence: &mut Evidence) {
         charge: "taken".to_owned(),
         status: "won".to_owned(),
     };
+    let row = won.status.clone();
     evidence.disputes.insert("dispute".to_owned(), won);
+    evidence.dispute_rows.insert("dispute".to_owned(), row);
 }
 
 /// What the judge says of the clean evidence with one thing changed.
@@ -210,12 +216,13 @@ fn capture_refused(evidence: &mut Evidence, charge: &str) {
     operations.insert("capture-2".to_owned(), asked);
 }
 
-fn refund_refused(evidence: &mut Evidence, amount: i64) {
+fn refund_refused(evidence: &mut Evidence, amount: Option<i64>) {
     evidence.disputes.clear();
+    evidence.dispute_rows.clear();
     let asked = RefundAsked {
         charge: "taken".to_owned(),
-        amount: Some(amount),
-        told: Vec::new(),
+        amount,
+        answers: Vec::new(),
         refused: vec!["422 invalid_request".to_owned()],
     };
     evidence
@@ -255,7 +262,7 @@ fn a_refund_that_was_made_twice_is_found() {
         let twin = given(Some("back"), 300);
         evidence.given_back.insert("re_3".to_owned(), twin);
     });
-    // Two rows of one key, of which the client was told one or both.
+    // Two rows of one key, of which the client was answered with one or both.
     let twins = |evidence: &mut Evidence| {
         let twin = given(Some("twin"), 300);
         evidence.given_back.insert("re_3".to_owned(), twin);
@@ -266,9 +273,9 @@ fn a_refund_that_was_made_twice_is_found() {
     finds("twice", |evidence| {
         twins(evidence);
         let asked = evidence.journal.refunds.get_mut("refund-1").unwrap();
-        let mut told = asked.told[0].clone();
-        told.id = "twin".to_owned();
-        asked.told.push(told);
+        let mut twin = asked.answers[0].clone();
+        twin.id = "twin".to_owned();
+        asked.answers.push(twin);
     });
 }
 
@@ -276,7 +283,7 @@ fn a_refund_that_was_made_twice_is_found() {
 fn a_key_that_stood_for_two_things_is_found() {
     finds("twice", |evidence| {
         let asked = evidence.journal.charges.get_mut("order-of-taken").unwrap();
-        asked.told.push(told("never", "canceled", 0));
+        asked.answers.push(answer("never", "canceled", 0));
     });
     finds("twice", |evidence| {
         let made = evidence.journal.tokens.get_mut("card-1").unwrap();
@@ -294,12 +301,12 @@ fn an_acknowledged_charge_that_is_gone_or_says_less_is_found() {
         evidence.charges.remove("never");
     });
     finds("lost", |evidence| {
-        let said = told("waiting", "succeeded", 400);
+        let said = answer("waiting", "succeeded", 400);
         evidence.journal.reads.push(said);
     });
     finds("lost", |evidence| {
         let asked = evidence.journal.operations.get_mut("cancel-1").unwrap();
-        asked.told.push(told("released", "succeeded", 1_000));
+        asked.answers.push(answer("released", "succeeded", 1_000));
     });
     let gone = |evidence: &mut Evidence| {
         evidence.refunds.remove("back");
@@ -339,12 +346,12 @@ fn a_key_that_was_refused_though_it_had_its_effect_is_found() {
     finds("denied", |evidence| capture_refused(evidence, "taken"));
     finds("denied", |evidence| {
         let asked = evidence.journal.charges.get_mut("order-of-taken").unwrap();
-        asked.told.clear();
+        asked.answers.clear();
         asked.refused.push("402 processor_refused".to_owned());
     });
     finds("denied", |evidence| {
         let asked = evidence.journal.refunds.get_mut("refund-1").unwrap();
-        asked.told.clear();
+        asked.answers.clear();
         asked.refused.push("422 invalid_request".to_owned());
     });
 }
@@ -354,7 +361,9 @@ fn a_refusal_of_what_was_possible_is_found() {
     finds("false refusal", |evidence| {
         capture_refused(evidence, "waiting")
     });
-    finds("false refusal", |evidence| refund_refused(evidence, 600));
+    finds("false refusal", |evidence| {
+        refund_refused(evidence, Some(600))
+    });
     finds("false refusal", |evidence| {
         let asked = evidence.journal.charges.get_mut("order-of-never").unwrap();
         asked.refused.push("422 idempotency_mismatch".to_owned());
@@ -367,10 +376,12 @@ fn a_refusal_of_what_was_possible_is_found() {
 
 #[test]
 fn a_refusal_of_what_was_not_possible_is_not() {
-    assert_eq!(doctored(|evidence| refund_refused(evidence, 601)), []);
+    assert_eq!(doctored(|evidence| refund_refused(evidence, Some(601))), []);
+    // What was left was less than the service knew.
+    assert_eq!(doctored(|evidence| refund_refused(evidence, None)), []);
     // A refund whose client never came back may have reserved the money for a while.
     let found = doctored(|evidence| {
-        refund_refused(evidence, 600);
+        refund_refused(evidence, Some(600));
         let unanswered = RefundAsked {
             charge: "taken".to_owned(),
             amount: Some(1),
@@ -396,6 +407,10 @@ fn a_row_that_the_processor_knows_nothing_of_is_found() {
             evidence.paid.remove(id);
         });
     }
+    finds("unbacked", |evidence| {
+        let charge = evidence.charges.get_mut("taken").unwrap();
+        charge.processor.payment = Some("pi_2".to_owned());
+    });
     finds("unbacked", |evidence| {
         evidence.given_back.remove("re_2");
     });
@@ -481,6 +496,8 @@ fn a_dispute_that_is_over_or_unknown_is_found() {
         let dispute = evidence.disputes.get_mut("dispute").unwrap();
         "needs_response".clone_into(&mut dispute.status);
     });
+    finds("dispute", |evidence| evidence.dispute_rows.clear());
+    finds("dispute", |evidence| evidence.disputes.clear());
     finds("dispute", |evidence| {
         evidence.feed.pop();
         evidence.places.pop();
@@ -529,6 +546,10 @@ fn an_answer_that_must_not_be_and_a_forgetful_processor_are_found() {
     finds("surprise", |evidence| {
         let asked = evidence.journal.operations.get_mut("capture-1").unwrap();
         asked.amount = 999;
+    });
+    finds("surprise", |evidence| {
+        let charge = evidence.charges.get_mut("never").unwrap();
+        charge.contradiction = Some("succeeded".into());
     });
     finds("blind", |evidence| evidence.forgotten = 1);
 }
