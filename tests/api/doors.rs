@@ -353,7 +353,7 @@ async fn another_accounts_things_are_not_found() {
     app.get(Who::Billing, &at(&format!("/v1/charges/{charge}")))
         .await
         .problem(404, "not_found");
-    let body = json!({"token": token, "amount": 1, "currency": "eur"}).to_string();
+    let body = json!({"token": token, "amount": 100, "currency": "eur"}).to_string();
     let charge_it = request(
         Method::POST,
         &at("/v1/charges"),

@@ -421,7 +421,7 @@ async fn a_stolen_client_certificate_gives_its_scopes_and_no_card() {
     .await;
     let forget = at(&format!("/v1/tokens/{token}"));
     refused(Who::Billing, Method::DELETE, forget, json!({})).await;
-    let charge = json!({ "token": token, "amount": 1, "currency": "eur" });
+    let charge = json!({ "token": token, "amount": 100, "currency": "eur" });
     refused(Who::Checkout, Method::POST, at("/v1/charges"), charge).await;
     // Each refusal is in the log, with the name of the certificate.
     let told = server(&app).sql(

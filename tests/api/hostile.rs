@@ -301,7 +301,7 @@ async fn card_numbers_are_refused_wherever_the_internal_plane_takes_text() {
     }
     let token = app.token(VISA).await;
     for member in ["description", "statement_descriptor_suffix"] {
-        let order = json!({"token": token, "amount": 1, "currency": "eur", member: format!("x{CANARY}x ").replace('x', " ")});
+        let order = json!({"token": token, "amount": 100, "currency": "eur", member: format!("x{CANARY}x ").replace('x', " ")});
         app.order_charge(&order, "k")
             .await
             .problem(422, "invalid_request");

@@ -97,8 +97,8 @@ impl Client<'_> {
         if answer.status != 200 {
             return self.refused(&charge, &answer);
         }
-        let answer = answer_of(&answer.json());
-        let amount = answer.json()["amount"].as_i64().unwrap();
+        let body = answer.json();
+        let (answer, amount) = (answer_of(&body), body["amount"].as_i64().unwrap());
         self.keep(&answer, amount);
         self.merchant.note(|journal| journal.reads.push(answer));
     }
