@@ -6,6 +6,7 @@
 
 use super::owed::retry_at;
 use super::{Internal, Refusal, process, processor_of};
+use crate::alerts::AlertName;
 use crate::processor::{self, Effect, PaymentStatus};
 use crate::store::{Authority, ChargeRow, DueReview, ListedRefund, RefundTaken};
 use crate::token::{ChargeStatus, RefundId};
@@ -139,9 +140,16 @@ impl Internal {
                 .store
                 .take_listed_refund(whose, listed, announce)
                 .await?;
-            if taken == RefundTaken::NotYet {
-                tracing::warn!(charge = %charge.id, "a refund made at the processor cannot be applied yet");
-                looked = Looked::Again;
+            match taken {
+                RefundTaken::Known | RefundTaken::Changed => {}
+                RefundTaken::NotYet => {
+                    tracing::warn!(charge = %charge.id, "a refund made at the processor cannot be applied yet");
+                    looked = Looked::Again;
+                }
+                RefundTaken::Contradiction => {
+                    common.metrics.alert_raised(AlertName::ChargeContradicted);
+                    tracing::error!(charge = %charge.id, "the processor contradicts a refund of ours");
+                }
             }
         }
         Ok(looked)

@@ -112,6 +112,10 @@ const HONEST: &[(&str, &str)] = &[
         "0x180",
     ),
     (
+        r#"cloakroom_alerts_total{name="charge_contradicted", severity="page"}"#,
+        "0x180",
+    ),
+    (
         r#"cloakroom_alert_deliveries_total{outcome="failed"}"#,
         "0x60 1x120",
     ),
@@ -234,6 +238,11 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "CloakroomAlertRaised",
         r#"cloakroom_alerts_total{name="card_testing", severity="page"}"#,
+        "0x175 1x5",
+    ),
+    (
+        "CloakroomChargeContradicted",
+        r#"cloakroom_alerts_total{name="charge_contradicted", severity="page"}"#,
         "0x175 1x5",
     ),
     (

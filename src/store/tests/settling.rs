@@ -94,12 +94,13 @@ async fn another_amount_is_a_contradiction_that_a_repair_applies() {
 
 #[tokio::test]
 async fn a_repair_applies_what_the_processor_says_against_a_final_state() {
-    use ChargeStatus::{Canceled, Declined, Succeeded};
+    use ChargeStatus::{Canceled, Declined, RequiresCapture, Succeeded};
     for (known, said) in [
         (Canceled, Succeeded),
         (Declined, Succeeded),
         (Succeeded, Canceled),
         (Succeeded, Declined),
+        (RequiresCapture, Declined),
     ] {
         let bench = Bench::new().await;
         let charge = bench.settled(outcome(known)).await;
