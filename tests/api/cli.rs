@@ -43,6 +43,7 @@ fn what_is_not_a_command_ends_with_ex_usage_and_a_missing_file_with_ex_config() 
         "keys",
         "openapi",
         "pagewatch",
+        "reconcile",
     ] {
         assert!(
             String::from_utf8_lossy(&help.stdout).contains(verb),

@@ -41,6 +41,7 @@ mod outages;
 mod pagewatch;
 mod problems;
 mod profiles;
+mod reconcile;
 mod replication;
 mod reports;
 mod rotation;

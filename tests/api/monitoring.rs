@@ -139,6 +139,14 @@ const HONEST: &[(&str, &str)] = &[
         "0x180",
     ),
     (
+        r#"cloakroom_reconciliation_differences{kind="paid_after_end"}"#,
+        "0x180",
+    ),
+    (
+        "cloakroom_reconciliation_last_success_timestamp_seconds",
+        "0x180",
+    ),
+    (
         r#"cloakroom_webhook_deliveries_total{outcome="given_up"}"#,
         "0x180",
     ),
@@ -274,6 +282,16 @@ const WRONG: &[(&str, &str, &str)] = &[
         "CloakroomLogLinesLost",
         "cloakroom_log_lines_lost_total",
         "0x170 1x10",
+    ),
+    (
+        "CloakroomReconciliationDiffers",
+        r#"cloakroom_reconciliation_differences{kind="paid_after_end"}"#,
+        "0x175 1x5",
+    ),
+    (
+        "CloakroomReconciliationMissing",
+        "cloakroom_reconciliation_last_success_timestamp_seconds",
+        "0x60 -200000x120",
     ),
     (
         "CloakroomEndpointDisabled",

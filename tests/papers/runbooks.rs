@@ -202,3 +202,19 @@ fn every_runbook_is_whole_and_is_drilled() {
         [("A client certificate is stolen".to_owned(), "Over when")]
     );
 }
+
+#[test]
+fn every_kind_of_difference_has_its_line_in_the_runbook() {
+    use cloakroom::reconciliation::{Kind, Repair};
+    let text = read("pci-docs/runbooks.md");
+    for kind in Kind::ALL {
+        let name = format!("`{}`", kind.name());
+        let mut lines = text.lines().filter(|line| line.starts_with('|'));
+        let line = lines.find(|line| line.contains(&name));
+        let line = line.unwrap_or_else(|| panic!("{name} has no line"));
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let repaired = !cells[3].is_empty();
+        assert_eq!(repaired, kind.repair() != Repair::Person, "{line}");
+        assert_ne!(repaired, !cells[4].is_empty(), "{line}");
+    }
+}
