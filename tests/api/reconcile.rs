@@ -12,7 +12,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::engines::{Engine, on_both_engines};
-use crate::support::{App, VISA, Who, client, eventually, read, request};
+use crate::support::{App, VISA, Who, eventually, request};
 
 on_both_engines! {
     two_sides_that_agree_are_said_to_agree,
@@ -35,34 +35,20 @@ fn charge_id() -> String {
 }
 
 impl App {
-    /// A call of the processor's own interface, as somebody in its dashboard makes it.
-    async fn dashboard(&self, path: &str, form: &str) -> Value {
-        let key = std::fs::read_to_string(self.path("stripe-internal.key")).unwrap();
-        let bearer = format!("Bearer {}", key.trim());
-        let headers = [
-            ("authorization", bearer.as_str()),
-            ("content-type", "application/x-www-form-urlencoded"),
-        ];
-        let url = format!("{}/v1/{path}", self.at.sandbox);
-        let client = client(self.dir.path(), Who::Nobody);
-        let asked = request(Method::POST, &url, &headers, form.to_owned());
-        let answer = read(&client, asked).await.unwrap();
-        assert_eq!(answer.status, 200, "{path}: {}", answer.json());
-        answer.json()
-    }
-
     /// A payment that nobody asked the service for.
     async fn payment_there(&self, form: &str) -> String {
         let order = format!(
             "amount=1250&currency=eur&payment_method=pm_card_visa&confirm=true&allowed_payment_method_types[]=card&return_url=https://shop.example{form}"
         );
-        let made = self.dashboard("payment_intents", &order).await;
+        let made = self
+            .dashboard(Method::POST, "payment_intents", &order)
+            .await;
         made["id"].as_str().unwrap().to_owned()
     }
 
     async fn refund_there(&self, payment: &str, form: &str) -> String {
         let order = format!("payment_intent={payment}{form}");
-        let made = self.dashboard("refunds", &order).await;
+        let made = self.dashboard(Method::POST, "refunds", &order).await;
         made["id"].as_str().unwrap().to_owned()
     }
 
@@ -78,7 +64,7 @@ impl App {
     }
 
     /// A charge that succeeded, and its payment.
-    async fn charged(&self, token: &str, key: &str, capture: bool) -> (String, String) {
+    async fn charged_on(&self, token: &str, key: &str, capture: bool) -> (String, String) {
         let order = json!({
             "token": token, "amount": 1250, "currency": "eur", "capture": capture,
             "off_session": true,
@@ -86,10 +72,10 @@ impl App {
         let made = self.order_charge(&order, key).await;
         assert_eq!(made.status, 201, "{}", made.json());
         let id = made.json()["id"].as_str().unwrap().to_owned();
-        (id.clone(), self.payment_of(&id).await)
+        (id.clone(), self.processor_payment_of(&id).await)
     }
 
-    async fn payment_of(&self, charge: &str) -> String {
+    async fn processor_payment_of(&self, charge: &str) -> String {
         let path = format!("ledger/charges/{charge}");
         let sums = self.sandbox(Method::GET, &path, &Value::Null).await.json();
         sums["ids"][0].as_str().unwrap().to_owned()
@@ -209,8 +195,8 @@ fn found(report: &Value) -> BTreeMap<(String, String), String> {
 async fn two_sides_that_agree_are_said_to_agree(engine: Engine) {
     let app = App::on(engine);
     let token = app.token(VISA).await;
-    let (charge, _) = app.charged(&token, "paid", true).await;
-    let (held, _) = app.charged(&token, "held", false).await;
+    let (charge, _) = app.charged_on(&token, "paid", true).await;
+    let (held, _) = app.charged_on(&token, "held", false).await;
     let url = format!("{}/v1/refunds", app.at.internal);
     let body = json!({ "charge": charge, "amount": 200 }).to_string();
     let headers = [
@@ -267,7 +253,7 @@ async fn reconcile_finds_each_planted_difference_and_repairs_those_it_is_allowed
 ) {
     let app = App::on(engine);
     let token = app.token(VISA).await;
-    let (base, base_payment) = app.charged(&token, "base", true).await;
+    let (base, base_payment) = app.charged_on(&token, "base", true).await;
     let quiet = json!({ "events": false });
     app.sandbox(Method::POST, "settings", &quiet).await;
     let mut planted: Vec<(Kind, String)> = Vec::new();
@@ -309,14 +295,15 @@ async fn reconcile_finds_each_planted_difference_and_repairs_those_it_is_allowed
     planted.push((Kind::PaidAfterEnd, paid));
     let manual = "&capture_method=manual";
     let held = app.payment_there(manual).await;
-    app.dashboard(&format!("payment_intents/{held}/cancel"), "")
+    app.dashboard(Method::POST, &format!("payment_intents/{held}/cancel"), "")
         .await;
     app.plant_charge(&base, &[("payment", &format!("'{held}'"))])
         .await;
     planted.push((Kind::NotPaid, held));
-    let (captured, captured_payment) = app.charged(&token, "captured", false).await;
+    let (captured, captured_payment) = app.charged_on(&token, "captured", false).await;
     let capture = format!("payment_intents/{captured_payment}/capture");
-    app.dashboard(&capture, "amount_to_capture=900").await;
+    app.dashboard(Method::POST, &capture, "amount_to_capture=900")
+        .await;
     planted.push((Kind::PaymentStatus, captured_payment));
     let (less, foreign) = (
         app.payment_there(manual).await,
@@ -342,7 +329,8 @@ async fn reconcile_finds_each_planted_difference_and_repairs_those_it_is_allowed
     planted.push((Kind::PaymentCurrency, foreign));
     let part = app.payment_there(manual).await;
     let capture = format!("payment_intents/{part}/capture");
-    app.dashboard(&capture, "amount_to_capture=700").await;
+    app.dashboard(Method::POST, &capture, "amount_to_capture=700")
+        .await;
     let part_charge = app.plant_charge(&base, &[("payment", &of(&part))]).await;
     planted.push((Kind::CapturedAmount, part));
 
@@ -463,7 +451,7 @@ async fn the_worker_compares_by_itself_and_tells_the_operator(engine: Engine) {
     let often = [("CLOAKROOM__RECONCILIATION__INTERVAL_S", "1")];
     let app = App::on_with(engine, &[], &[&AT_ONCE[..], &often].concat());
     let token = app.token(VISA).await;
-    let (charge, _) = app.charged(&token, "k", true).await;
+    let (charge, _) = app.charged_on(&token, "k", true).await;
     let metric = async |name: &str| {
         let url = format!("{}/metrics", app.at.ops);
         let answer = app.get(Who::Nobody, &url).await;
