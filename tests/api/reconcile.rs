@@ -256,6 +256,12 @@ async fn reconcile_finds_each_planted_difference_and_repairs_those_it_is_allowed
     let (base, base_payment) = app.charged_on(&token, "base", true).await;
     let quiet = json!({ "events": false });
     app.sandbox(Method::POST, "settings", &quiet).await;
+    // What was said of it before is looked at first: a review would find what is planted.
+    eventually("the service is at rest", async || {
+        let owed = "SELECT (SELECT count(*) FROM charge_reviews) + (SELECT count(*) FROM processor_events WHERE status = 'pending')";
+        app.ledger().await["webhooks"]["waiting"] == 0 && app.count(owed).await == 0
+    })
+    .await;
     let mut planted: Vec<(Kind, String)> = Vec::new();
 
     // Payments that belong to no charge, or to more than they should.
