@@ -122,6 +122,13 @@ impl Job {
         };
         let told = failing.map(|fault| self.reply(shared, Err(staged(fault))));
         let kept = match (&executed, &told, failing) {
+            // What was executed and refused keeps its refusal: a 5xx kept under the key of an act
+            // that can never be done would leave its caller nothing to find.
+            (Some(executed), _, Some(fault))
+                if fault.after_execution && executed.kept.status >= 400 =>
+            {
+                Some(executed)
+            }
             (_, Some(told), Some(fault)) if fault.kept => Some(told),
             (Some(executed), _, _) => Some(executed),
             _ => None,

@@ -67,7 +67,7 @@ async fn each_code_of_the_contract_is_reached_over_the_wire(engine: Engine) {
             .await,
     );
     app.charge(&token, "k").await;
-    let other = json!({"token": token, "amount": 9, "currency": "eur"});
+    let other = json!({"token": token, "amount": 4_300, "currency": "eur"});
     note(&app.order_charge(&other, "k").await);
     let declined = app.token("4000000000000002").await;
     note(&app.charge(&declined, "d").await);

@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Http, Who, client, read, request};
+use crate::support::{Http, Who, card, client, read, request};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 pub(crate) struct Processor {
     child: Child,
@@ -57,8 +59,52 @@ impl Processor {
         answer.json()
     }
 
-    /// Tells the endpoint of the service everything that happens from now on.
-    pub(crate) async fn tell(&self, url: &str, dir: &Path) {
+    /// A call in Stripe's own form, as its dashboard makes them. Nothing where a fault meets it.
+    pub(crate) async fn dashboard(&self, method: Method, path: &str, form: &str) -> Option<Value> {
+        let url = format!("{}{path}", self.url);
+        let headers = [
+            ("authorization", self.bearer.as_str()),
+            ("content-type", FORM),
+        ];
+        let sent = request(method, &url, &headers, form.to_owned());
+        let answer = read(&self.http, sent).await.ok()?;
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// A list of Stripe's, whole; only when no fault is staged.
+    pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = format!("{path}?limit=100{after}");
+            let page = self.dashboard(Method::GET, &page, "").await.unwrap();
+            all.extend(page["data"].as_array().unwrap().iter().cloned());
+            if page["has_more"] != true {
+                return all;
+            }
+            let end = all.last().unwrap()["id"].as_str().unwrap();
+            after = format!("&starting_after={end}");
+        }
+    }
+
+    /// A card that a shopper's browser makes with the processor's own library.
+    pub(crate) async fn browser_card(&self, number: &str) -> String {
+        let cvc = card(number)["card"]["cvc"].as_str().unwrap().to_owned();
+        let form = format!(
+            "type=card&card[number]={number}&card[exp_month]=12&card[exp_year]=2034&card[cvc]={cvc}"
+        );
+        let path = "/_sandbox/payment_methods";
+        let made = self.dashboard(Method::POST, path, &form).await.unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends an event once more, as it does for days where an endpoint has not answered.
+    pub(crate) async fn resend(&self, event: &str) {
+        let path = format!("events/{event}/resend");
+        self.control(Method::POST, &path, &Value::Null).await;
+    }
+
+    /// From now on an endpoint of the service hears of everything that happens.
+    pub(crate) async fn register(&self, url: &str, dir: &Path) {
         let secret = std::fs::read_to_string(dir.join("stripe-webhook.secret")).unwrap();
         let order = json!({ "url": url, "secret": secret.trim() });
         self.control(Method::POST, "webhooks", &order).await;
@@ -82,7 +128,7 @@ impl Processor {
         faults["struck"].as_u64().unwrap()
     }
 
-    /// What it really did, whatever its callers were told.
+    /// What it really did, whatever its callers were answered.
     pub(crate) async fn ledger(&self) -> Value {
         self.control(Method::GET, "ledger", &Value::Null).await
     }

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::support::postgres::{PORT, Server};
+use crate::tables::HOLD;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -28,7 +29,16 @@ enum Link {
 }
 
 /// A store that takes no commit until this is released.
-pub(crate) struct Held(Link);
+pub(crate) struct StoreLock(Link);
+
+impl Engine {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
 
 impl Store {
     pub(crate) fn new(engine: Engine, dir: &Path) -> Self {
@@ -92,8 +102,24 @@ impl Store {
         numbers.first().copied().ok_or(sqlx::Error::RowNotFound)
     }
 
+    /// The texts in the one column that `sql` asks for.
+    pub(crate) async fn texts(&self, sql: &'static str) -> Result<Vec<String>, sqlx::Error> {
+        match self.connect().await? {
+            Link::Sqlite(mut link) => {
+                let rows = sqlx::query_scalar(sql).fetch_all(&mut link).await?;
+                link.close().await?;
+                Ok(rows)
+            }
+            Link::Postgres(mut link) => {
+                let rows = sqlx::query_scalar(sql).fetch_all(&mut link).await?;
+                link.close().await?;
+                Ok(rows)
+            }
+        }
+    }
+
     /// Lets nobody commit: every commit of the service writes an audit event.
-    pub(crate) async fn hold(&self) -> Result<Held, sqlx::Error> {
+    pub(crate) async fn hold(&self) -> Result<StoreLock, sqlx::Error> {
         let mut link = self.connect().await?;
         match &mut link {
             Link::Sqlite(link) => {
@@ -101,12 +127,10 @@ impl Store {
             }
             Link::Postgres(link) => {
                 sqlx::query("BEGIN").execute(&mut *link).await?;
-                sqlx::query("LOCK TABLE audit_events IN EXCLUSIVE MODE")
-                    .execute(link)
-                    .await?;
+                sqlx::query(HOLD).execute(link).await?;
             }
         }
-        Ok(Held(link))
+        Ok(StoreLock(link))
     }
 
     /// Ends every process of the database server at once and starts it again; the embedded one
@@ -133,7 +157,7 @@ impl Store {
     }
 }
 
-impl Held {
+impl StoreLock {
     pub(crate) async fn release(self) {
         // Closing rolls back; a server that was killed meanwhile has done so already.
         let _gone = match self.0 {
