@@ -44,9 +44,9 @@ pub struct Limits {
     pub store_batch_operations_max: u32,
     /// Connections that read the store.
     pub store_readers_max: u32,
-    /// Milliseconds beyond the processor's timeouts after which work that a dead process left
-    /// behind is taken up by another.
-    pub work_lease_margin_ms: u64,
+    /// Milliseconds after which work that a dead process left behind is taken up by another. Who
+    /// lives renews its lease, however long the processor takes.
+    pub work_lease_ms: u32,
     /// Charges whose outcome is being asked of the processor at one time.
     pub charges_in_flight_max: usize,
     /// Reports of abuse or an incident that are taken from one address within an hour.
@@ -76,7 +76,7 @@ impl Default for Limits {
             store_queue_operations_max: 4_096,
             store_batch_operations_max: 128,
             store_readers_max: 4,
-            work_lease_margin_ms: 30_000,
+            work_lease_ms: 8_000,
             charges_in_flight_max: 1_024,
             reports_of_an_address_per_hour_max: 5,
             reports_per_hour_max: 100,
@@ -137,6 +137,7 @@ impl Limits {
             1,
         )?;
         at_least("store_readers_max", self.store_readers_max.into(), 1)?;
+        at_least("work_lease_ms", self.work_lease_ms.into(), 1_000)?;
         at_least(
             "charges_in_flight_max",
             count(self.charges_in_flight_max),

@@ -25,8 +25,6 @@ use crate::token::{Account, Environment};
 use crate::vault::watch::Watcher;
 use crate::vault::{self, Capture, Common, Internal, Processors};
 
-/// Times that one piece of work may ask the processor, each within the timeout.
-const PROCESSOR_CALLS_PER_WORK_MAX: u64 = 4;
 /// Bytes of an answer of the processor. The longest are pages of a hundred payments, each with up
 /// to 27 kB of the merchant's pairs; one that is too long would never be found among.
 const PROCESSOR_ANSWER_BYTES_MAX: u32 = 4_194_304;
@@ -76,7 +74,7 @@ pub(super) async fn common(
             session_attempts_max: limits.session_attempts_max,
             session_lifetime_s_max: limits.session_lifetime_s_max,
             idempotency_key_lifetime_s: limits.idempotency_key_lifetime_s,
-            work_lease_ms: work_lease_ms(config),
+            work_lease_ms: u64::from(limits.work_lease_ms),
             charges_in_flight_max: limits.charges_in_flight_max,
             reports_of_an_address_per_hour_max: limits.reports_of_an_address_per_hour_max,
             reports_per_hour_max: limits.reports_per_hour_max,
@@ -98,22 +96,6 @@ fn watcher(config: &Config) -> Arc<Watcher> {
         settings.share_interval_ms,
         format!("{:016x}", u64::from_be_bytes(random)),
     )
-}
-
-/// Longer than the slowest processor can take with all its calls.
-fn work_lease_ms(config: &Config) -> u64 {
-    let slowest = config
-        .accounts
-        .values()
-        .map(|account| {
-            let ProcessorSettings::Stripe(stripe) = &account.processor;
-            u64::from(stripe.request_timeout_ms)
-        })
-        .max()
-        .unwrap_or(0);
-    slowest
-        .saturating_mul(PROCESSOR_CALLS_PER_WORK_MAX)
-        .saturating_add(config.limits.work_lease_margin_ms)
 }
 
 pub(super) fn capture(

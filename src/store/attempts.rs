@@ -85,6 +85,35 @@ impl Store {
         .await
     }
 
+    /// Keeps the session for its attempt until `until`; false where the attempt has ended.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn renew_attempt(
+        &self,
+        session: SessionId,
+        number: u32,
+        until: Timestamp,
+    ) -> Result<bool, Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let renewed = query(
+                    "UPDATE sessions
+                        SET busy_until_ms = $3
+                      WHERE id = $1 AND attempts_made = $2
+                        AND busy_until_ms IS NOT NULL AND token_id IS NULL",
+                )
+                .bind(session.to_string())
+                .bind(i64::from(number))
+                .bind(until.unix_ms())
+                .execute(tx)
+                .await?;
+                Ok(renewed == 1)
+            })
+        })
+        .await
+    }
+
     /// Ends an attempt that made no token: frees the session for the next one and, where it was
     /// not the shopper's fault (`counted` is false), gives the attempt back. Does not touch the
     /// lease of a later attempt.

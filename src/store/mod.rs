@@ -104,7 +104,7 @@ pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
 pub use orphans::{Adopted, OrphanRow, OrphanWork};
 pub use outbox::{Due, News, Subscriber, Told};
-pub use owed::{Lease, NothingDone, Take};
+pub use owed::{Lease, NothingDone, OwedWork, Renewal, Take};
 pub use postgres::{Duty, Host, Postgres, Replication};
 pub use processor_events::{
     Applied, DueEvent, ProcessorEvent, Publish, Received, Reference, Report,

@@ -2,7 +2,8 @@
 //!
 //! A row with `lease_until_ms` owes work: not before that moment, or, where `lease_token` is set,
 //! held until then. Taking the work writes a fresh token, and only who shows the token may end the
-//! work or put it off. What is learned from outside (a payment's state) is written by anybody:
+//! work or put it off. It is a lease of seconds, renewed while its owner lives ([`Renewal`]), so that
+//! nobody waits long for a process that died. What is learned from outside (a payment's state) is written by anybody:
 //! knowledge needs no lease, giving up does.
 
 use super::connection::Connection;
@@ -10,6 +11,7 @@ use super::sql::query;
 use super::{Failure, Store};
 use crate::clock::Timestamp;
 use crate::random;
+use crate::token::Account;
 
 /// The ownership of open work. It is not cloned: there is one owner, and what ends the work checks
 /// the token.
@@ -43,11 +45,58 @@ impl Lease {
         self.token
     }
 
+    /// What renews this lease; it can do nothing else.
+    #[must_use]
+    pub fn renewal(&self, work: OwedWork, key: &impl ToString, account: &Account) -> Renewal {
+        Renewal {
+            work,
+            key: key.to_string(),
+            scope: account.as_str().to_owned(),
+            token: self.token,
+        }
+    }
+
     /// Whether an earlier owner may have done some of the work.
     #[must_use]
     pub const fn is_resumed(&self) -> bool {
         self.resumed
     }
+}
+
+/// Work that asks the processor, and so may take longer than its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwedWork {
+    /// A charge's payment, or its capture or cancellation.
+    Charge,
+    /// A refund.
+    Refund,
+    /// The deletion of a token.
+    Deletion,
+    /// A card at the processor that no token stands for.
+    Orphan,
+    /// A look at a charge's payment.
+    Review,
+}
+
+impl OwedWork {
+    const fn table(self) -> &'static Work {
+        match self {
+            Self::Charge => &CHARGES,
+            Self::Refund => &REFUNDS,
+            Self::Deletion => &DELETIONS,
+            Self::Orphan => &ORPHANS,
+            Self::Review => &REVIEWS,
+        }
+    }
+}
+
+/// A lease that is being renewed while its owner works.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    work: OwedWork,
+    key: String,
+    scope: String,
+    token: i64,
 }
 
 /// Proof that the work a lease is about was not done and will not be: what gives up an operation
@@ -101,9 +150,30 @@ pub(super) struct Work {
     any: &'static str,
     take: &'static str,
     put_off: &'static str,
+    renew: &'static str,
 }
 
 impl Store {
+    /// Holds a lease until `until`; false where it has ended, or somebody else has the work.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn renew_lease(&self, renewal: Renewal, until: Timestamp) -> Result<bool, Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let renewed = query(renewal.work.table().renew)
+                    .bind(renewal.key)
+                    .bind(renewal.scope)
+                    .bind(renewal.token)
+                    .bind(until.unix_ms())
+                    .execute(tx)
+                    .await?;
+                Ok(renewed == 1)
+            })
+        })
+        .await
+    }
+
     /// Whether work is due: a look that costs no commit.
     pub(super) async fn is_due(&self, work: &'static Work, take: &Take) -> Result<bool, Failure> {
         let (scope, now) = (take.scope.clone(), take.now);
@@ -159,6 +229,16 @@ macro_rules! work {
                 "UPDATE ",
                 $table,
                 " SET lease_until_ms = $4, lease_token = NULL
+                 WHERE ",
+                $key,
+                " = $1 AND ",
+                $scope,
+                " = $2 AND lease_token = $3"
+            ),
+            renew: concat!(
+                "UPDATE ",
+                $table,
+                " SET lease_until_ms = $4
                  WHERE ",
                 $key,
                 " = $1 AND ",

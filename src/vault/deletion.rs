@@ -7,7 +7,7 @@ use super::owed::retry_at;
 use super::{Internal, Refusal, Witness, process, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
-use crate::store::{Begun, DeletionWork, NoDeletion, SealedRow, TokenRow};
+use crate::store::{Begun, DeletionWork, NoDeletion, OwedWork, SealedRow, TokenRow};
 use crate::token::{TokenId, TokenStatus};
 use crate::watch::Seen;
 
@@ -106,6 +106,8 @@ impl Internal {
     ) -> Result<Timestamp, Refusal> {
         let common = &self.common;
         let DeletionWork { lease, sealed } = work;
+        let renewal = lease.renewal(OwedWork::Deletion, &sealed.token, &sealed.account);
+        let _held = common.hold(renewal);
         let whose = (&sealed.account, sealed.token);
 
         // 2. The processor detaches the card; that it has detached it before is as good.

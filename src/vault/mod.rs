@@ -18,6 +18,7 @@ pub mod charge;
 pub mod deletion;
 mod deliver;
 pub mod grant;
+mod heartbeat;
 pub mod idempotency;
 mod marks;
 mod news;
@@ -92,8 +93,8 @@ pub struct Limits {
     pub session_lifetime_s_max: u32,
     /// Seconds that an idempotency key is remembered.
     pub idempotency_key_lifetime_s: u32,
-    /// Milliseconds after which work that a dead process left behind may be taken up by another:
-    /// longer than the processor's timeout with all its retries.
+    /// Milliseconds after which work that a dead process left behind may be taken up by another;
+    /// who lives renews its lease.
     pub work_lease_ms: u64,
     /// Charges being asked of the processor at one time.
     pub charges_in_flight_max: usize,

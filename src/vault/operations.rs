@@ -127,6 +127,7 @@ impl Internal {
         context: &Witness,
         (lease, charge): (Lease, ChargeRow),
     ) -> Result<ChargeRow, Refusal> {
+        let _held = self.hold_charge(&lease, &charge);
         let operation = charge.operation.clone().ok_or(Refusal::Internal)?;
 
         // An earlier owner may have had it done: the payment itself says.

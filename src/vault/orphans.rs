@@ -6,7 +6,7 @@ use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, marks, process, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::Reference;
-use crate::store::{Adopted, OrphanRow, OrphanWork, Take};
+use crate::store::{Adopted, OrphanRow, OrphanWork, OwedWork, Take};
 use crate::token::TokenId;
 
 /// On whose behalf the processor is asked.
@@ -36,6 +36,9 @@ impl Internal {
 
     /// Has an orphan adopted or detached, or puts it off.
     pub(super) async fn go_on_with_orphan(&self, work: OrphanWork) {
+        let OrphanWork { lease, orphan } = &work;
+        let renewal = lease.renewal(OwedWork::Orphan, &orphan.id, &orphan.account);
+        let _held = self.common.hold(renewal);
         let ended = match work.orphan.adopt_for {
             Some(token) => self.adopt(&work, token).await,
             None => self.detach_orphan(&work.orphan).await,

@@ -14,7 +14,8 @@ use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::processor::{self, Effect, RefundState};
 use crate::store::{
-    Begun, ChargeRow, Lease, NewRefund, NoRefund, NothingDone, RefundOutcome, RefundRow, RefundWork,
+    Begun, ChargeRow, Lease, NewRefund, NoRefund, NothingDone, OwedWork, RefundOutcome, RefundRow,
+    RefundWork,
 };
 use crate::token::{ChargeId, ChargeStatus, RefundId, RefundReason, RefundStatus};
 
@@ -132,6 +133,8 @@ impl Internal {
             refund,
             charge,
         } = work;
+        let renewal = lease.renewal(OwedWork::Refund, &refund.id, &refund.account);
+        let _held = self.common.hold(renewal);
         let over = self.age_of(&refund) > PROCESSOR_KEY_LIFETIME_MS;
         let result = if refund.processor_refund.is_some() || over {
             self.find_refund(&refund, &charge).await

@@ -8,7 +8,7 @@ use super::owed::retry_at;
 use super::{Internal, Refusal, process, processor_of};
 use crate::alerts::AlertName;
 use crate::processor::{self, Effect, PaymentStatus};
-use crate::store::{Authority, ChargeRow, DueReview, ListedRefund, RefundTaken};
+use crate::store::{Authority, ChargeRow, DueReview, ListedRefund, OwedWork, RefundTaken};
 use crate::token::{ChargeStatus, RefundId};
 
 /// Milliseconds after which a charge that somebody holds is looked at again.
@@ -28,6 +28,10 @@ enum Looked {
 impl Internal {
     /// Makes one review, and ends it or puts it off.
     pub(super) async fn review(&self, due: DueReview) {
+        let renewal = due
+            .lease
+            .renewal(OwedWork::Review, &due.charge.id, &due.charge.account);
+        let _held = self.common.hold(renewal);
         let looked = self.look_at(&due).await;
         let (store, now) = (&self.common.store, self.common.now());
         let DueReview {

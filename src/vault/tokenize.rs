@@ -88,6 +88,13 @@ impl Capture {
         // 1. One short transaction takes an attempt from the session's budget, and the session for
         //    this request alone.
         let attempt = self.claim_attempt(admitted, key.as_ref()).await?;
+        let _held = match &attempt {
+            Claimed::New { number } => {
+                let session = admitted.session.id;
+                Some(self.common.hold_attempt(session, *number))
+            }
+            Claimed::Again { .. } => None,
+        };
 
         // 2. The card goes to the processor, and is gone. The processor's key is made from the
         //    session and the caller's key, so that the processor itself tells a retry (same card)

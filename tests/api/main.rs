@@ -29,6 +29,7 @@ mod hostile;
 mod idempotency;
 mod incident;
 mod journey;
+mod leases;
 mod lifecycle;
 mod memory;
 mod money;

@@ -205,11 +205,7 @@ async fn sessions_and_attached_cards_asked_for_many_times_at_once_are_made_once(
 async fn a_capture_whose_answer_is_lost_is_never_denied_though_the_processor_is_busy(
     engine: Engine,
 ) {
-    let app = App::on_with(
-        engine,
-        &[],
-        &[("CLOAKROOM__LIMITS__WORK_LEASE_MARGIN_MS", "0")],
-    );
+    let app = App::on_with(engine, &[], &[("CLOAKROOM__LIMITS__WORK_LEASE_MS", "1000")]);
     let (charge, _) = app.charged("c", false).await;
     let path = format!("/v1/charges/{charge}/capture");
     // The processor captures, its answer is lost, and whoever asks again is told to wait.

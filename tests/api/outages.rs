@@ -24,7 +24,7 @@ const SHORT: [(&str, &str); 5] = [
         "CLOAKROOM__ACCOUNTS__DEFAULT__PROCESSOR__STRIPE__REQUEST_TIMEOUT_MS",
         "1000",
     ),
-    ("CLOAKROOM__LIMITS__WORK_LEASE_MARGIN_MS", "500"),
+    ("CLOAKROOM__LIMITS__WORK_LEASE_MS", "1500"),
 ];
 /// Always declined for lack of funds.
 const POOR: &str = "4000000000009995";

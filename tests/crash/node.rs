@@ -96,13 +96,12 @@ impl Node {
         Command::new(std::env::var_os("CLOAKROOM_CRASH_BINARY").unwrap_or(built))
             .args(["serve", "--config"])
             .arg(&self.config)
-            // The processor's time limit bounds the lease, and nearly nothing is added to it: what
-            // is resumed overlaps with what is not over.
             .env(
                 "CLOAKROOM__ACCOUNTS__DEFAULT__PROCESSOR__STRIPE__REQUEST_TIMEOUT_MS",
                 self.timeout_ms.to_string(),
             )
-            .env("CLOAKROOM__LIMITS__WORK_LEASE_MARGIN_MS", "1")
+            // As short as it may be: what is resumed comes close behind what was begun.
+            .env("CLOAKROOM__LIMITS__WORK_LEASE_MS", "1000")
             // A client that repeats a card's request through many kills is not a thief who guesses.
             .env("CLOAKROOM__LIMITS__SESSION_ATTEMPTS_MAX", "1000")
             .stdin(Stdio::null())

@@ -35,7 +35,7 @@ impl Moments {
     }
 
     /// How long the service waits for the processor. At a numbered moment the one before must be
-    /// over, and what was killed is taken up after a lease that this bounds.
+    /// over.
     pub(crate) const fn timeout_ms(self) -> u32 {
         match self {
             Self::Random => 1_500,

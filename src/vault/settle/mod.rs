@@ -9,10 +9,11 @@ mod write;
 
 use std::collections::BTreeMap;
 
+use super::heartbeat::Heartbeat;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
-use crate::store::{Authority, ChargeRow, ChargeWork, Lease, NothingDone, SealedRow};
+use crate::store::{Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow};
 use crate::token::ChargeStatus;
 
 pub(super) use outcome::code;
@@ -37,6 +38,7 @@ impl Internal {
             charge,
             sealed,
         } = work;
+        let _held = self.hold_charge(&lease, &charge);
 
         // 2. The token is opened; the audit event of the open is already committed.
         let reference = match self.open(&sealed).await {
@@ -159,11 +161,18 @@ impl Internal {
         context: &Witness,
         (lease, charge): (Lease, ChargeRow),
     ) -> Result<ChargeRow, Refusal> {
+        let _held = self.hold_charge(&lease, &charge);
         let name = charge.payment.as_deref().ok_or(Refusal::Internal)?;
         match self.read_payment(&charge, name).await {
             Ok(payment) => self.learned(context, &lease, &charge, payment).await,
             Err(failure) => self.put_off(lease, &charge, &failure).await,
         }
+    }
+
+    /// Holds the lease of a charge's work.
+    pub(super) fn hold_charge(&self, lease: &Lease, charge: &ChargeRow) -> Heartbeat {
+        let renewal = lease.renewal(OwedWork::Charge, &charge.id, &charge.account);
+        self.common.hold(renewal)
     }
 
     /// How a payment stands now.
