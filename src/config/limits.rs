@@ -30,6 +30,9 @@ pub struct Limits {
     pub json_body_bytes_max: usize,
     /// Seconds that an idle connection of the internal and ops planes is kept.
     pub keep_alive_s: u64,
+    /// Seconds between a stop's announcement, by readiness and `Connection: close`, and the stop
+    /// itself: longer than a balancer needs to notice.
+    pub drain_s: u32,
     /// Seconds that a stop waits for requests in flight.
     pub shutdown_timeout_s: u64,
     /// Attempts to turn a card into a token that one capture session allows.
@@ -69,6 +72,7 @@ impl Default for Limits {
             notice_body_bytes_max: 65_536,
             json_body_bytes_max: 32_768,
             keep_alive_s: 75,
+            drain_s: 5,
             shutdown_timeout_s: 30,
             session_attempts_max: 5,
             session_lifetime_s_max: 86_400,

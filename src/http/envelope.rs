@@ -264,8 +264,10 @@ fn seal_off(
     request_id: &str,
     response: &mut ServiceResponse<BoxBody>,
 ) {
-    if plane.name == PlaneName::Capture && method != Method::GET && method != Method::HEAD {
-        // The read buffers of actix and rustls live as long as their connection.
+    let card = plane.name == PlaneName::Capture && method != Method::GET && method != Method::HEAD;
+    // The read buffers of actix and rustls live as long as their connection; and who is told that
+    // it ends sends the next request elsewhere.
+    if card || plane.drain.has_begun() {
         response
             .response_mut()
             .head_mut()

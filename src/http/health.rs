@@ -1,11 +1,13 @@
 //! The ops plane: is it alive, is it ready, what has it counted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::{HttpResponse, web};
 use serde::Serialize;
 
 use super::PlaneName;
+use super::drain::Drain;
 use super::tls::Live;
 use crate::clock::{Clock, Timestamp};
 use crate::memory::{self, Hardening, Measure};
@@ -15,6 +17,8 @@ use crate::vault::rotation::Standing;
 use crate::vault::unseal::SealStatus;
 use crate::vault::{Capture, Common, Internal};
 
+/// A probe that takes longer says as much as one that fails.
+const PROBE_MAX: Duration = Duration::from_secs(2);
 /// Before a certificate's end readiness warns for 21 days.
 const CERTIFICATE_WARNING_MS: u64 = 21 * 24 * 60 * 60 * 1_000;
 /// Before a revocation list's end it warns for a day: most are made anew every week or day.
@@ -35,6 +39,8 @@ pub struct Health {
     pub hardening: Hardening,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// Whether the process is about to stop.
+    pub drain: Drain,
 }
 
 /// How one dependency is.
@@ -63,31 +69,9 @@ pub struct Line {
     pub detail: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Readiness {
-    status: &'static str,
-    checks: Vec<Line>,
-}
-
 /// `GET /livez`: the process answers.
 pub async fn alive() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({ "status": "alive" }))
-}
-
-/// `GET /readyz`: the process can do its work; 503 when it cannot.
-pub async fn ready(health: web::Data<Health>) -> HttpResponse {
-    let checks = health.look().await;
-    if checks.iter().any(|line| line.state == State::Failed) {
-        HttpResponse::ServiceUnavailable().json(Readiness {
-            status: "not_ready",
-            checks,
-        })
-    } else {
-        HttpResponse::Ok().json(Readiness {
-            status: "ready",
-            checks,
-        })
-    }
 }
 
 /// `GET /metrics`: Prometheus text format 0.0.4.
@@ -137,18 +121,32 @@ impl Health {
 
     /// Looks at everything the service needs.
     pub async fn look(&self) -> Vec<Line> {
-        let mut lines = vec![
-            self.store().await,
-            self.audit().await,
-            self.canary().await,
-            self.keys(),
-            clock(&self.common.clock),
-        ];
+        let mut lines = vec![self.store().await, self.audit().await, self.canary().await];
+        lines.extend(self.own());
+        lines.push(replication(self.common.store.replication()));
+        lines
+    }
+
+    /// Looks at what this process alone has or lacks; asks nobody else.
+    pub(super) async fn look_at_itself(&self) -> Vec<Line> {
+        let mut lines = self.own();
+        if let Some(internal) = &self.internal
+            && let Some(waiting) = waiting_for_custodians(&internal.status().await)
+        {
+            lines.push(failed("key_canary", waiting));
+        }
+        lines
+    }
+
+    fn own(&self) -> Vec<Line> {
+        let mut lines = vec![self.keys(), clock(&self.common.clock)];
+        if self.drain.has_begun() {
+            lines.push(failed("draining", "the process is stopping".to_owned()));
+        }
         for (plane, live) in &self.tls {
             lines.push(self.certificate(*plane, live));
             lines.extend(self.revocation_lists(live));
         }
-        lines.push(replication(self.common.store.replication()));
         lines.push(protection("memory_hardening", self.hardening.measures()));
         lines.push(protection("confinement", self.hardening.confinement()));
         lines
@@ -157,9 +155,14 @@ impl Health {
     /// A real write, because a store that only reads takes no card and no charge; audit events go
     /// the same way.
     async fn store(&self) -> Line {
-        let (state, detail) = match self.common.store.probe_write(self.common.now()).await {
-            Ok(()) => (State::Ok, None),
-            Err(failure) => (State::Failed, Some(failure.to_string())),
+        let probe = self.common.store.probe_write(self.common.now());
+        let (state, detail) = match tokio::time::timeout(PROBE_MAX, probe).await {
+            Ok(Ok(())) => (State::Ok, None),
+            Ok(Err(failure)) => (State::Failed, Some(failure.to_string())),
+            Err(_) => {
+                let slow = format!("a write takes longer than {} s", PROBE_MAX.as_secs());
+                (State::Failed, Some(slow))
+            }
         };
         Line {
             name: "store_and_audit",
@@ -344,6 +347,14 @@ fn replication(replication: Option<Replication>) -> Line {
         name: "replication",
         state,
         detail: promised.map(told),
+    }
+}
+
+fn failed(name: &'static str, detail: String) -> Line {
+    Line {
+        name,
+        state: State::Failed,
+        detail: Some(detail),
     }
 }
 

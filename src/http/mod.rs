@@ -10,6 +10,7 @@ pub mod charges;
 pub mod checks;
 pub mod cors;
 pub mod documented;
+pub mod drain;
 pub mod envelope;
 pub mod events;
 pub mod fields;
@@ -21,6 +22,7 @@ pub mod openapi;
 pub mod pages;
 pub mod paths;
 pub mod peer;
+mod readiness;
 pub mod refunds;
 mod refusals;
 pub mod reports;
@@ -115,6 +117,8 @@ pub struct Plane {
     pub limits: Limits,
     /// Where refused attempts are recorded; the ops plane records none.
     pub common: Option<Common>,
+    /// Whether the process is about to stop.
+    pub drain: drain::Drain,
 }
 
 impl Plane {
@@ -248,7 +252,7 @@ pub fn ops(
         routes
             .app_data(health.clone())
             .service(only("/livez", "GET").route(web::get().to(health::alive)))
-            .service(only("/readyz", "GET").route(web::get().to(health::ready)))
+            .service(only("/readyz", "GET").route(web::get().to(readiness::ready)))
             .service(only("/metrics", "GET").route(web::get().to(health::metrics)));
     })
 }

@@ -33,6 +33,7 @@ impl Service {
             tls: self.tls.clone(),
             hardening,
             metrics: self.common.metrics.clone(),
+            drain: self.drain.clone(),
         });
         if let (Some(plane), Some(live), Some(vault)) = (&config.capture, capture, &self.capture) {
             let listener = bound(listeners.capture, plane.listen)?;
@@ -57,8 +58,7 @@ impl Service {
             let listener = bound(listeners.ops, plane.listen)?;
             self.addresses.ops = listener.local_addr().ok();
             let settings = self.plane(config, PlaneName::Ops, None);
-            self.servers
-                .push(http::ops(listener, tls, settings, health)?);
+            self.ops = Some(http::ops(listener, tls, settings, health)?);
         }
         Ok(())
     }
@@ -95,6 +95,7 @@ impl Service {
             metrics: self.common.metrics.clone(),
             limits: config.limits.clone(),
             common: (name != PlaneName::Ops).then(|| self.common.clone()),
+            drain: self.drain.clone(),
         }
     }
 }

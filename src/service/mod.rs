@@ -12,27 +12,28 @@ mod listen;
 mod place;
 mod reach;
 mod renewal;
+mod run;
+mod upkeep;
 mod webhooks;
 mod witness;
 
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
 
 use self::witness::Clerk;
-use crate::audit::{Action, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::confinement::{self, Reach};
+use crate::http::drain::Drain;
 use crate::http::{PlaneName, tls};
 use crate::memory::Hardening;
-use crate::reconciliation::{self, Schedule};
+use crate::reconciliation::Schedule;
 use crate::telemetry::Metrics;
-use crate::vault::{self, Capture, Common, Internal, Refusal};
+use crate::vault::{Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
 pub use assembly::{internal_alone, processors, store_settings};
@@ -41,13 +42,6 @@ pub use keys::marking;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
 pub use witness::{log_key, sinks};
-
-/// Seconds between two looks at keys whose time is over.
-const UPKEEP_INTERVAL_S: u64 = 5;
-/// Such looks between two sweeps of rows that have expired: ten minutes.
-const SWEEP_INTERVAL_TICKS: u64 = 120;
-/// Milliseconds between two batches of one sweep.
-const SWEEP_PAUSE_MS: u64 = 100;
 
 /// Why a service is not built, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +132,11 @@ pub struct Listeners {
 /// A service that is ready to run: every listener is bound.
 pub struct Service {
     addresses: Addresses,
+    /// The planes whose requests are work; the ops plane tells how they end.
     servers: Vec<Server>,
+    ops: Option<Server>,
+    drain: Drain,
+    drain_pause: Duration,
     tls: Vec<(PlaneName, Arc<tls::Live>)>,
     common: Common,
     capture: Option<Arc<Capture>>,
@@ -216,6 +214,9 @@ impl Service {
         let mut this = Self {
             addresses: Addresses::default(),
             servers: Vec::new(),
+            ops: None,
+            drain: Drain::default(),
+            drain_pause: Duration::from_secs(config.limits.drain_s.into()),
             tls: Vec::new(),
             capture,
             internal,
@@ -234,84 +235,6 @@ impl Service {
         self.addresses
     }
 
-    /// Serves until `stop` is ready, then lets requests in flight finish.
-    ///
-    /// # Errors
-    /// When a listener ends by itself, or the start or stop cannot be written to the audit log.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Refused> {
-        self.witness(Action::ProcessStarted).await?;
-        let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
-        let upkeep = tokio::task::spawn_local(upkeep(
-            self.common.clone(),
-            self.capture.clone(),
-            self.internal.clone(),
-            self.tls.clone(),
-        ));
-        let outage = self.common.limits.audit_sink_outage_s_max;
-        let clerks = witness::start(self.clerk, &self.common, outage);
-        let watch = tokio::task::spawn_local(self.common.clone().watch_forever());
-        let renewal = tokio::task::spawn_local(renewal::forever(self.tls, self.common.clone()));
-        let mut workers = vec![upkeep, watch, renewal];
-        workers.extend(self.internal.iter().flat_map(|internal| {
-            let (reconciler, teller) = (Arc::clone(internal), Arc::clone(internal));
-            let (mover, alerter) = (Arc::clone(internal), Arc::clone(internal));
-            let compared = Arc::clone(internal);
-            let schedule = self.reconciliation;
-            let compare = reconciliation::compare_forever(compared, schedule);
-            [
-                tokio::task::spawn_local(mover.rotate_forever()),
-                tokio::task::spawn_local(reconciler.work_forever()),
-                tokio::task::spawn_local(teller.tell_forever()),
-                tokio::task::spawn_local(alerter.alert_forever()),
-                tokio::task::spawn_local(compare),
-            ]
-        }));
-        let trackers = [
-            self.capture.as_ref().map(|capture| capture.tasks.clone()),
-            self.internal
-                .as_ref()
-                .map(|internal| internal.tasks.clone()),
-        ];
-        let mut serving =
-            tokio::task::spawn_local(futures_util::future::try_join_all(self.servers));
-
-        let ended = tokio::select! {
-            ended = &mut serving => Some(ended),
-            () = stop => None,
-        };
-        tracing::info!("stopping: requests in flight are finished first");
-        futures_util::future::join_all(handles.iter().map(|handle| handle.stop(true))).await;
-        // Charges whose caller hung up are nobody's request any more, and are finished too.
-        for tracker in trackers.into_iter().flatten() {
-            tracker.close();
-            if tokio::time::timeout(self.shutdown_timeout, tracker.wait())
-                .await
-                .is_err()
-            {
-                tracing::warn!(
-                    "work was still running; the reconciler of the next start takes it up"
-                );
-            }
-        }
-        for worker in workers {
-            worker.abort();
-        }
-        // What was decided in the last second.
-        if let Err(failure) = self.common.exchange(self.common.now()).await {
-            tracing::warn!(%failure, "the watch could not be shared at the stop");
-        }
-        let witnessed = record(&self.common, Action::ProcessStopped).await;
-        clerks.finish(&self.common).await;
-        let closed = self.common.store.close().await;
-        witnessed?;
-        closed.map_err(|failure| Refused::Store(failure.to_string()))?;
-        match ended {
-            Some(Ok(Ok(_)) | Err(_)) => Err(io::Error::other("it was not asked to").into()),
-            Some(Ok(Err(error))) => Err(error.into()),
-            None => Ok(()),
-        }
-    }
-
     /// Ends a service that never ran, as a preflight does.
     ///
     /// # Errors
@@ -319,10 +242,6 @@ impl Service {
     pub async fn discard(self) -> Result<(), Refused> {
         let closed = self.common.store.close().await;
         closed.map_err(|failure| Refused::Store(failure.to_string()))
-    }
-
-    async fn witness(&self, action: Action) -> Result<(), Refused> {
-        record(&self.common, action).await
     }
 }
 
@@ -335,71 +254,4 @@ pub fn confine(config: &Config, reach: &Reach, hardening: Hardening) -> Result<H
     let insistence = config.process.insistence(config.environment);
     let measures = confinement::enter(reach, insistence)?;
     Ok(hardening.confined(measures))
-}
-
-/// Starts and stops are events (PCI DSS 10.2.1.6).
-async fn record(common: &Common, action: Action) -> Result<(), Refused> {
-    let event = common.event(&vault::process(), action, Outcome::Success, None);
-    common
-        .store
-        .record(event)
-        .await
-        .map_err(|failure| Refused::Store(failure.to_string()))
-}
-
-/// Wipes keys whose time is over and sweeps rows that have expired, until the process stops.
-async fn upkeep(
-    common: Common,
-    capture: Option<Arc<Capture>>,
-    internal: Option<Arc<Internal>>,
-    tls: Vec<(PlaneName, Arc<tls::Live>)>,
-) {
-    let mut ticks: u64 = 0;
-    loop {
-        // In quiet hours nobody seals or opens, and an old key would stay in memory.
-        if let Some(capture) = &capture {
-            capture.sealer.retire_expired();
-            // It says in the log and in readiness why it does not.
-            let _told = capture.follow_manifest().await;
-        }
-        if let Some(internal) = &internal {
-            internal.opener.forget_expired();
-            internal.forget_shares().await;
-            internal.sealer.retire_expired();
-            let _told = internal.follow_manifest().await;
-        }
-        if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
-            if internal.is_some() {
-                sweep(&common).await;
-            }
-            if internal.is_some()
-                && let Err(failure) = common.sweep_watch().await
-            {
-                tracing::warn!(%failure, "nothing of the watch could be swept");
-            }
-            ages::look(&common, internal.as_deref(), &tls).await;
-        }
-        ticks = ticks.wrapping_add(1);
-        tokio::time::sleep(Duration::from_secs(UPKEEP_INTERVAL_S)).await;
-    }
-}
-
-/// Removes rows that have expired until there are none left; a pause between two batches lets
-/// requests through.
-async fn sweep(common: &Common) {
-    let mut swept: u64 = 0;
-    loop {
-        match common.store.sweep(common.now()).await {
-            Ok(0) => break,
-            Ok(rows) => swept = swept.saturating_add(rows),
-            Err(failure) => {
-                tracing::warn!(%failure, "expired rows could not be swept");
-                break;
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(SWEEP_PAUSE_MS)).await;
-    }
-    if swept > 0 {
-        tracing::info!(rows = swept, "expired rows swept");
-    }
 }

@@ -20,6 +20,7 @@ mod custody;
 mod data_flow;
 mod deliveries;
 mod doors;
+mod draining;
 mod drills;
 mod egress;
 mod engines;

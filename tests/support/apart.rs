@@ -184,6 +184,8 @@ fn serve(
     let mut child = Command::new(binary)
         .args(["serve", "--config"])
         .arg(config)
+        // No balancer is waited for where a test does not say so.
+        .env("CLOAKROOM__LIMITS__DRAIN_S", "0")
         .envs(overrides.iter().copied())
         .stdin(Stdio::piped())
         .stdout(said)

@@ -121,6 +121,9 @@ listen = "127.0.0.1:{ops}"
 certificate_file = "{server_pem}"
 private_key_file = "{server_key}"
 
+[limits]
+drain_s = 0
+
 {store}
 
 [keys]
