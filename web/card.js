@@ -29,15 +29,15 @@ const RANGES = [
 
 /** Lengths that a number of a brand can have. @type {Record<Brand, number[]>} */
 const LENGTHS = {
-  visa: [13, 16, 19],
+  visa: [16, 19],
   mastercard: [16],
   amex: [15],
   discover: [16, 17, 18, 19],
   diners: [14, 15, 16, 17, 18, 19],
   jcb: [16, 17, 18, 19],
-  unionpay: [13, 14, 15, 16, 17, 18, 19],
-  maestro: [12, 13, 14, 15, 16, 17, 18, 19],
-  unknown: [12, 13, 14, 15, 16, 17, 18, 19],
+  unionpay: [16, 17, 18, 19],
+  maestro: [16, 17, 18, 19],
+  unknown: [16, 17, 18, 19],
 };
 
 /** The zeros of the scripts whose digits people type or paste. */

@@ -1,4 +1,5 @@
-//! The primary account number (PAN): 12 to 19 digits that pass Luhn's check and fit their brand.
+//! The primary account number (PAN): 14 to 19 digits that a network issues and that pass Luhn's
+//! check.
 //!
 //! The digits live in one heap buffer of fixed capacity, wiped on drop. They leave it through
 //! [`Pan::expose`] alone; each call of that is a place to look at in a review.
@@ -61,8 +62,8 @@ pub struct Pan {
 }
 
 impl Pan {
-    /// The shortest number that any network issues (Maestro).
-    pub const DIGITS_MIN: usize = 12;
+    /// The shortest number that any network issues (Diners Club).
+    pub const DIGITS_MIN: usize = 14;
     /// The longest that ISO/IEC 7812-1 allows.
     pub const DIGITS_MAX: usize = 19;
 
@@ -92,7 +93,7 @@ impl Pan {
             return Err(Reason::NotDigits);
         }
         let brand = Brand::of(digits.bytes());
-        if !brand.has_length(digits.len()) {
+        if !Brand::is_issued(digits.bytes()) {
             return Err(Reason::Length);
         }
         if !passes_luhn(digits.bytes()) {
@@ -202,7 +203,7 @@ mod tests {
             ("4.242424242424242e15", NotDigits),
             ("4242424242424241", Checksum),
             ("4242424242424224", Checksum),
-            // A Visa number has 13, 16 or 19 digits, whatever its checksum says.
+            // A Visa number has 16 or 19 digits, whatever its checksum says.
             ("42424242424242", Length),
             // American Express has fifteen.
             ("3782822463100050", Length),

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::card::scan::stored;
 use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
 use crate::service::{self, Listeners};
@@ -76,6 +77,11 @@ enum Verb {
     /// Prints a plane's OpenAPI document.
     Openapi(openapi::Arguments),
 }
+
+/// Titles go into mails, names into transcripts, selectors into the audit log; and an argument is in
+/// the shell's history already.
+const CARD_IN_ARGUMENT: &str = "an argument holds a card number; nothing was done. Take it out, and \
+                                out of this shell's history";
 
 /// The arguments of verbs that need a configuration.
 #[derive(Debug, Args)]
@@ -155,6 +161,12 @@ pub fn main() -> ExitCode {
             };
         }
     };
+    if std::env::args_os().any(|argument| stored::contains(&argument.to_string_lossy())) {
+        let mut terminal = std::io::stderr().lock();
+        // Nothing can be done when the terminal is gone.
+        let _printed = writeln!(terminal, "cloakroom: {CARD_IN_ARGUMENT}");
+        return ExitCode::from(exit::USAGE);
+    }
     // The one cryptographic provider. Installing fails only when it is installed already.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match run(arguments.verb, hardening) {

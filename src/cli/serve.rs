@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::memory::{self, Hardening};
 use crate::service::{Listeners, Service};
-use crate::telemetry::{self, Metrics, Output};
+use crate::telemetry::{self, Flush, Metrics, Output};
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) async fn run(
@@ -17,7 +17,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
-    log(config, Output::Stdout, &clock, &metrics)?;
+    let _flush = log(config, Output::Stdout, &clock, &metrics)?;
     report(&hardening);
     let service = Service::build(config, clock, metrics, hardening, listeners).await?;
     // Listened for before the log says where: whoever has read it may ask at once.
@@ -33,13 +33,13 @@ pub(super) async fn run(
     service.run(asked_to_stop).await.map_err(Failure::from)
 }
 
-/// Starts the log.
+/// Starts the log, whose last lines are written when what this answers is dropped.
 pub(super) fn log(
     config: &Config,
     output: Output,
     clock: &Clock,
     metrics: &Metrics,
-) -> Result<(), Failure> {
+) -> Result<Flush, Failure> {
     let settings = telemetry::Settings {
         level: config.log.level.clone(),
         log_line_bytes_max: config.log.log_line_bytes_max,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::card::scan;
+use crate::card::scan::stored;
 use crate::problem::{Code, FieldError, Problem};
 
 /// Members of a metadata object: the processor takes 50, of which one is ours, the charge's id.
@@ -34,7 +34,7 @@ impl Checks {
             pointer,
             "control_character",
         );
-        self.require(!scan::contains(text), pointer, "card_number");
+        self.require(!stored::contains(text), pointer, "card_number");
     }
 
     /// Like [`text`](Self::text), where there is one.
@@ -57,7 +57,7 @@ impl Checks {
                 POINTER,
                 "too_long",
             );
-            self.require(!scan::contains(value), POINTER, "card_number");
+            self.require(!stored::contains(value), POINTER, "card_number");
             self.require(!value.contains('\0'), POINTER, "control_character");
         }
     }

@@ -13,7 +13,7 @@ use super::body::{Described, Wiped, media_type, parse};
 use super::envelope::frame;
 use super::pages;
 use super::paths::{Page, id_in_query, in_query};
-use crate::card::scan;
+use crate::card::scan::stored;
 use crate::clock::Timestamp;
 use crate::problem::{Code, Problem};
 use crate::vault::grant::{Granted, ReportsRead};
@@ -238,7 +238,7 @@ fn checked(report: ReportRequest) -> Result<ReportOrder, Problem> {
     checks.require(!message.is_empty(), "/message", "empty");
     checks.require(message.len() <= MESSAGE_BYTES_MAX, "/message", "too_long");
     checks.require(!message.contains(bare), "/message", "control_character");
-    checks.require(!scan::contains(message), "/message", "card_number");
+    checks.require(!stored::contains(message), "/message", "card_number");
     checks.optional_text("/contact", report.contact.as_deref(), CONTACT_CHARS_MAX);
     checks.verdict()?;
     Ok(ReportOrder {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 use utoipa::ToSchema;
 
 use super::answers::{created, replayable};
 use super::body::{Described, Json};
 use super::checks::Checks;
 use super::grants::idempotency_key;
+use crate::card::scan::stored;
 use crate::problem::Problem;
 use crate::token::Usage;
 use crate::vault::Internal;
@@ -150,6 +151,9 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
         "/expires_in_s",
         "out_of_range",
     );
+    // As it was sent: a host name is no less of a text than others.
+    let origin_holds_card = order.origin.as_deref().is_some_and(stored::contains);
+    checks.require(!origin_holds_card, "/origin", "card_number");
     checks.metadata(&order.metadata);
     checks.verdict()?;
     Ok(SessionOrder {
@@ -173,8 +177,29 @@ fn canonical_origin(text: &str) -> Option<String> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    (url.scheme() == "https" && bare && url.host_str().is_some())
-        .then(|| url.origin().ascii_serialization())
+    let is_host = match url.host()? {
+        Host::Domain(name) => is_host_name(name),
+        Host::Ipv4(_) => true,
+        // A Content-Security-Policy has no form for one, so the frame could not be shown.
+        Host::Ipv6(_) => false,
+    };
+    (url.scheme() == "https" && bare && is_host).then(|| url.origin().ascii_serialization())
+}
+
+/// A host name of RFC 1123: it goes into a header, where a `*` or a `;` would mean something.
+fn is_host_name(name: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 253;
+    const LABEL_BYTES_MAX: usize = 63;
+    let is_label = |label: &str| {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=LABEL_BYTES_MAX).contains(&label.len())
+            && label.bytes().all(inside)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= NAME_BYTES_MAX
+        && name.split('.').all(is_label)
+        && (name.contains('.') || name == "localhost")
 }
 
 fn answer(issued: &Issued) -> CaptureSession {
@@ -211,6 +236,16 @@ mod tests {
             Some("https://shop.example:8443")
         );
         for text in [
+            "https://localhost:8447",
+            "https://127.0.0.1:8447",
+            "https://xn--bcher-kva.example",
+            "https://4.shop-1.example",
+        ] {
+            assert_eq!(canonical_origin(text).as_deref(), Some(text));
+        }
+        let long = format!("https://{}.example", "a".repeat(64));
+        assert_eq!(canonical_origin(&long), None);
+        for text in [
             "http://shop.example",
             "shop.example",
             "https://shop.example/a",
@@ -221,6 +256,22 @@ mod tests {
             "",
             "data:x",
             "https://",
+            // Each went into a header once.
+            "https://*",
+            "https://*.shop.example",
+            "https://a;sandbox",
+            "https://shop.example;sandbox",
+            "https://a,b.example",
+            "https://'self'",
+            "https://shop_1.example",
+            "https://-shop.example",
+            "https://shop-.example",
+            "https://shop..example",
+            "https://.shop.example",
+            "https://shop.example.",
+            "https://shop",
+            "https://[::1]:8443",
+            "https://shop.example$.b",
         ] {
             assert_eq!(canonical_origin(text), None, "{text}");
         }

@@ -167,7 +167,7 @@ impl Metrics {
             )),
             log_lines_lost: add.add(IntCounter::new(
                 "cloakroom_log_lines_lost_total",
-                "Log lines that could not be written.",
+                "Log lines that could not be written, or that nobody read in time.",
             )),
             browser_reports: add.counters(
                 (

@@ -1,6 +1,7 @@
 //! Telemetry: what the process says of itself.
 //!
-//! Logs are JSON, one event a line, and pass through [`scrub`] last. [`metrics`] is what
+//! Logs are JSON, one event a line; they pass through [`scrub`] last and are written by a thread of
+//! their own, so that a reader who does not read stops nobody ([`queue`]). [`metrics`] is what
 //! Prometheus reads, [`trace`] ties a request to its caller's trace. What must never be said,
 //! anywhere: a body, a header's value, a card, a `pm_…`, an e-mail address, a name. Spans are
 //! `skip_all` and carry ids.
@@ -11,6 +12,7 @@ mod calls;
 mod lifecycle;
 pub mod metrics;
 mod processor;
+mod queue;
 mod reading;
 mod reconciliation;
 mod registrar;
@@ -20,7 +22,7 @@ mod tls;
 pub mod trace;
 mod work;
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -31,6 +33,7 @@ use tracing_subscriber::fmt::time::FormatTime;
 pub use calls::ProcessorCall;
 pub use metrics::{ActiveRequest, Answered, Metrics, Plane};
 pub use processor::Egress;
+pub use queue::Flush;
 pub use reading::{Labels, Reading};
 pub use scrub::Scrubbed;
 pub use trace::TraceParent;
@@ -64,9 +67,12 @@ pub enum Refused {
     /// Something in this process logs already.
     #[error("a log is already set up in this process")]
     AlreadySet,
+    /// The system has no thread for the log's writer.
+    #[error("the log's writer could not be started")]
+    NoThread,
 }
 
-/// Logs this process's events from now on. To be called once.
+/// Logs this process's events from now on. To be called once; what is answered is dropped last.
 ///
 /// # Errors
 /// [`Refused`], where the settings or the moment are wrong.
@@ -75,22 +81,15 @@ pub fn start(
     output: Output,
     clock: &Clock,
     metrics: &Metrics,
-) -> Result<(), Refused> {
-    let set = match output {
-        Output::Stdout => tracing::subscriber::set_global_default(subscriber(
-            settings,
-            std::io::stdout(),
-            clock,
-            metrics,
-        )?),
-        Output::Stderr => tracing::subscriber::set_global_default(subscriber(
-            settings,
-            std::io::stderr(),
-            clock,
-            metrics,
-        )?),
-    };
-    set.map_err(|_| Refused::AlreadySet)
+) -> Result<Flush, Refused> {
+    let (entrance, flush) = match output {
+        Output::Stdout => queue::start(io::stdout(), metrics),
+        Output::Stderr => queue::start(io::stderr(), metrics),
+    }
+    .map_err(|_| Refused::NoThread)?;
+    let subscriber = subscriber(settings, entrance, clock, metrics)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| Refused::AlreadySet)?;
+    Ok(flush)
 }
 
 /// What [`start`] sets up, over any writer.
@@ -135,7 +134,6 @@ impl FormatTime for Time {
 mod tests {
     use super::*;
 
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use crate::clock::Timestamp;

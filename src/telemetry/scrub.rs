@@ -172,7 +172,7 @@ impl<W: Write> Scrubbed<W> {
         self.metrics.log_redacted(count);
         let bounded = cut(&clean, self.log_line_bytes_max);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // One call with its newline, so that lines of several processes do not interleave.
+        // One call with its newline: what is behind takes whole lines.
         writer.write_all(&bounded)?;
         writer.flush()
     }

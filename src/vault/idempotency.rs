@@ -33,7 +33,7 @@ impl IdempotencyKey {
             None => value.to_owned(),
         };
         // A key is kept for days, so it is no place for a card number.
-        if crate::card::scan::contains(&key) {
+        if crate::card::scan::stored::contains(&key) {
             return Err(KeyRefused);
         }
         let printable = key.bytes().all(|letter| (0x20..0x7f).contains(&letter));

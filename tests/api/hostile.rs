@@ -289,6 +289,14 @@ async fn card_numbers_are_refused_wherever_the_internal_plane_takes_text() {
         json!({"customer_ref": "4012 8888 8888 1881"}),
         json!({"customer_ref": "c", "metadata": {"note": format!("card {CANARY}.")}}),
         json!({"customer_ref": "c", "metadata": {CANARY: "x"}}),
+        // Once each of these was stored.
+        json!({"customer_ref": "4012.8888.8888.1881"}),
+        json!({"customer_ref": "４０１２８８８８８８８８１８８１"}),
+        json!({"customer_ref": "No1x4012888888881881"}),
+        json!({"customer_ref": "2200770212727079"}),
+        json!({"customer_ref": "c", "metadata": {"note": "4012\n8888\n8888\n1881"}}),
+        json!({"customer_ref": "c", "metadata": {"note": "40128888888818811230123"}}),
+        json!({"origin": "https://4012888888881881.shop.example"}),
     ] {
         let problem = app
             .order_session(&order)
@@ -299,6 +307,14 @@ async fn card_numbers_are_refused_wherever_the_internal_plane_takes_text() {
             "{problem}"
         );
     }
+    let order = json!({"origin": "https://shop.example"});
+    let secret = app.order_session(&order).await.json()["client_secret"].clone();
+    let mut body = card(VISA);
+    body["return_path"] = json!("/back?card=4012%208888%208888%201881&cvc=123");
+    let refused = app.post_card(secret.as_str().unwrap(), &body, &[]).await;
+    let problem = refused.problem(422, "invalid_request");
+    assert_eq!(problem["errors"][0]["pointer"], "/return_path", "{problem}");
+    assert_eq!(problem["errors"][0]["reason"], "card_number", "{problem}");
     let token = app.token(VISA).await;
     for member in ["description", "statement_descriptor_suffix"] {
         let order = json!({"token": token, "amount": 100, "currency": "eur", member: format!("x{CANARY}x ").replace('x', " ")});
@@ -377,4 +393,23 @@ async fn impossible_orders_are_refused_with_their_place() {
         );
     }
     assert_eq!(app.ledger().await["payment_intents"], json!([]));
+}
+
+#[tokio::test]
+async fn an_origin_that_would_mean_something_in_a_header_is_refused() {
+    let app = App::start();
+    for origin in [
+        "https://*",
+        "https://*.shop.example",
+        "https://a;sandbox",
+        "https://[::1]",
+    ] {
+        let refused = app.order_session(&json!({ "origin": origin })).await;
+        let problem = refused.problem(422, "invalid_request");
+        assert_eq!(problem["errors"][0]["pointer"], "/origin", "{problem}");
+        assert_eq!(
+            problem["errors"][0]["reason"], "not_an_https_origin",
+            "{problem}"
+        );
+    }
 }

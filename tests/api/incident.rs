@@ -221,3 +221,100 @@ async fn a_merchant_is_told_of_each_customer_once_and_of_none_after_the_close() 
         ]
     );
 }
+
+#[tokio::test]
+async fn a_card_number_on_the_command_line_is_refused_and_kept_nowhere() {
+    let app = App::start();
+    for title in [
+        "Card 4242424242424242",
+        "Card 4242.4242.4242.4242",
+        "Card ４２４２ ４２４２ ４２４２ ４２４２ 12/30",
+    ] {
+        let refused = incident(&app, "open", &["--title", title], &[]);
+        assert_eq!(refused.status.code(), Some(64), "{title}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(said.contains("holds a card number"), "{said}");
+        assert!(!said.contains("4242"), "{said}");
+    }
+    let (id, _) = open(&app);
+    let client = ["--client", "4242424242424242"];
+    let refused = incident(
+        &app,
+        "scope",
+        &[[id.as_str()].as_slice(), &client].concat(),
+        &[],
+    );
+    assert_eq!(refused.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn a_scope_of_what_was_never_seen_or_of_no_time_is_refused_and_writes_nothing() {
+    let app = App::start();
+    let made = token(&app, "customer-1").await;
+    get(&app, Who::Billing, &format!("tokens/{made}")).await;
+    let (id, _) = open(&app);
+    let scope = |selector: &[&str], out: &str| {
+        let out = app.path(out);
+        let out = ["--out", out.to_str().unwrap()];
+        let arguments = [[id.as_str()].as_slice(), selector, &out].concat();
+        incident(&app, "scope", &arguments, &[])
+    };
+    let (early, late) = ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z");
+    for (selector, code, words) in [
+        (
+            ["--client", "spiffe://cloakroom.dev/biling"].as_slice(),
+            65,
+            "spiffe://cloakroom.dev/biling",
+        ),
+        (&["--node", "devv"], 65, "--node devv"),
+        (&["--key", "dek_nothing"], 65, "--key dek_nothing"),
+        (
+            &["--token-range", "test_tok_0..test_tok_00"],
+            65,
+            "--token-range",
+        ),
+        (
+            &["--since", late, "--until", early],
+            64,
+            "ends before it begins",
+        ),
+        (
+            &["--client", INTRUDER, "--since", late, "--until", late],
+            64,
+            "ends before it begins",
+        ),
+        (&["--since", "2199-01-01T00:00:00Z"], 64, "in the future"),
+        (
+            &["--token-range", "test_tok_9..test_tok_0"],
+            64,
+            "ends before it begins",
+        ),
+    ] {
+        let refused = scope(selector, "nothing");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(code), "{selector:?}: {said}");
+        assert!(said.contains(words), "{selector:?}: {said}");
+        assert!(!app.path("nothing").exists(), "{selector:?}");
+    }
+    let range = format!("{made}..{made}");
+    for (place, selector) in [
+        ["--client", INTRUDER].as_slice(),
+        &["--node", "dev"],
+        &["--token-range", &range, "--since", early],
+        &[
+            "--client",
+            "spiffe://cloakroom.dev/biling",
+            "--even-if-unseen",
+        ],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let done = scope(selector, &format!("scope-{place}"));
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+    }
+}

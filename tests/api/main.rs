@@ -49,6 +49,7 @@ mod reports;
 mod rotation;
 mod same_card;
 mod sealed;
+mod stalled_log;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;

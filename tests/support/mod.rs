@@ -198,6 +198,29 @@ impl App {
         }
     }
 
+    /// `cloakroom serve` that was started elsewhere and has said in its log where it listens.
+    pub(crate) fn of_one(dir: Arc<TempDir>, child: Child, serving: &Value, sandbox: &str) -> Self {
+        let at = |plane: &str| {
+            let address = serving[plane].as_str().unwrap();
+            format!("https://localhost:{}", address.rsplit(':').next().unwrap())
+        };
+        Self {
+            at: Addresses {
+                capture: at("capture"),
+                internal: at("internal"),
+                ops: at("ops"),
+                sandbox: sandbox.to_owned(),
+                shop: String::new(),
+            },
+            dir,
+            server: None,
+            child,
+            beside: Vec::new(),
+            said: Mutex::default(),
+            sent: Mutex::default(),
+        }
+    }
+
     /// An app of several processes that were started elsewhere.
     pub(crate) fn of_processes(
         at: Addresses,

@@ -1,19 +1,23 @@
-//! Finds card numbers where they must not be: in names, in metadata, in log lines, in a test's
-//! captured output.
+//! Finds card numbers where they must not be. There are two searches: [`stored`] for what callers
+//! send and what is kept or sent on, and this one for our own output: log lines, files, a test's
+//! captured answers.
 //!
-//! What counts: 13 to 19 ASCII digits, in one piece or grouped by single separators as people
-//! write them, that pass Luhn's check and have a length of a known brand. What does not: ids that
+//! What counts here: 14 to 19 ASCII digits, in one piece or grouped by single separators as people
+//! write them, that pass Luhn's check and that a network issues. What does not: ids that
 //! happen to hold such digits (`UUID`s, hexadecimal trace and span ids, `TypeID`s), fractions of
 //! decimal numbers, telephone numbers with their `+`. Milliseconds, microseconds and nanoseconds
 //! since 1970 start with a 1, which is no brand's. Nothing is copied out of the text.
 
+mod digits;
+mod ids;
+pub mod stored;
+
 use std::ops::{Range, RangeInclusive};
 
 use super::brand::Brand;
-use super::pan::passes_luhn;
+use super::pan::{Pan, passes_luhn};
 
-/// Shorter numbers exist (Maestro), but as many telephone numbers and dates look like them.
-const DIGITS: RangeInclusive<usize> = 13..=19;
+const DIGITS: RangeInclusive<usize> = Pan::DIGITS_MIN..=Pan::DIGITS_MAX;
 /// Digits in one group of a grouped number: 4-4-4-4, 4-6-5, 4-6-4, 8-8.
 const GROUP_DIGITS: RangeInclusive<usize> = 2..=8;
 /// E.164 allows this many digits after the `+`.
@@ -78,8 +82,7 @@ fn is_card(text: &[u8], candidate: &Range<usize>) -> bool {
         let bytes = text.get(candidate.clone()).unwrap_or_default();
         bytes.iter().copied().filter(u8::is_ascii_digit)
     };
-    let brand = Brand::of(digits());
-    brand != Brand::Unknown && brand.has_length(digits().count()) && passes_luhn(digits())
+    Brand::is_issued(digits()) && passes_luhn(digits())
 }
 
 /// The next run of digits at or after `at`, which is no digit's middle.

@@ -147,7 +147,7 @@ pub(super) async fn run(prepared: Prepared) -> Result<(), Failure> {
     };
 
     // 2. The store, the planes. Standard output is the greeting's.
-    serve::log(&config, Output::Stderr, &clock, &metrics)?;
+    let _flush = serve::log(&config, Output::Stderr, &clock, &metrics)?;
     serve::report(&hardening);
     store::migrate(&store_settings(&config, &metrics)?)
         .await

@@ -13,9 +13,10 @@ use super::record::{Lines, directory};
 use super::{event, open_incident, unavailable};
 use crate::audit::Action;
 use crate::audit::verify::Report;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::incident::letter::Affected;
 use crate::incident::scope::{Candidate, Criteria, Scope};
+use crate::incident::seen::Unseen;
 use crate::store::{Exposed, Incident};
 
 /// Rows that are read together.
@@ -60,6 +61,9 @@ pub(super) struct Arguments {
     /// touched.
     #[arg(long)]
     despite_findings: bool,
+    /// Go on although the log has never seen the client, node, key or range that is named.
+    #[arg(long)]
+    even_if_unseen: bool,
     /// For machines.
     #[arg(long)]
     json: bool,
@@ -85,16 +89,61 @@ impl Arguments {
     }
 }
 
+/// What ends before it begins, or begins after now, holds nothing, whoever was touched.
+fn check_window(criteria: &Criteria, now: Timestamp) -> Result<(), Failure> {
+    let refuse = |why: &str| Err(Failure::new(exit::USAGE, why));
+    let since_ms = criteria.since_ms;
+    if since_ms
+        .zip(criteria.until_ms)
+        .is_some_and(|(since, until)| since >= until)
+    {
+        return refuse("the window ends before it begins: --until is not later than --since");
+    }
+    if since_ms.is_some_and(|since| since > now.unix_ms()) {
+        return refuse("the window begins after now: --since is in the future");
+    }
+    if criteria.token_from > criteria.token_to {
+        return refuse("the range ends before it begins: expected --token-range FIRST..LAST");
+    }
+    Ok(())
+}
+
+/// Whom something touched that was never there cannot be said: it is a slip of the pen.
+async fn check_seen(log: &Log, mut unseen: Unseen) -> Result<(), Failure> {
+    let mut after = String::new();
+    while unseen.wants_tokens() {
+        let page = log.store.exposed(after.clone(), PAGE_ROWS_MAX).await;
+        let page = page.map_err(unavailable)?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.token);
+        for row in &page {
+            unseen.candidate(&candidate(row));
+        }
+    }
+    let Some((option, value)) = unseen.named() else {
+        return Ok(());
+    };
+    let why = format!(
+        "{option} {value}: no event of the verified log and no token has ever named it, so nothing \
+         is said of whom it touched. Is it spelled as in the log (`audit export`)? \
+         --even-if-unseen goes on"
+    );
+    Err(Failure::new(exit::DATA, why))
+}
+
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let criteria = arguments.criteria();
+    check_window(&criteria, Clock::system().now())?;
     let log = Log::open(&arguments.config, "incident scope").await?;
     let incident = open_incident(&log.store, &log.config, &arguments.incident).await?;
     wait_for_the_log(&log, &incident).await?;
-    let criteria = arguments.criteria();
     let mut scope = Scope::of(criteria.clone());
+    let mut unseen = Unseen::of(&criteria);
     let verified = log
         .verified(&arguments.checkpoint, arguments.json, |entry| {
             if let Some(line) = &entry.line {
                 scope.push(line);
+                unseen.event(line);
             }
             Ok(())
         })
@@ -106,6 +155,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             verified.found
         );
         return Err(Failure::new(exit::DATA, why));
+    }
+    if !arguments.even_if_unseen {
+        check_seen(&log, unseen).await?;
     }
     if scope.has_payments() {
         payments(&log, &mut scope).await?;

@@ -11,6 +11,7 @@ use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::card::scan::stored;
 use crate::card::{Card, RawCard};
 use crate::clock::Timestamp;
 use crate::http::answers::replayable;
@@ -57,7 +58,7 @@ pub struct Body<'a> {
 #[serde(deny_unknown_fields)]
 #[schema(as = CardOrder)]
 struct CardBody<'a> {
-    /// 12 to 19 digits; spaces and hyphens between them are tolerated.
+    /// 14 to 19 digits; spaces and hyphens between them are tolerated.
     #[schema(write_only, example = "4242 4242 4242 4242")]
     number: &'a str,
     /// 1 to 12.
@@ -238,6 +239,10 @@ pub fn read(body: &[u8], now: Timestamp) -> Result<Read, Problem> {
         cvc: parsed.card.cvc,
     };
     let return_path = parsed.return_path.map(Cow::into_owned);
+    // It goes to the processor, and with the shopper to the shop and its log.
+    if return_path.as_deref().is_some_and(stored::contains) {
+        return Err(Problem::new(Code::InvalidRequest).at("/return_path", "card_number"));
+    }
     Ok((Card::parse(&raw, now), billing, return_path))
 }
 
