@@ -17,15 +17,17 @@
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --no-default-features --bin cloakroom \
+RUN cargo build --profile dist --locked --no-default-features --bin cloakroom \
  && apt-get update && apt-get install -y --no-install-recommends ca-certificates \
- && mkdir -p /image/etc/ssl/certs \
+ && mkdir -p /image/etc/ssl/certs /state/var/lib/cloakroom \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/ \
- && ldd target/release/cloakroom | grep -o '/[^ ]*' | xargs -I{} cp --parents -L {} /image/
+ && ldd target/dist/cloakroom | grep -o '/[^ ]*' | xargs -I{} cp --parents -L {} /image/
 
 FROM scratch
 COPY --from=build /image/ /
-COPY --from=build /build/target/release/cloakroom /usr/local/bin/cloakroom
+# A new volume takes this directory's owner.
+COPY --from=build --chown=65532:65532 /state/ /
+COPY --from=build /build/target/dist/cloakroom /usr/local/bin/cloakroom
 COPY LICENSE /usr/share/doc/cloakroom/LICENSE
 # Configuration and keys are mounted here, owned by this user and with mode 600: key files that
 # others can read are refused.
