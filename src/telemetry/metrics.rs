@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::alerts::Alerts;
 use super::audit::Audit;
+use super::browsers::Browsers;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
 use super::reconciliation::Reconciliation;
@@ -101,8 +102,7 @@ struct Families {
     log_redactions: IntCounter,
     log_lines_lost: IntCounter,
     grants_refused: IntCounterVec,
-    browser_reports: IntCounterVec,
-    browser_reporters: IntCounterVec,
+    browsers: Browsers,
 }
 
 impl fmt::Debug for Metrics {
@@ -170,20 +170,7 @@ impl Metrics {
                 "cloakroom_log_lines_lost_total",
                 "Log lines that could not be written, or that nobody read in time.",
             )),
-            browser_reports: add.counters(
-                (
-                    "cloakroom_browser_reports_total",
-                    "Reports of browsers that kept a page of ours from something.",
-                ),
-                &["violated"],
-            ),
-            browser_reporters: add.counters(
-                (
-                    "cloakroom_browser_report_addresses_total",
-                    "Addresses from which a serious violation was reported, each once an hour.",
-                ),
-                &["violated"],
-            ),
+            browsers: Browsers::register(&add),
             grants_refused: add.counters(
                 (
                     "cloakroom_grants_refused_total",
@@ -254,6 +241,10 @@ impl Metrics {
         &self.0.tls
     }
 
+    pub(super) fn browsers(&self) -> &Browsers {
+        &self.0.browsers
+    }
+
     pub(super) fn alerts(&self) -> &Alerts {
         &self.0.alerts
     }
@@ -302,26 +293,6 @@ impl Metrics {
             .grants_refused
             .with_label_values(&[plane.name()])
             .inc();
-    }
-
-    /// Browsers may report that this was violated; its series are there from now on.
-    pub fn browsers_may_report(&self, violated: &'static str, is_serious: bool) {
-        self.0.browser_reports.with_label_values(&[violated]);
-        if is_serious {
-            self.0.browser_reporters.with_label_values(&[violated]);
-        }
-    }
-
-    /// A browser reported that a page of ours was kept from something.
-    pub fn browser_reported(&self, violated: &'static str) {
-        let reports = &self.0.browser_reports;
-        reports.with_label_values(&[violated]).inc();
-    }
-
-    /// An address reported something serious for the first time within the hour.
-    pub fn browser_reporter_counted(&self, violated: &'static str) {
-        let reporters = &self.0.browser_reporters;
-        reporters.with_label_values(&[violated]).inc();
     }
 }
 

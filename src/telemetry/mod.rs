@@ -8,6 +8,7 @@
 
 mod alerts;
 mod audit;
+mod browsers;
 mod calls;
 mod lifecycle;
 pub mod metrics;

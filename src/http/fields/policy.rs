@@ -32,7 +32,7 @@ pub(super) enum Reporting {
     /// To [`REPORTS`].
     On,
     /// To nobody: the page's address holds a secret when it is opened, and some engines report
-    /// addresses with their fragment (WebKit does in reports of integrity).
+    /// addresses with their fragment (`WebKit` does in reports of integrity).
     Off,
 }
 
