@@ -47,7 +47,7 @@ const OF_THE_MACHINE: &[&str] = &[
     "/dev/urandom",
     "/proc/self",
 ];
-/// DNS over TCP, when an answer does not fit into a datagram.
+/// DNS, over TCP only: `net::names`.
 const DNS_PORT: u16 = 53;
 const HTTPS_PORT: u16 = 443;
 
@@ -93,6 +93,8 @@ pub fn reach(config: &Config) -> Result<Reach, Refused> {
         read: needs.read,
         write: needs.write,
         connect_ports: Some(needs.ports),
+        unix_sockets: needs.unix_sockets,
+        modules: needs.modules,
     })
 }
 
@@ -101,6 +103,8 @@ struct Needs {
     read: BTreeSet<PathBuf>,
     write: BTreeSet<PathBuf>,
     ports: BTreeSet<u16>,
+    unix_sockets: bool,
+    modules: bool,
 }
 
 impl Needs {
@@ -153,6 +157,7 @@ impl Needs {
                 self.write.insert(directory.to_owned());
             }
             self.files(syslog_socket);
+            self.unix_sockets |= syslog_socket.is_some();
             if let Some(url) = url {
                 self.url(url);
             }
@@ -217,6 +222,7 @@ impl Needs {
                         }
                         Host::Socket { directory, .. } => {
                             self.read.insert(directory);
+                            self.unix_sockets = true;
                         }
                     }
                 }
@@ -262,6 +268,9 @@ impl Needs {
         }) = pkcs11
         {
             self.files([module_file, pin_file]);
+            self.modules = true;
+            // Many speak to a daemon of their own.
+            self.unix_sockets = true;
         }
         if let Some(AwsKmsSettings {
             key_arn: _,
