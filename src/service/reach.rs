@@ -404,24 +404,13 @@ connect_ports_also = [8000]
         assert_eq!(reach.write, BTreeSet::from([dir.join("hsm/tokens")]));
         let of_the_machine: BTreeSet<_> = OF_THE_MACHINE.iter().map(PathBuf::from).collect();
         let own: BTreeSet<_> = reach.read.difference(&of_the_machine).cloned().collect();
-        let names = [
-            "tls",
-            "archive",
-            "authorities",
-            "lists",
-            "hsm",
-            "keys/password",
-            "keys/kek-public.json",
-            "kek",
-            "keys/verify",
-            "keys/fingerprint",
-            "keys/stripe",
-            "keys/hook",
-            "keys/mail",
-            "keys/pager",
-        ];
-        let mut expected: BTreeSet<_> = names.iter().map(|name| dir.join(name)).collect();
+        let names = "tls archive authorities lists hsm kek keys/password keys/kek-public.json \
+                     keys/verify keys/fingerprint keys/stripe keys/hook keys/mail keys/pager";
+        let names = names.split_whitespace();
+        let mut expected: BTreeSet<_> = names.map(|name| dir.join(name)).collect();
         expected.insert("/run/postgresql".into());
         assert_eq!(own, expected);
+        // The database's; and no module is loaded.
+        assert_eq!((reach.unix_sockets, reach.modules), (true, false));
     }
 }

@@ -118,7 +118,7 @@ async fn a_refused_client_certificate_is_counted_and_recorded_with_what_it_claim
     let ended = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
     let expired = shown(&ours, ended);
     let early = shown(&ours, |params| {
-        params.not_before = date_time_ymd(2199, 1, 1)
+        params.not_before = date_time_ymd(2199, 1, 1);
     });
     let foreign = shown(&theirs, |_| {});
     let wrong_use = shown(&ours, |params| {
