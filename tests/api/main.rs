@@ -44,6 +44,7 @@ mod pagewatch;
 mod problems;
 mod profiles;
 mod reconcile;
+mod refusals;
 mod replication;
 mod reports;
 mod rotation;
