@@ -154,9 +154,11 @@ pub fn capture(
 ) -> std::io::Result<Server> {
     fields::reports::announce(&vault.common.metrics);
     let vault = web::Data::from(vault);
+    let reporters = web::Data::new(fields::reports::Reporters::default());
     serve(listener, tls, plane, move |routes| {
         routes
             .app_data(vault.clone())
+            .app_data(reporters.clone())
             .service(
                 only("/v1/tokens", "POST, OPTIONS")
                     .route(web::post().to(tokens::capture::create))
