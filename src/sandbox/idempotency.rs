@@ -4,8 +4,10 @@
 //! * same key, anything else: 400 `idempotency_error`;
 //! * same key while the first is still running: 409 `idempotency_key_in_use`.
 //!
-//! Kept are the answers 200, 402 and 5xx. Everything else (400, 404, 409, 429) is an execution
-//! that never began and leaves the key free, which is the simple reading of Stripe's rule.
+//! Kept is what an endpoint answers once it has begun: a success, a decline, a server's fault, and a
+//! refusal too (<https://docs.stripe.com/error-low-level>). Parameters that are no parameters, a
+//! request that is in the way of another (409) and one too many (429) never began, and leave the key
+//! free.
 //! Parameters may be a card, so what is compared is an HMAC under a key that this process made for
 //! itself and never tells; the parameters are not kept.
 
@@ -114,9 +116,9 @@ impl Keys {
     }
 }
 
-/// Whether an answer of that status is the key's answer from now on.
+/// Whether an answer of that status, to what had begun, is the key's answer from now on.
 pub(super) const fn is_kept(status: u16) -> bool {
-    matches!(status, 200 | 402 | 500..=599)
+    matches!(status, 200 | 400 | 402 | 404 | 500..=599)
 }
 
 /// What a request is, for comparison only. The order of parameters does not matter.

@@ -40,7 +40,7 @@ impl Core {
             status: "requires_payment_method",
             metadata: call.form.metadata()?,
             description: call.form.owned("description"),
-            return_url: call.form.return_url()?,
+            return_url: call.form.return_url()?.filter(|_| state.switches.redirects),
             last_error: None,
             cancellation_reason: None,
             id,
@@ -100,7 +100,7 @@ pub(super) fn usable(
 /// Takes over what a confirmation names: the method, the way back.
 pub(super) fn choose<I: Intent>(state: &mut State, call: &Call<'_>) -> Result<(), Refusal> {
     let customer = found::<I>(state, call.id)?.core().customer.clone();
-    let return_url = call.form.return_url()?;
+    let return_url = call.form.return_url()?.filter(|_| state.switches.redirects);
     let method = usable(state, call, customer.as_deref())?;
     let intent = found::<I>(state, call.id)?;
     let core = intent.core_mut();

@@ -16,8 +16,8 @@
 //!
 //! * `POST /_sandbox/faults` stages a fault (`faults.rs`), `DELETE` clears them all, `GET` says how
 //!   many are `staged` and how many requests they have `struck`.
-//! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`,
-//!   `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
+//! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`, `redirects`
+//!   (false: authentication is for Stripe's own browser library), `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
 //!   (false: none are written down), `payments`, `refunds`, `later_ms` (see below), `webhooks` (how
 //!   badly the mail is carried: `mail/mod.rs`).
 //! * `GET /_sandbox/ledger` says what was really made, whatever the callers were told;
@@ -97,6 +97,7 @@ mod post;
 mod records;
 mod refunds;
 mod routes;
+mod rules;
 mod search;
 mod server;
 mod setup_intents;

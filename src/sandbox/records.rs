@@ -143,6 +143,7 @@ pub(super) struct Dispute {
     pub(super) status: &'static str,
     /// A question of the issuer's: no money has moved.
     pub(super) inquiry: bool,
-    pub(super) has_evidence: bool,
+    /// What the merchant has submitted, which is in each of its events.
+    pub(super) evidence: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
 }

@@ -30,7 +30,8 @@ use super::state::{Call, Outcome, State};
 use super::{authenticate, control, ids};
 use crate::clock::{Clock, Timestamp};
 
-const BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Evidence may be long, and each of its bytes is three in a form.
+const BODY_BYTES_MAX: usize = 512 * 1_024;
 const BODY_TIMEOUT_MS: u64 = 10_000;
 /// Answered when the request names none, and the version of events.
 pub(super) const API_VERSION: &str = "2026-09-30.endive";

@@ -103,6 +103,9 @@ impl<T> Bounded<T> {
 pub(super) struct Switches {
     pub(super) decline_at_attach: bool,
     pub(super) raw_cards_allowed: bool,
+    /// Whether an issuer's page can be reached by a redirect, as it is when Stripe is told where to
+    /// return.
+    pub(super) redirects: bool,
     pub(super) latency_ms: u64,
     pub(super) search_lag_ms: u64,
     /// Whether events are written down and sent at all.
@@ -170,6 +173,7 @@ impl State {
             switches: Switches {
                 decline_at_attach: false,
                 raw_cards_allowed: true,
+                redirects: true,
                 latency_ms: 0,
                 search_lag_ms: 0,
                 events: true,

@@ -65,6 +65,7 @@ fn charge_order(metadata: &BTreeMap<String, String>) -> ChargeOrder<'_> {
         capture: true,
         off_session: true,
         setup_pending: false,
+        usage: Usage::OffSession,
         description: None,
         statement_descriptor_suffix: None,
         metadata,
