@@ -23,7 +23,7 @@ impl Second {
         let config: Vec<String> = config
             .lines()
             .map(|line| {
-                if line.starts_with("public_url") {
+                if line.starts_with("public_url") || line.starts_with("return_url") {
                     return line.to_owned();
                 }
                 ports.iter().fold(line.to_owned(), |text, url| {

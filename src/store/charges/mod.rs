@@ -1,8 +1,10 @@
 //! Charges: what was asked for, written down once before the processor hears of it.
 //!
 //! `row` is a charge as it stands; here it is begun; `settle` writes what the processor said,
-//! `operations` captures and cancels, `release` lets go, `due` finds what is open.
+//! `operations` captures and cancels, `contradiction` keeps what the processor says against one,
+//! `release` lets go, `due` finds what is open.
 
+mod contradiction;
 mod due;
 mod operations;
 mod release;
@@ -23,12 +25,12 @@ use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenStatus};
 
+pub(super) use contradiction::{contradict, end_contradiction};
 pub use due::{DueCharge, DueCharges};
 pub use operations::{NewOperation, NoOperation, OperationBegun};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
 pub(super) use row::{find, find_to_change};
 pub use settle::{Announce, Authority, ChargeOutcome};
-pub(super) use settle::{contradict, end_contradiction};
 
 /// A charge to be made.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! from several nodes. What cannot be true beside a final state is a contradiction: it is kept on
 //! the charge, an operator is paged, and nothing else is changed.
 
+use super::contradiction::{contradict, end_contradiction, is_of_another};
 use super::row::{self, ChargeRow, DeclineRow, DetailsRow, OperationRow, Row};
 use crate::audit::Event;
 use crate::clock::Timestamp;
@@ -255,63 +256,6 @@ async fn add_details(
     .execute(tx)
     .await?;
     one_row(written, "charges", &before.id)
-}
-
-/// Keeps that the processor contradicts a final state; whether that was known before.
-pub(in crate::store) async fn contradict(
-    tx: &mut Connection,
-    before: &ChargeRow,
-    code: &'static str,
-    at: Timestamp,
-) -> Result<bool, Failure> {
-    if let Some(known) = &before.contradiction
-        && known.code == code
-    {
-        return Ok(true);
-    }
-    let written = query(
-        "UPDATE charges
-            SET contradiction = $2,
-                contradicted_at_ms = $3,
-                version = version + 1,
-                updated_at_ms = $3
-          WHERE id = $1",
-    )
-    .bind(before.id.to_string())
-    .bind(code)
-    .bind(at.unix_ms())
-    .execute(tx)
-    .await?;
-    one_row(written, "charges", &before.id)?;
-    Ok(false)
-}
-
-/// Whether what is said is of another payment than the charge's own.
-fn is_of_another(before: &ChargeRow, said: &ChargeOutcome) -> bool {
-    before.payment.is_some() && said.payment.is_some() && before.payment != said.payment
-}
-
-/// Takes back that the processor contradicts a charge in that way: it does not any more.
-pub(in crate::store) async fn end_contradiction(
-    tx: &mut Connection,
-    before: &ChargeRow,
-    code: &'static str,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    query(
-        "UPDATE charges
-            SET contradiction = NULL,
-                contradicted_at_ms = NULL,
-                version = version + 1,
-                updated_at_ms = $3
-          WHERE id = $1 AND contradiction = $2",
-    )
-    .bind(before.id.to_string())
-    .bind(code)
-    .bind(at.unix_ms())
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// Whether another worker than `mine` holds the charge.

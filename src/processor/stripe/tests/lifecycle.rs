@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::processor::{
-    CancelOrder, CaptureOrder, Check, Failure, Payment, PaymentDetails, PaymentStatus,
+    CancelOrder, CaptureOrder, Failure, Payment, PaymentDetails, PaymentStatus,
 };
 
 const CAPTURED: &str = r#"{"id":"pi_1","object":"payment_intent","status":"succeeded","amount":1250,"amount_received":1000,"currency":"eur","next_action":null,"last_payment_error":null,"metadata":{"cloakroom_charge":"test_chg_1"}}"#;
@@ -395,40 +395,5 @@ async fn a_list_that_cannot_be_believed_is_not_one_without_the_payment() {
     ] {
         let peer = Peer::start(vec![page(&[of("pi_9", "a")], true), reply]).await;
         assert_eq!(find(&peer).await, Err(failure));
-    }
-}
-
-#[tokio::test]
-async fn what_the_networks_and_the_issuer_said_is_read_from_the_payments_charge() {
-    let with = |charge: &str| {
-        let mut payment: serde_json::Value = serde_json::from_str(PAYMENT).unwrap();
-        payment["latest_charge"] = serde_json::from_str(charge).unwrap();
-        payment.to_string()
-    };
-    let card = r#"{"id":"ch_1","payment_method_details":{"card":{"network_transaction_id":"MDHEWAJ051129","checks":{"cvc_check":"pass","address_postal_code_check":"fail","address_line1_check":null}}}}"#;
-    let said = PaymentDetails {
-        network_transaction_id: Some("MDHEWAJ051129".into()),
-        cvc_check: Some(Check::Pass),
-        postal_code_check: Some(Check::Fail),
-    };
-    for (charge, expected) in [
-        (card, said),
-        (r#""ch_1""#, PaymentDetails::default()),
-        ("null", PaymentDetails::default()),
-        ("7", PaymentDetails::default()),
-        (
-            r#"{"id":"ch_1","payment_method_details":{"type":"link"}}"#,
-            PaymentDetails::default(),
-        ),
-        (
-            r#"{"payment_method_details":{"card":{"network_transaction_id":"two words","checks":{"cvc_check":"brand_new","address_postal_code_check":7}}}}"#,
-            PaymentDetails::default(),
-        ),
-    ] {
-        let peer = Peer::start(vec![ok(&with(charge))]).await;
-        let payment = processor(&peer).payment("pi_1", CLIENT).await.unwrap();
-        assert_eq!(payment.details, expected, "{charge}");
-        let asked = peer.received()[0].path.clone();
-        assert!(asked.contains("expand"), "{asked}");
     }
 }

@@ -4,6 +4,7 @@ mod attach;
 mod attempts;
 mod cards;
 mod charges;
+mod details;
 mod fixtures;
 mod governed;
 mod lifecycle;
