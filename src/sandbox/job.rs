@@ -141,7 +141,9 @@ impl Job {
         };
         if let Some((key, _)) = &self.key {
             match kept.filter(|reply| idempotency::is_kept(reply.kept.status)) {
-                Some(reply) => state.keys.keep(key, reply.kept.clone()),
+                Some(reply) => state
+                    .keys
+                    .keep(key, reply.kept.clone(), !has_card(&self.form)),
                 None => state.keys.release(key),
             }
         }
@@ -156,6 +158,10 @@ impl Job {
     fn reply(&self, shared: &Shared, outcome: Outcome) -> Reply {
         render(shared, &self.request_id, outcome)
     }
+}
+
+fn has_card(form: &Form) -> bool {
+    form.fields().any(|(name, _)| name.starts_with("card"))
 }
 
 fn staged(fault: &Fault) -> Refusal {

@@ -225,3 +225,47 @@ async fn a_refusal_while_the_issuer_has_not_agreed_does_not_call_the_card_detach
         "requires_action"
     );
 }
+
+#[tokio::test]
+async fn what_was_paid_is_known_to_the_sandbox_after_a_restart_of_dev() {
+    let app = App::start();
+    let (paid, _) = app.charged("c", true).await;
+    let (held, _) = app.charged("h", false).await;
+    let dir = std::sync::Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    // A life that was cut short may have left half a line.
+    let file = dir.path().join("sandbox.jsonl");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    text.push_str(r#"{"kind":"charge","value":{"id":"ch_"#);
+    std::fs::write(&file, &text).unwrap();
+
+    let app = App::start_in(dir, &[], &[]);
+    let body = json!({ "charge": paid, "amount": 500 });
+    let refunded = app.keyed(Who::Billing, "/v1/refunds", "r", &body).await;
+    assert_eq!(refunded.status, 201, "{}", refunded.json());
+    assert_eq!(refunded.json()["status"], "succeeded");
+    let path = format!("/v1/charges/{held}/capture");
+    let captured = app.keyed(Who::Billing, &path, "k", &Value::Null).await;
+    assert_eq!(
+        captured.json()["status"],
+        "succeeded",
+        "{}",
+        captured.json()
+    );
+    for (charge, amounts) in [(&paid, (1250, 500)), (&held, (1250, 0))] {
+        let there = app.payment_of(charge).await;
+        assert_eq!(there["payments"], 1, "{there}");
+        assert_eq!(
+            (&there["amount_captured"], &there["amount_refunded"]),
+            (&json!(amounts.0), &json!(amounts.1))
+        );
+    }
+
+    // Once more, and the refund is known as well; a key is still the key of what it made.
+    let dir = std::sync::Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    let app = App::start_in(dir, &[], &[]);
+    assert_eq!(app.payment_of(&paid).await["amount_refunded"], 500);
+    let text = std::fs::read_to_string(app.path("sandbox.jsonl")).unwrap();
+    assert!(!text.contains(VISA) && text.contains("idempotency_key"));
+}
