@@ -203,6 +203,8 @@ names! {
         RefundRequested = "refund.requested",
         /// The processor said what became of it.
         RefundSettled = "refund.settled",
+        /// How a capture session stands was read (10.2.1.1).
+        SessionRead = "session.read",
         /// What is known of a charge's refunds was read (10.2.1.1).
         RefundRead = "refund.read",
         /// A card that a token stands for already was vaulted again, and is forgotten.

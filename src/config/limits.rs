@@ -30,7 +30,8 @@ pub struct Limits {
     pub request_headers_bytes_max: usize,
     /// Bytes of a body on the capture plane.
     pub card_body_bytes_max: usize,
-    /// Bytes of a notice of the processor.
+    /// Bytes of a notice of the processor. A dispute's evidence alone may have 150,000 characters, and
+    /// is in each of its events.
     pub notice_body_bytes_max: usize,
     /// Bytes of a body on the internal plane.
     pub json_body_bytes_max: usize,
@@ -78,7 +79,7 @@ impl Default for Limits {
             request_body_timeout_ms: 10_000,
             request_headers_bytes_max: 16_384,
             card_body_bytes_max: 8_192,
-            notice_body_bytes_max: 65_536,
+            notice_body_bytes_max: 524_288,
             json_body_bytes_max: 32_768,
             keep_alive_s: 75,
             drain_s: 5,

@@ -85,6 +85,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
         ],
         PlaneName::Internal => &[
             "/v1/capture_sessions",
+            "/v1/capture_sessions/{id}",
             "/v1/tokens",
             "/v1/tokens/attach",
             "/v1/tokens/{id}",
@@ -210,6 +211,7 @@ pub fn internal(
             .app_data(vault.clone())
             .app_data(health.clone())
             .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
+            .service(only("/v1/capture_sessions/{id}", "GET").route(web::get().to(sessions::read)))
             .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
             .service(
                 only("/v1/tokens/attach", "POST").route(web::post().to(tokens::attach::attach)),

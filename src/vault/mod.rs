@@ -51,7 +51,6 @@ use crate::alerts::Destination;
 use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
-use crate::processor::webhook::WebhookSecret;
 use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
@@ -60,6 +59,7 @@ use crate::telemetry::Metrics;
 use crate::token::{Account, Environment, EventId};
 
 pub(crate) use canary::process;
+pub use processor_events::EventSource;
 pub(crate) use processor_events::dispute_is_open;
 pub use refusal::{CardFault, Refusal};
 
@@ -130,7 +130,7 @@ pub struct Capture {
     /// Marks vaulted cards, so that they are known again.
     pub marking: Arc<MacKeys>,
     /// What each account's processor signs its notices with.
-    pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
+    pub webhook_secrets: BTreeMap<Account, EventSource>,
     /// Where the issuer's authentication page returns the shopper.
     pub return_url: String,
     /// Where security.txt says to write, before our own page.
