@@ -1,8 +1,10 @@
 //! Charges: what was asked for, written down once before the processor hears of it.
 //!
 //! `row` is a charge as it stands; here it is begun; `settle` writes what the processor said,
-//! `operations` captures and cancels, `release` lets go, `due` finds what is open.
+//! `operations` captures and cancels, `contradiction` keeps what the processor says against one,
+//! `release` lets go, `due` finds what is open.
 
+mod contradiction;
 mod due;
 mod operations;
 mod release;
@@ -23,11 +25,11 @@ use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenStatus};
 
+pub(super) use contradiction::{contradict, end_contradiction};
 pub use due::{DueCharge, DueCharges};
 pub use operations::{NewOperation, NoOperation, OperationBegun};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
 pub(super) use row::{find, find_to_change};
-pub(super) use settle::contradict;
 pub use settle::{Announce, Authority, ChargeOutcome};
 
 /// A charge to be made.
@@ -211,11 +213,12 @@ async fn take_lease(
 /// Writes the charge for which its key was won.
 async fn insert(
     tx: &mut Connection,
-    _won: Won,
-    charge: NewCharge,
+    won: Won,
+    mut charge: NewCharge,
     (sealed, lease): (&SealedRow, &Lease),
 ) -> Result<ChargeRow, Failure> {
     let setup_pending = (sealed.status != TokenStatus::RequiresAction).then_some(false);
+    charge.processor_key = won.processor_key(&charge.processor_key);
     let written = query(
         "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, version)
          VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, 1)",

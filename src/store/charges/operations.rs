@@ -110,7 +110,7 @@ impl Store {
         now: Timestamp,
         event: Event,
     ) -> Result<(), Failure> {
-        let token = nothing.token();
+        let (token, refused) = (nothing.token(), nothing.is_refused());
         self.write(move |tx| {
             Box::pin(async move {
                 let id = charge.operation_id.as_deref().unwrap_or_default();
@@ -131,7 +131,12 @@ impl Store {
                 .execute(tx)
                 .await?;
                 if abandoned == 1 {
-                    claims::free(tx, id).await?;
+                    match &charge.operation {
+                        Some(operation) if refused => {
+                            claims::refused(tx, id, &operation.processor_key).await?;
+                        }
+                        Some(_) | None => claims::free(tx, id).await?,
+                    }
                     crate::store::reviews::request(tx, (&charge.account, charge.id), None, now)
                         .await?;
                 }
@@ -176,7 +181,7 @@ fn allows(charge: &ChargeRow, new: &NewOperation) -> bool {
 /// Writes the operation for which its key was won into a charge that the transaction holds.
 async fn begin(
     tx: &mut Connection,
-    _won: Won,
+    won: Won,
     environment: Environment,
     (new, lease, now): (&NewOperation, &Lease, Timestamp),
 ) -> Result<ChargeRow, Failure> {
@@ -200,7 +205,7 @@ async fn begin(
     .bind(capture)
     .bind(new.amount)
     .bind(&new.id)
-    .bind(&new.processor_key)
+    .bind(won.processor_key(&new.processor_key))
     .bind(new.lease_until.unix_ms())
     .bind(lease.token())
     .bind(now.unix_ms())

@@ -110,8 +110,8 @@ impl Store {
                             None => NoRefund::NotRefundable(Box::new(charge)),
                             Some(amount) => {
                                 let lease = Lease::first();
-                                let refund = written(&new, &lease, (amount, &charge));
-                                insert(tx, won, &refund).await?;
+                                let mut refund = written(&new, &lease, (amount, &charge));
+                                insert(tx, won, &mut refund).await?;
                                 record(tx, event);
                                 return Ok(Begun::New(Box::new(RefundWork {
                                     lease,
@@ -199,7 +199,8 @@ fn written(new: &NewRefund, lease: &Lease, (amount, charge): (i64, &ChargeRow)) 
 }
 
 /// Writes the refund for which its key was won.
-async fn insert(tx: &mut Connection, _won: Won, refund: &RefundRow) -> Result<(), Failure> {
+async fn insert(tx: &mut Connection, won: Won, refund: &mut RefundRow) -> Result<(), Failure> {
+    refund.processor_key = won.processor_key(&refund.processor_key);
     row::insert(tx, refund).await
 }
 
