@@ -228,6 +228,8 @@ names! {
         StatusRead = "status.read",
         /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).
         GrantRefused = "grant.refused",
+        /// A client certificate was missing or not taken (10.2.1.4).
+        TlsClientRefused = "tls.client_refused",
         /// A process began to serve (10.2.1.6: logging was started).
         ProcessStarted = "process.started",
         /// A process stopped serving (10.2.1.6: logging was stopped).

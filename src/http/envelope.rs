@@ -19,13 +19,13 @@ use tracing::Instrument as _;
 use super::body::Wiped;
 use super::peer::Peer;
 use super::{Plane, PlaneName};
-use crate::audit::{Action, Actor, Outcome};
+use crate::audit::{Action, Actor};
 use crate::problem::{Code, Problem};
 use crate::telemetry::metrics::known_method;
 use crate::telemetry::{Answered, TraceParent};
 use crate::token::RequestId;
-use crate::vault::Witness;
 use crate::vault::grant::Origin;
+use crate::vault::refusals::Attempt;
 
 /// Bytes of what a browser reports of a page of ours.
 const BROWSER_REPORT_BYTES_MAX: usize = 65_536;
@@ -217,8 +217,8 @@ const fn code_of(status: u16) -> Code {
     }
 }
 
-/// A refused attempt is an event too (PCI DSS 10.2.1.4), written before it is answered; when it
-/// cannot be written, that is the answer.
+/// A refused attempt is an event too (PCI DSS 10.2.1.4), written before it is answered, or counted
+/// to one that was; when it cannot be written, that is the answer.
 async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceResponse<BoxBody>) {
     let status = response.status().as_u16();
     let (Some(common), 401 | 403) = (&plane.common, status) else {
@@ -248,14 +248,18 @@ async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceRes
     common
         .watch
         .refused(client, &frame.origin.address, plane.clock.now());
-    let witness = Witness {
+    let route = response.request().match_pattern();
+    let route = plane.route_label(route.as_deref());
+    let method = known_method(response.request().method().as_str());
+    let why = code.map_or("refused", Code::name);
+    let attempt = Attempt {
         actor,
-        account: None,
-        origin: frame.origin.address.clone(),
+        action: Action::GrantRefused,
+        reason: format!("{why} {method} {route}"),
+        address: frame.origin.address.clone(),
         request_id: Some(frame.origin.request_id.clone()),
     };
-    let event = common.event(&witness, Action::GrantRefused, Outcome::Refused, None);
-    if let Err(failure) = common.store.record(event).await {
+    if let Err(failure) = common.refused(attempt).await {
         tracing::error!(%failure, "a refused attempt could not be recorded");
         let problem = Problem::new(Code::StoreUnavailable).retry_after_s(5);
         let answer = problem.answer(&frame.origin.request_id);

@@ -82,6 +82,7 @@ pub(super) async fn common(
             alert_window_s: config.alerts.window_s,
         },
         watch: watcher(config),
+        refusals: Arc::default(),
     })
 }
 

@@ -28,6 +28,7 @@ mod owed;
 pub mod processor_events;
 pub mod refund;
 mod refusal;
+pub mod refusals;
 pub mod report;
 mod review;
 pub mod rotation;
@@ -79,6 +80,8 @@ pub struct Common {
     pub limits: Limits,
     /// Who tries cards, and what is done about it.
     pub watch: Arc<watch::Watcher>,
+    /// Refused attempts of the minutes that are not over.
+    pub refusals: Arc<refusals::Refusals>,
     /// The runtime that outlives every worker thread: work that must go on when its caller has
     /// hung up, and when the caller's worker stops, runs here.
     pub runtime: Handle,

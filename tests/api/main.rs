@@ -46,6 +46,7 @@ mod problems;
 mod processor;
 mod profiles;
 mod reconcile;
+mod refusals;
 mod replication;
 mod reports;
 mod rotation;
