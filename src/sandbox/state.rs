@@ -131,6 +131,7 @@ impl<T> Bounded<T> {
 
 /// What a test may switch.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Switches {
     pub(super) decline_at_attach: bool,
     pub(super) raw_cards_allowed: bool,

@@ -58,7 +58,6 @@ pub(super) mod if_any {
     use serde::Serialize as _;
     use serde::de::Error as _;
 
-    #[expect(clippy::ref_option, reason = "serde gives a reference")]
     pub(in crate::sandbox) fn serialize<S: Serializer>(
         word: &Option<Word>,
         to: S,

@@ -11,13 +11,22 @@ use super::postgres::Server;
 /// Files that hold what they are for, and are nobody's leak: key files and certificates.
 const KEY_FILES: [&str; 5] = ["key", "pem", "json", "toml", "passphrase"];
 
+/// What the sandbox remembers. It is the processor: the names it gives to cards are its own.
+const PROCESSORS_FILE: &str = "sandbox.jsonl";
+
 /// Panics when a card, a processor reference or a secret key is where it must not be.
 pub(crate) fn assert_none(dir: &Path, said: &[u8], sent: &BTreeSet<String>) {
     let keys = secrets(dir);
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if path.is_file() && !KEY_FILES.iter().any(|ending| name.ends_with(ending)) {
+        if name == PROCESSORS_FILE {
+            let kept = fs::read(&path).unwrap();
+            assert!(
+                !holds_any(&kept, sent),
+                "{name} holds a card number that was sent"
+            );
+        } else if path.is_file() && !KEY_FILES.iter().any(|ending| name.ends_with(ending)) {
             look(&name, &fs::read(&path).unwrap(), sent, &keys);
         }
     }
