@@ -3,11 +3,12 @@
 use super::Failure;
 use super::connection::Connection;
 use super::keys::DataKeyRow;
+use super::orphan_orders;
 use super::parse::{Reading, quiet_debug};
 use super::row::row;
 use super::sql::locking;
 use crate::seal::{Sealed, WrappedDataKey};
-use crate::token::{Account, Environment, TokenId, TokenStatus};
+use crate::token::{Account, Environment, TokenId, TokenStatus, Usage};
 
 /// A token's sealed value with what it takes to open it. It is given out only by operations that
 /// have written down the opening.
@@ -19,6 +20,8 @@ pub struct SealedRow {
     pub account: Account,
     /// The merchant's name for its customer.
     pub customer_ref: Option<String>,
+    /// How it is charged.
+    pub usage: Usage,
     /// The token that the value was sealed for: a card that takes the place of this token's card
     /// was sealed for another id.
     pub sealed_for: TokenId,
@@ -55,7 +58,7 @@ pub(super) async fn find_to_charge(
     macro_rules! select {
         ($lock:literal) => {
             concat!(
-                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status,
+                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.usage, tokens.status,
                         COALESCE(orphans.sealed_for, tokens.id) AS sealed_for,
                         CASE WHEN tokens.sealed IS NULL THEN NULL ELSE COALESCE(orphans.sealed, tokens.sealed) END AS sealed,
                         data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
@@ -70,6 +73,8 @@ pub(super) async fn find_to_charge(
         };
     }
     // A charge is written down only while its token stays in use.
+    // A card that nobody put there takes no other's place.
+    orphan_orders::drop_forged(connection, environment, id).await?;
     let (plain, locked) = (select!(""), select!(" FOR SHARE OF tokens"));
     read(connection, environment, (plain, locked), (account, id)).await
 }
@@ -85,7 +90,7 @@ pub(super) async fn find(
     macro_rules! select {
         ($lock:literal) => {
             concat!(
-                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.status, tokens.id AS sealed_for, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.usage, tokens.status, tokens.id AS sealed_for, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
                    FROM tokens
                    JOIN data_keys ON data_keys.id = tokens.data_key_id
                   WHERE tokens.id = $1 AND tokens.account = $2",
@@ -124,6 +129,7 @@ row! {
         id: String,
         account: String,
         customer_ref: Option<String>,
+        usage: String,
         status: String,
         sealed_for: String,
         sealed: Option<Vec<u8>>,
@@ -143,6 +149,7 @@ impl SealedColumns {
                 token: reading.id("id", &self.id)?,
                 account: reading.account(self.account)?,
                 customer_ref: self.customer_ref,
+                usage: reading.found("usage", Usage::from_name(&self.usage))?,
                 sealed_for: reading.id("sealed_for", &self.sealed_for)?,
                 sealed: Sealed::from_bytes(sealed),
                 data_key: self.data_key.read(environment)?,

@@ -39,6 +39,7 @@ mod notices;
 mod openapi;
 mod operations;
 mod oracle;
+mod orders;
 mod outages;
 mod pagewatch;
 mod problems;

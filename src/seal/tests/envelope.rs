@@ -104,7 +104,28 @@ async fn a_row_cannot_open_another_rows_value() {
             column: "reference",
             ..HERE
         },
+        Context {
+            customer_ref: Some("customer-2"),
+            ..HERE
+        },
+        Context {
+            customer_ref: Some(""),
+            ..HERE
+        },
+        Context {
+            customer_ref: None,
+            ..HERE
+        },
+        Context {
+            usage: "on_session",
+            ..HERE
+        },
         // The same letters, cut elsewhere.
+        Context {
+            customer_ref: Some("customer-1o"),
+            usage: "ff_session",
+            ..HERE
+        },
         Context {
             account: "acmet",
             table: "okens",

@@ -6,6 +6,7 @@
 
 mod due;
 mod listed;
+mod proof;
 mod row;
 mod settle;
 
@@ -13,6 +14,7 @@ use super::charges::{self, ChargeRow};
 use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::orders::{Authentic, quarantine};
 use super::owed::Lease;
 use super::parse::{one_row, quiet_debug};
 use super::sql::query;
@@ -60,9 +62,9 @@ pub struct RefundWork {
     /// The right to end it.
     pub lease: Lease,
     /// The refund.
-    pub refund: RefundRow,
+    pub refund: Authentic<RefundRow>,
     /// What it gives back.
-    pub charge: ChargeRow,
+    pub charge: Authentic<ChargeRow>,
 }
 
 /// Why a refund does not begin.
@@ -103,15 +105,23 @@ impl Store {
                 };
                 let key = new.charge.to_string();
                 let charge = charges::find_to_change(tx, environment, &new.account, &key).await?;
+                let charge = match charge {
+                    Some(charge) => charges::authenticate(tx, environment, charge).await?,
+                    None => None,
+                };
                 let refused = match charge {
                     None => NoRefund::Unknown,
-                    Some(mut charge) => {
+                    Some(charge) => {
+                        let mut charge = charge.into_claim();
                         match reserve(tx, &mut charge, new.amount, claim.now).await? {
                             None => NoRefund::NotRefundable(Box::new(charge)),
                             Some(amount) => {
                                 let lease = Lease::first();
                                 let refund = written(&new, &lease, (amount, &charge));
+                                let refund = proof::ordered(tx, environment, refund)?;
                                 insert(tx, won, &refund).await?;
+                                // No more than what is left of it has changed.
+                                let charge = Authentic::ordered(charge);
                                 record(tx, event);
                                 return Ok(Begun::New(Box::new(RefundWork {
                                     lease,
@@ -195,11 +205,16 @@ fn written(new: &NewRefund, lease: &Lease, (amount, charge): (i64, &ChargeRow)) 
         version: 1,
         created_at: new.created_at,
         updated_at: new.created_at,
+        proofs: proof::RefundProofs::default(),
     }
 }
 
 /// Writes the refund for which its key was won.
-async fn insert(tx: &mut Connection, _won: Won, refund: &RefundRow) -> Result<(), Failure> {
+async fn insert(
+    tx: &mut Connection,
+    _won: Won,
+    refund: &Authentic<RefundRow>,
+) -> Result<(), Failure> {
     row::insert(tx, refund).await
 }
 
@@ -277,9 +292,16 @@ async fn go_on(
     let key = refund.charge.to_string();
     let charge = charges::find(tx, environment, &refund.account, &key).await?;
     let charge = charge.ok_or_else(|| claims::dangling(claim))?;
-    Ok(Begun::Resumed(Box::new(RefundWork {
-        lease,
-        refund,
-        charge,
-    })))
+    match proof::check(tx, environment, (refund, charge)) {
+        Ok((refund, charge)) => Ok(Begun::Resumed(Box::new(RefundWork {
+            lease,
+            refund,
+            charge,
+        }))),
+        // What was not ordered is worked on by nobody, whoever repeats it.
+        Err(forged) => {
+            quarantine(tx, &forged, None).await?;
+            Ok(Begun::InFlight)
+        }
+    }
 }

@@ -13,7 +13,9 @@ use super::heartbeat::Heartbeat;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
-use crate::store::{Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow};
+use crate::store::{
+    Authentic, Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow,
+};
 use crate::token::ChargeStatus;
 
 pub(super) use outcome::code;
@@ -73,7 +75,7 @@ impl Internal {
     async fn failed(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
@@ -99,7 +101,7 @@ impl Internal {
     async fn refused(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
@@ -159,7 +161,7 @@ impl Internal {
     pub(crate) async fn look(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
     ) -> Result<ChargeRow, Refusal> {
         let _held = self.hold_charge(&lease, &charge);
         let name = charge.payment.as_deref().ok_or(Refusal::Internal)?;
@@ -193,7 +195,7 @@ impl Internal {
     async fn find(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
     ) -> Result<ChargeRow, Refusal> {
         let name = charge.id.to_string();
@@ -260,7 +262,7 @@ impl Internal {
 
     async fn ask(
         &self,
-        charge: &ChargeRow,
+        charge: &Authentic<ChargeRow>,
         reference: &Reference,
         setup_pending: bool,
     ) -> Result<Payment, processor::Failure> {
