@@ -4,6 +4,12 @@
 //! the transaction, is taken out, and the rest runs again: failures are rare, and every savepoint
 //! would be two more round trips for each operation that succeeds. Nothing is answered before the
 //! commit, so that nothing is said twice.
+//!
+//! Strangers that share a transaction hold each other's rows until its end. Where two transactions
+//! wait for each other's, both are taken apart and each operation is committed alone: one operation
+//! takes its rows in the order in which every other takes them, and holds them for a moment.
+
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -12,7 +18,7 @@ use super::connection::Connection;
 use super::witness::Witness;
 use super::{Cause, Failure, events};
 
-/// How often operations that got in the way of others are run again.
+/// How often an operation that got in the way of others is run again.
 const CONTENDED_RUNS_MAX: u32 = 8;
 
 /// An operation in the queue, whatever it answers.
@@ -94,22 +100,61 @@ enum Log {
     OneByOne,
 }
 
-/// Commits `members` and takes out, with its answer, each that fails on its own. The rest is left
-/// in `members` for the caller to answer.
+/// Commits `members` and answers each that fails on its own, or that is committed on its own. The
+/// rest is left in `members` for the caller to answer.
 ///
 /// # Errors
 /// The failure of all that are left.
 pub(super) async fn commit(
     connection: &mut Connection,
     members: &mut Vec<Box<dyn Member>>,
-    witness: &Witness,
+    (witness, time_limit): (&Witness, Option<Duration>),
+) -> Result<(), Failure> {
+    let within = (witness, time_limit);
+    let together = commit_together(connection, members, within).await;
+    let Err(failure) = together else {
+        return Ok(());
+    };
+    if members.len() < 2 || !failure.spares_the_connection() {
+        return Err(failure);
+    }
+    while !members.is_empty() {
+        let mut alone = vec![members.remove(0)];
+        let committed = commit_together(connection, &mut alone, within).await;
+        for member in alone {
+            member.answer(committed.clone());
+        }
+        if let Err(failure) = committed
+            && !failure.spares_the_connection()
+        {
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+/// One transaction for all of `members`, or for those that do not fail on their own. Where others
+/// are in the way it is given up at once, or, for one member alone, tried again.
+async fn commit_together(
+    connection: &mut Connection,
+    members: &mut Vec<Box<dyn Member>>,
+    (witness, time_limit): (&Witness, Option<Duration>),
 ) -> Result<(), Failure> {
     let mut contended_runs = 0_u32;
     let rivals = connection.has_rivals();
     let mut suspect = None;
     let mut log = Log::Together;
     loop {
-        let (index, failure) = match transact(connection, members, (log, witness)).await {
+        let tried = transact(connection, members, (log, witness));
+        let tried = match time_limit {
+            None => tried.await,
+            // What was begun is left to itself, never canceled: a canceled commit would be
+            // acknowledged before its replica has it.
+            Some(limit) => tokio::time::timeout(limit, tried)
+                .await
+                .unwrap_or(Err(Spoiled::Whole(Failure::Unavailable(Cause::TooSlow)))),
+        };
+        let (index, failure) = match tried {
             Err(Spoiled::ByTheLog(failure)) if log == Log::OneByOne => return Err(failure),
             Err(Spoiled::ByTheLog(_)) => {
                 connection.roll_back().await?;
@@ -118,12 +163,13 @@ pub(super) async fn commit(
             }
             Ok(()) => return Ok(()),
             Err(Spoiled::Whole(failure)) => return Err(failure),
-            Err(Spoiled::Contended(failure)) if contended_runs >= CONTENDED_RUNS_MAX => {
+            Err(Spoiled::Contended(failure)) => {
                 connection.roll_back().await?;
-                return Err(failure);
-            }
-            Err(Spoiled::Contended(_)) => {
-                connection.roll_back().await?;
+                let is_last = contended_runs >= CONTENDED_RUNS_MAX;
+                let is_slow = failure == Failure::Unavailable(Cause::Canceled);
+                if members.len() > 1 || is_slow || is_last {
+                    return Err(failure);
+                }
                 contended_runs = contended_runs.saturating_add(1);
                 pause(contended_runs).await;
                 continue;
@@ -151,7 +197,7 @@ async fn pause(run: u32) {
     crate::random::fill(&mut random);
     let [random] = random;
     let pause_ms = u64::from(run).saturating_mul(u64::from(random % 8));
-    tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
 }
 
 /// One try: every member, then their audit events, then the commit.
@@ -185,7 +231,7 @@ async fn transact(
 
 /// What a failure means: the engine's own is everybody's, any other is `otherwise`.
 fn spoiled(failure: Failure, otherwise: impl FnOnce(Failure) -> Spoiled) -> Spoiled {
-    if failure == Failure::Unavailable(Cause::Contended) {
+    if failure.spares_the_connection() {
         Spoiled::Contended(failure)
     } else if matches!(failure, Failure::Unavailable(_)) {
         Spoiled::Whole(failure)

@@ -89,6 +89,9 @@ pub enum Cause {
         /// At the last look.
         attached: u32,
     },
+    /// The database gave up a statement that took too long; the connection is as good as before.
+    #[error("a statement takes too long")]
+    Canceled,
     /// The database did not finish in time; what it was asked may yet be done.
     #[error("the database takes too long")]
     TooSlow,
@@ -98,6 +101,11 @@ pub enum Cause {
 }
 
 impl Failure {
+    /// Whether only this operation failed, and the connection is as good as before.
+    pub(super) const fn spares_the_connection(&self) -> bool {
+        matches!(self, Self::Unavailable(Cause::Contended | Cause::Canceled))
+    }
+
     /// A failure of the machine below: the disk, a file, its rights.
     pub(super) fn engine(cause: &impl ToString) -> Self {
         Self::Unavailable(Cause::Engine(cause.to_string().into()))
@@ -112,6 +120,9 @@ impl From<sqlx::Error> for Failure {
             if is_contention(code) {
                 return Self::Unavailable(Cause::Contended);
             }
+            if code == QUERY_CANCELED {
+                return Self::Unavailable(Cause::Canceled);
+            }
             if is_illegal(code) {
                 return Self::Illegal(database.message().into());
             }
@@ -123,10 +134,13 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// PostgreSQL's `serialization_failure` and `deadlock_detected`: run it again.
+/// PostgreSQL's `serialization_failure`, `deadlock_detected` and `lock_not_available`: run it again.
 fn is_contention(code: &str) -> bool {
-    matches!(code, "40001" | "40P01")
+    matches!(code, "40001" | "40P01" | "55P03")
 }
+
+/// PostgreSQL's `query_canceled`, which a statement timeout says.
+const QUERY_CANCELED: &str = "57014";
 
 /// The schema refused a row: a CHECK, a key, a column's type or a trigger. On PostgreSQL these are
 /// the classes 22 (data exception) and 23 (integrity constraint), and P0001, what triggers raise.

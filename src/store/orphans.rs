@@ -167,6 +167,9 @@ impl Store {
                         disown(tx, &id).await?;
                         continue;
                     };
+                    if forget_if_in_use(tx, &id).await? {
+                        continue;
+                    }
                     record(tx, event_of(&orphan));
                     due.push(OrphanWork { lease, orphan });
                 }
@@ -280,6 +283,30 @@ impl Store {
     }
 }
 
+/// Forgets an orphan that is only to be detached where its card is in use: a token has it, or will
+/// have it. Two attempts under one key vault one card, and each may have written it down.
+async fn forget_if_in_use(tx: &mut Connection, id: &str) -> Result<bool, Failure> {
+    let forgotten = query(
+        "DELETE FROM orphans
+          WHERE id = $1
+            AND token_id IS NULL
+            AND (EXISTS (SELECT 1
+                           FROM tokens
+                          WHERE tokens.account = orphans.account
+                            AND tokens.reference_mac = orphans.reference_mac
+                            AND tokens.status IN ('active', 'requires_action'))
+              OR EXISTS (SELECT 1
+                           FROM orphans AS other
+                          WHERE other.account = orphans.account
+                            AND other.reference_mac = orphans.reference_mac
+                            AND other.token_id IS NOT NULL))",
+    )
+    .bind(id)
+    .execute(tx)
+    .await?;
+    Ok(forgotten == 1)
+}
+
 /// Whether a card that was vaulted later is to take the same place; then this one is only detached.
 async fn is_superseded(tx: &mut Connection, id: TokenId, token: TokenId) -> Result<bool, Failure> {
     let superseded = query(
@@ -310,7 +337,7 @@ async fn release(tx: &mut Connection, token: TokenId) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The orphan's row holds the earlier card from now on; false where the lease is lost.
+/// The orphan's row holds the earlier card from now on, which the token still names; false where the lease is lost.
 async fn swap(
     tx: &mut Connection,
     (id, lease): (TokenId, i64),
@@ -331,6 +358,7 @@ async fn swap(
         "UPDATE orphans
             SET sealed = $3, data_key_id = $4, sealed_for = $5, token_id = NULL,
                 ordered_for = NULL, order_proof = $7,
+                reference_mac = (SELECT tokens.reference_mac FROM tokens WHERE tokens.id = $5),
                 exp_month = NULL, exp_year = NULL, tries = 0, lease_until_ms = $6, lease_token = NULL
           WHERE id = $1 AND lease_token = $2",
     )

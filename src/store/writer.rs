@@ -210,11 +210,16 @@ impl Desk {
         let begun = Instant::now();
         let operations = writes.len();
         let result = self.transact(&mut writes).await;
-        if result.is_err() {
+        let is_lost = result
+            .as_ref()
+            .is_err_and(|failure| !failure.spares_the_connection());
+        if is_lost {
             // What the connection still holds is not known. A new one starts from what is durable.
             drop(self.connection.take());
             self.source.lost();
-        } else if let Some(observer) = &self.observer {
+        } else if result.is_ok()
+            && let Some(observer) = &self.observer
+        {
             observer(Commit {
                 duration: begun.elapsed(),
                 operations,
@@ -231,15 +236,7 @@ impl Desk {
         let time_limit = self.source.batch_timeout();
         let witness = self.witness.clone();
         let connection = self.connected().await?;
-        let committed = batch::commit(connection, writes, &witness);
-        let Some(limit) = time_limit else {
-            return committed.await;
-        };
-        // What was begun is left to itself, never canceled: a canceled commit would be
-        // acknowledged before its replica has it.
-        tokio::time::timeout(limit, committed)
-            .await
-            .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)))
+        batch::commit(connection, writes, (&witness, time_limit)).await
     }
 
     /// The connection; a new one in the place of one that was lost,

@@ -59,7 +59,9 @@ impl Readers {
         let answer = tokio::time::timeout(self.cluster.batch_timeout(), work(&mut connection))
             .await
             .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)));
-        if let Err(Failure::Unavailable(_)) = &answer {
+        if let Err(failure @ Failure::Unavailable(_)) = &answer
+            && !failure.spares_the_connection()
+        {
             self.failed(generation);
         }
         answer

@@ -139,6 +139,42 @@ pub(super) async fn an_adoption_releases_the_earlier_vaultings(store: &Store) {
     assert_eq!(older.orphan.adopt_for, None);
 }
 
+/// Two attempts under one key, of which each outlived the other's lease, vault one card twice.
+pub(super) async fn a_card_in_use_is_not_detached(store: &Store) {
+    let (kept, first) = vault(store, 10, 0).await;
+    let token = new(kept);
+    let second = vault_again(store, token, 11, 1).await;
+    let same = vault_again(store, token, 11, 2).await;
+    let older = of(&mut take_at(store, 2).await, &second);
+    assert_eq!(adopt(store, &older, 11).await.0, Adopted::Gone);
+    // While the other waits for its place, this one does not detach its card.
+    let mut due = take_at(store, 70).await;
+    let newer = of(&mut due, &same);
+    assert!(due.is_empty(), "{due:?}");
+    assert_eq!(adopt(store, &newer, 11).await.0, Adopted::Yes);
+
+    // The card that the token had is detached, and never the one that it has.
+    let third = vault_again(store, token, 12, 200).await;
+    let again = vault_again(store, token, 12, 201).await;
+    let newest = of(&mut take_at(store, 201).await, &again);
+    assert_eq!(adopt(store, &newest, 12).await.0, Adopted::Yes);
+    let mut due = take_at(store, 300).await;
+    assert!(due.iter().all(|work| work.orphan.id != third.id), "{due:?}");
+    let replaced = of(&mut due, &again);
+    assert_eq!(replaced.orphan.sealed_for, token);
+    let done = event(Action::CardDetached);
+    store
+        .orphan_detached(replaced.orphan.id, done)
+        .await
+        .unwrap();
+    let before = of(&mut due, &same);
+    assert_eq!(before.orphan.sealed, first.value.sealed);
+    assert!(due.is_empty(), "{due:?}");
+    let done = event(Action::CardDetached);
+    store.orphan_detached(before.orphan.id, done).await.unwrap();
+    assert!(take_at(store, 90_000).await.is_empty());
+}
+
 pub(super) async fn a_token_that_is_deleted_adopts_nothing(store: &Store) {
     let (kept, _) = vault(store, 10, 0).await;
     let token = new(kept);
@@ -190,6 +226,11 @@ pub(super) async fn a_card_that_was_detached_at_the_processor_is_a_new_token(sto
 async fn of_a_card_that_is_vaulted_again_the_newest_vaulting_charges() {
     the_newest_vaulting_wins(&Bench::new().await.store).await;
     an_adoption_releases_the_earlier_vaultings(&Bench::new().await.store).await;
+}
+
+#[tokio::test]
+async fn a_card_that_a_token_has_or_will_have_is_not_detached() {
+    a_card_in_use_is_not_detached(&Bench::new().await.store).await;
 }
 
 #[tokio::test]

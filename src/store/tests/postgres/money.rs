@@ -49,6 +49,7 @@ async fn what_comes_from_outside_is_applied_on_postgres_as_on_sqlite() {
         inbox::an_event_has_its_effect_once,
         adoption::the_newest_vaulting_wins,
         adoption::an_adoption_releases_the_earlier_vaultings,
+        adoption::a_card_in_use_is_not_detached,
         adoption::a_token_that_is_deleted_adopts_nothing,
         adoption::a_card_that_was_detached_at_the_processor_is_a_new_token,
         deletions::one_that_stopped_is_finished_by_another_node,

@@ -138,3 +138,68 @@ async fn every_member_of_a_batch_may_meet_a_rival_and_is_run_again() {
     let commits = commits.lock().unwrap();
     assert_eq!(commits.last(), Some(&4), "they were one batch");
 }
+
+/// Two batches that wait for each other's rows, and one whose rows somebody else holds too long,
+/// are taken apart: who is in nobody's way is answered well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_of_one_batch_do_not_fail_by_a_row_that_somebody_holds() {
+    let Stage {
+        server,
+        mut settings,
+        store: first_of_all,
+    } = stage().await;
+    let [held, free] = [(); 2].map(|()| session());
+    for session in [&held, &free] {
+        let created = event(Action::SessionCreated);
+        first_of_all
+            .begin_session(None, session.clone(), created)
+            .await
+            .unwrap();
+    }
+    settings.place = Place::Postgres(Box::new(Postgres {
+        writers_max: 1,
+        lock_timeout_ms: 100,
+        ..cluster::place(&server, "billing")
+    }));
+    let store = open(&settings).await.unwrap();
+    let mut holder = cluster::connect(&server, "owner").await;
+    let hold = format!(
+        "BEGIN; UPDATE sessions SET last_seen_at_ms = 1 WHERE id = '{}'",
+        held.id
+    );
+    sqlx::raw_sql(AssertSqlSafe(hold))
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let claim =
+        |session: SessionId| store.claim_attempt(attempt(session), event(Action::CardAttempted));
+    // The writer is held until both wait for it.
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (has_begun, may_go) = (Arc::clone(&begun), Arc::clone(&go));
+    let first = store.write(move |_| {
+        async move {
+            has_begun.notify_one();
+            may_go.notified().await;
+            Ok(())
+        }
+        .boxed()
+    });
+    let members = async {
+        begun.notified().await;
+        let both = join(claim(held.id), claim(free.id));
+        let (both, ()) = join(both, async { go.notify_one() }).await;
+        both
+    };
+    let (_, (in_the_way, stranger)) = join(first, members).await;
+    assert_eq!(in_the_way, Err(Failure::Unavailable(Cause::Contended)));
+    assert!(
+        matches!(stranger, Ok(Attempt::Claimed { .. })),
+        "{stranger:?}"
+    );
+    // Nothing is wrong with the connection.
+    sqlx::raw_sql("ROLLBACK")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    assert!(matches!(claim(held.id).await, Ok(Attempt::Claimed { .. })));
+}
