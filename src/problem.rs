@@ -115,6 +115,7 @@ pub struct Problem {
     /// What went wrong.
     pub code: Code,
     detail: Option<&'static str>,
+    said: Option<Box<str>>,
     errors: Vec<FieldError>,
     retry_after_s: Option<u32>,
     allow: Option<&'static str>,
@@ -130,6 +131,7 @@ impl Problem {
         Self {
             code,
             detail: None,
+            said: None,
             errors: Vec::new(),
             retry_after_s: None,
             allow: None,
@@ -143,6 +145,13 @@ impl Problem {
     #[must_use]
     pub const fn detail(mut self, detail: &'static str) -> Self {
         self.detail = Some(detail);
+        self
+    }
+
+    /// The same in words that hold something of the configuration, and nothing of the caller's.
+    #[must_use]
+    pub fn say(mut self, words: &str) -> Self {
+        self.said = Some(words.into());
         self
     }
 
@@ -220,7 +229,7 @@ impl Problem {
             title: self.code.title(),
             status: self.code.status(),
             code: self.code.name(),
-            detail: self.detail,
+            detail: self.said.as_deref().or(self.detail),
             errors: &self.errors,
             request_id,
             // Whether this very request may pass; whether the card may be tried later is the

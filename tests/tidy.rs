@@ -337,6 +337,7 @@ fn a_crate_that_only_one_module_may_use_is_used_by_no_other() {
         ("lettre", &["src/alerts/"]),
         ("rustls_native_certs", &["src/net/"]),
         ("tower_service", &["src/webhooks/lookup.rs"]),
+        ("unicode_normalization", &["src/card/scan/"]),
         ("rustix", &["src/memory/"]),
         ("zeroizing_alloc", &["src/memory/"]),
         ("landlock", &["src/confinement/"]),

@@ -108,6 +108,8 @@ export function splitExpiry(text) {
     return { month: (parts[0] ?? "").padStart(2, "0"), year: parts.slice(1).join("").slice(0, 4) };
   }
   const digits = parts.join("");
+  // A slash says that the month is over.
+  if (/^\d\D/.test(plain) && parts.length === 1) return { month: `0${digits}`, year: "" };
   // Nobody is born in the 13th month: 3 is March, and 13 begins with January.
   const one = /^[2-9]/.test(digits) || /^1[3-9]/.test(digits);
   const month = one ? `0${digits.slice(0, 1)}` : digits.slice(0, 2);

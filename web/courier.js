@@ -15,6 +15,30 @@ const WAITS_MS = [800, 2_500];
 /** Repetitions of what is still running elsewhere. */
 const BUSY_MAX = 8;
 
+/** What each code of the service comes to, in the words that the form has. @type {Record<string, string>} */
+const MEANINGS = {
+  malformed_request: "unavailable",
+  unauthenticated: "session_over",
+  card_declined: "declined",
+  not_granted: "unavailable",
+  verification_required: "verification_required",
+  not_found: "unavailable",
+  method_not_allowed: "unavailable",
+  request_timeout: "unavailable",
+  conflict_in_flight: "unavailable",
+  token_deleted: "unavailable",
+  body_too_large: "unavailable",
+  unsupported_media_type: "unavailable",
+  invalid_card: "invalid",
+  invalid_request: "unavailable",
+  idempotency_mismatch: "unavailable",
+  rate_limited: "too_many",
+  internal: "unavailable",
+  processor_unavailable: "unavailable",
+  store_unavailable: "unavailable",
+  sealed: "unavailable",
+};
+
 /** Codes of issuers that point at a field. @type {Record<string, [string, string]>} */
 const POINTED = {
   incorrect_number: ["number", "invalid"],
@@ -31,25 +55,26 @@ const POINTED = {
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms * (1 + Math.random() / 4)));
 
 export class Courier {
-  /** The key of an attempt whose outcome is not known, and which input it belongs to. */
+  /** The key of an attempt whose outcome is not known, and a hash of what it sent. */
   #key = "";
-  #revision = -1;
+  #hash = "";
 
   /**
    * @param {string} secret the session's
    * @param {{card: Card, billing_details?: object, return_path?: string}} order
-   * @param {number} revision the same as long as nobody has changed the input
    * @param {Tell} tell
    * @returns {Promise<Made>} rejects with a Fault
    */
-  async deliver(secret, order, revision, tell) {
-    if (revision !== this.#revision || this.#key === "") {
+  async deliver(secret, order, tell) {
+    const body = JSON.stringify(order);
+    // The same order is the same attempt, however often it was typed.
+    if (this.#key === "" || (await hashOf(this.#key + body)) !== this.#hash) {
       this.#key = crypto.randomUUID();
-      this.#revision = revision;
+      this.#hash = await hashOf(this.#key + body);
     }
     const slow = setTimeout(() => tell("slow"), SLOW_MS);
     try {
-      const made = await this.#insist(secret, JSON.stringify(order), tell);
+      const made = await this.#insist(secret, body, tell);
       this.#key = "";
       return made;
     } finally {
@@ -82,6 +107,12 @@ export class Courier {
   }
 }
 
+/** @param {string} text @returns {Promise<string>} kept in memory only, and only as long as the attempt */
+async function hashOf(text) {
+  const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
+  return String.fromCharCode(...new Uint8Array(hash));
+}
+
 /** @param {string} secret @param {string} key @param {string} body */
 const post = (secret, key, body) =>
   fetch("/v1/tokens", {
@@ -109,16 +140,16 @@ function made(token) {
 function fault(status, problem) {
   const retryable = problem?.retryable === true;
   if (status === 0) return { code: "network", retryable: true };
+  const meaning = Object.hasOwn(MEANINGS, problem?.code) ? MEANINGS[problem.code] : undefined;
   if (status === 401) return { code: "session_over", retryable: false };
   if (status === 429) return { code: "too_many", retryable: false };
-  if (problem?.code === "verification_required") return { code: problem.code, retryable: false };
   if (status === 402) {
     const decline = String(problem?.decline?.code ?? "generic_decline");
     const [field, reason] = POINTED[decline] ?? [];
     return { code: "declined", retryable, decline, ...(field && reason ? { fields: { [field]: reason } } : {}) };
   }
   if (status === 422 && problem?.code === "invalid_card") return { code: "invalid", retryable: false, fields: pointed(problem) };
-  return { code: "unavailable", retryable: retryable || status >= 500 };
+  return { code: meaning ?? "unavailable", retryable: retryable || status >= 500 };
 }
 
 /** @param {any} problem @returns {Record<string, string>} which of our fields the service points at */

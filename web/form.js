@@ -11,8 +11,11 @@ import { dress } from "./theme.js";
 /** @typedef {import("./courier.js").Fault} Fault */
 /** @typedef {import("./courier.js").Made} Made */
 /** @typedef {{complete: boolean, empty: boolean, brand: string, error: string | null}} State */
-/** @typedef {{submit: () => void, change: (state: State) => void, dropped: (count: number) => void}} Hooks */
+/** @typedef {{submit: () => void, change: (state: State) => void, dropped: (names: string[]) => void}} Hooks */
 /** @typedef {"name"|"number"|"expiry"|"cvc"|"postal"} Field */
+
+/** After these the session takes no card any more. */
+const FINAL = ["session_over", "too_many", "verification_required", "canceled", "go_back"];
 
 /** Postal codes that have a known form; elsewhere anything is one. @type {Record<string, RegExp>} */
 const POSTAL = {
@@ -31,8 +34,6 @@ const part = (id) => /** @type {T} */ (document.getElementById(id));
 const input = (id) => part(id);
 
 export class CardForm {
-  /** Counts every change of the input. */
-  revision = 0;
   texts = english;
   #hooks;
   #courier = new Courier();
@@ -42,6 +43,8 @@ export class CardForm {
   /** What is shown as wrong. @type {Map<Field, string>} */
   #shown = new Map();
   #told = "";
+  /** What is to be said next, and whether it is one error of several. */
+  #saying = { text: "", first: false };
 
   /** @param {Hooks} hooks */
   constructor(hooks) {
@@ -57,6 +60,7 @@ export class CardForm {
       ["postal", digitsFormat(0), "postal"],
     ]);
     for (const [id, format, field] of formats) {
+      input(id).setAttribute("enterkeyhint", "next");
       if (field === "name" || field === "postal") input(id).addEventListener("input", () => this.#typed(field));
       else neat(input(id), format, () => this.#typed(field));
       input(id).addEventListener("blur", (event) => this.#left(field, event.relatedTarget));
@@ -74,10 +78,10 @@ export class CardForm {
     addEventListener("pagehide", () => this.clear());
   }
 
-  /** @param {Record<string, any>} options read by `protocol.js` */
-  async update(options) {
+  /** @param {Record<string, any>} options read by `protocol.js` @param {string[]} [left] what was left out of them */
+  update(options, left = []) {
     const root = document.documentElement;
-    if (options["locale"]) this.texts = await textsOf(options["locale"]);
+    if (options["locale"]) this.texts = textsOf(options["locale"]);
     if (options["layout"]) root.dataset["layout"] = options["layout"];
     if (options["scheme"]) root.dataset["scheme"] = options["scheme"];
     if (options["country"]) this.#country = options["country"];
@@ -86,13 +90,18 @@ export class CardForm {
     if ("postalCode" in options) part("postal-field").hidden = !options["postalCode"];
     part("expiry-field").hidden = this.#split;
     part("split-field").hidden = !this.#split;
-    if (options["theme"]) this.#hooks.dropped(dress(root, options["theme"]));
+    const refused = options["theme"] ? dress(root, options["theme"]) : [];
+    this.#hooks.dropped([...left, ...refused.map((name) => `theme.${name}`)]);
+    const last = this.#fields().at(-1) ?? "cvc";
+    for (const each of document.querySelectorAll("input")) each.enterKeyHint = each.id === last ? "done" : "next";
+    this.#forget();
     this.#label();
     this.#tell();
   }
 
   /** @param {string} [field] */
   focus(field) {
+    if (this.#done) return;
     const id = field === "expiry" && this.#split ? "month" : field;
     const first = this.#fields()[0] ?? "number";
     input(id && this.#fields().includes(/** @type {Field} */ (field)) ? id : first).focus();
@@ -106,8 +115,10 @@ export class CardForm {
 
   /** Says what went wrong with the whole. @param {string} code */
   fail(code) {
-    this.#notice(this.texts[code] ?? this.texts["unavailable"] ?? "", "error");
-    if (code === "session_over") this.#lock(true);
+    this.#notice(this.texts[code] ?? this.texts.unavailable, "error");
+    if (!FINAL.includes(code)) return;
+    this.#done = true;
+    this.#lock(true);
   }
 
   /**
@@ -118,6 +129,7 @@ export class CardForm {
    */
   async tokenize(secret, billing, returnPath) {
     if (this.#done) throw /** @type {Fault} */ ({ code: "session_over", retryable: false });
+    this.#forget();
     const wrong = this.#fields().filter((field) => this.#show(field, this.#fault(field)));
     if (wrong[0]) {
       this.focus(wrong[0]);
@@ -125,13 +137,16 @@ export class CardForm {
       throw /** @type {Fault} */ ({ code: "invalid", retryable: false, fields: Object.fromEntries(this.#shown) });
     }
     this.#busy(true);
-    this.#notice(this.texts.sending, "busy");
+    // It is seen by the line that runs over the form: a box would push the shop's button away from
+    // under the finger.
+    this.#notice(this.texts.sending, "sending");
     try {
       const tell = (/** @type {"slow"|"retrying"} */ state) => this.#notice(this.texts[state] ?? "", "busy");
-      const made = await this.#courier.deliver(secret, this.#order(billing, returnPath), this.revision, tell);
+      const made = await this.#courier.deliver(secret, this.#order(billing, returnPath), tell);
       this.#done = true;
       this.clear();
       this.#lock(true);
+      this.#taken(made.card);
       this.#notice(made.redirectUrl ? this.texts.leaving : this.texts.saved, "success");
       return made;
     } catch (thrown) {
@@ -169,7 +184,11 @@ export class CardForm {
 
   /** @param {Fault} fault */
   #explain(fault) {
-    for (const [field, reason] of Object.entries(fault.fields ?? {})) this.#show(/** @type {Field} */ (field), reason);
+    // An error goes where the shopper can see it: a field that is not there shows none.
+    for (const field of this.#fields()) {
+      const reason = fault.fields?.[field];
+      if (reason) this.#show(field, reason);
+    }
     if (this.#shown.size > 0) {
       this.#notice("", "");
       this.focus([...this.#shown.keys()][0]);
@@ -177,9 +196,25 @@ export class CardForm {
       const own = fault.decline && this.texts[fault.decline];
       this.#notice(own || this.texts[fault.code] || this.texts.unavailable, "error");
       // This session takes no card any more, so the fields stay as they are while one is sent: locked.
-      this.#done = ["session_over", "too_many", "verification_required"].includes(fault.code);
+      this.#done = FINAL.includes(fault.code);
     }
     this.#tell();
+  }
+
+  /** Errors of fields that are there no more. */
+  #forget() {
+    for (const field of [...this.#shown.keys()]) if (!this.#fields().includes(field)) this.#show(field, "");
+  }
+
+  /** Shows the card that was taken, as far as it may be known. @param {Record<string, unknown>} card */
+  #taken(card) {
+    const [brand, last4] = [String(card?.["brand"]), String(card?.["last4"])];
+    if (!/^\d{4}$/.test(last4)) return;
+    const known = document.getElementById(`brand-${brand}`) ? brand : "unknown";
+    part("taken-brand").setAttribute("href", `#brand-${known}`);
+    part("taken-number").textContent = `•••• ${last4}`;
+    part("taken").hidden = false;
+    part("card").hidden = true;
   }
 
   /** @returns {Field[]} the fields there are, in their order */
@@ -226,7 +261,6 @@ export class CardForm {
 
   /** @param {Field} field */
   #typed(field) {
-    this.revision += 1;
     const digits = digitsOf(input("number").value);
     const brand = brandOf(digits);
     if (field === "number") {
@@ -265,7 +299,7 @@ export class CardForm {
     const text = fault ? (this.texts[`${field}_${fault}`] ?? this.texts[`${field}_invalid`] ?? "") : "";
     part(split ? "split-error" : `${field}-error`).textContent = text;
     for (const id of split ? ["month", "year"] : [field]) input(id).setAttribute("aria-invalid", String(fault !== ""));
-    if (fault && fault !== before) this.#say(text);
+    if (fault && fault !== before) this.#say(text, true);
     return fault !== "";
   }
 
@@ -273,15 +307,22 @@ export class CardForm {
   #notice(text, kind) {
     part("notice").textContent = text;
     part("notice").dataset["kind"] = kind;
-    this.#say(text);
+    if (text) this.#say(text);
   }
 
-  /** @param {string} text */
-  #say(text) {
+  /** @param {string} text @param {boolean} [first] of several errors the first one is said, where the focus goes */
+  #say(text, first = false) {
     const live = part("live");
+    if (first && this.#saying.first) return;
+    const isNew = this.#saying.text === "";
+    this.#saying = { text, first };
+    if (!isNew) return;
     // The same words again are news only when they were gone in between.
-    if (live.textContent === text) live.textContent = "";
-    setTimeout(() => (live.textContent = text), 50);
+    live.textContent = "";
+    setTimeout(() => {
+      live.textContent = this.#saying.text;
+      this.#saying = { text: "", first: false };
+    }, 50);
   }
 
   /** @param {boolean} busy */

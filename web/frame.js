@@ -25,7 +25,12 @@ const tell = (message) => port?.postMessage(message);
 const form = new CardForm({
   submit: () => tell({ type: "submit" }),
   change: (state) => tell({ type: "change", ...state }),
-  dropped: (count) => count && drop(count),
+  dropped: (names) => {
+    if (names.length === 0) return;
+    drop();
+    // What the shop's developer has misspelt is said where they look.
+    tell({ type: "dropped", names });
+  },
 });
 
 addEventListener("message", (event) => {
@@ -58,14 +63,15 @@ function take(data) {
   switch (message["type"]) {
     case "init":
       secret = message["secret"];
-      void form.update(message["options"] ?? {}).then(() => {
-        measure();
-        new ResizeObserver(measure).observe(document.body);
-        tell({ type: "ready" });
-      });
-      return;
+      update(message["options"]);
+      document.body.classList.remove("waiting");
+      measure();
+      new ResizeObserver(measure).observe(document.body);
+      return tell({ type: "ready" });
     case "update":
-      return void form.update(message["options"] ?? {});
+      return update(message["options"]);
+    case "fail":
+      return form.fail(message["code"]);
     case "focus":
       return form.focus();
     case "clear":
@@ -73,6 +79,12 @@ function take(data) {
     case "tokenize":
       return void tokenize(message);
   }
+}
+
+/** @param {{read: Record<string, any>, left: string[]} | undefined} options */
+function update({ read: options, left } = { read: {}, left: [] }) {
+  const { read: theme, left: wrong = [] } = options["theme"] ?? {};
+  form.update({ ...options, theme }, [...left, ...wrong.map((/** @type {string} */ name) => `theme.${name}`)]);
 }
 
 let running = false;
@@ -99,7 +111,8 @@ function measure() {
 
 if (window.parent === window) {
   // In a window of its own the frame has nobody to hand a token to.
-  form.fail("session_over");
+  document.body.classList.remove("waiting");
+  form.fail("go_back");
 } else {
   window.parent.postMessage({ cloakroom: 1, type: "hello", nonce }, shop);
 }

@@ -1,9 +1,13 @@
 /**
  * @file What may come over the port, and nothing else: each message is read into a fresh record of
- * known members, each of a known kind and length. What does not fit is no message.
+ * known members, each of a known kind and length. What does not fit is no message; of options, what
+ * does not fit is left out, because a form with one wrong colour is better than none.
  */
 
 /** @typedef {(value: unknown) => any} Reader answers undefined for what it does not take */
+
+/** Options that are looked at. */
+const MEMBERS_MAX = 16;
 
 /** @param {number} most @returns {Reader} */
 const text = (most) => (value) => (typeof value === "string" && value.length <= most ? value : undefined);
@@ -44,21 +48,41 @@ const record = (members) => (value) => {
   return read;
 };
 
-/** @type {Reader} up to sixteen short texts by name; `theme.js` decides what they mean */
-const theme = (value) => {
-  if (typeof value !== "object" || value === null || Object.keys(value).length > 16) return undefined;
-  const members = Object.fromEntries(Object.keys(value).map((name) => [name, text(120)]));
-  return record(members)(value);
+/**
+ * A plain object of which each member is taken or left by itself; what is left is named in `left`.
+ * @param {Record<string, Reader>} members @returns {Reader}
+ */
+const choices = (members) => (value) => {
+  if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) {
+    return undefined;
+  }
+  const [read, left] = [Object.create(null), /** @type {string[]} */ ([])];
+  for (const name of Reflect.ownKeys(value).slice(0, MEMBERS_MAX)) {
+    const given = Reflect.get(value, name);
+    if (given === undefined) continue;
+    const known = typeof name === "string" && Object.hasOwn(members, name);
+    const member = known ? members[name]?.(given) : undefined;
+    if (member === undefined) left.push(String(name).slice(0, 40));
+    else read[name] = member;
+  }
+  return { read, left };
 };
 
-const options = record({
+/** @type {Reader} up to sixteen values by name; `theme.js` decides what they mean */
+const theme = (value) => {
+  if (typeof value !== "object" || value === null || Object.keys(value).length > MEMBERS_MAX) return undefined;
+  const members = Object.fromEntries(Object.keys(value).map((name) => [name, text(120)]));
+  return choices(members)(value);
+};
+
+const options = choices({
   locale: text(35),
   layout: one("stacked", "inline"),
   expiry: one("single", "split"),
   scheme: one("light", "dark", "auto"),
   name: flag,
   postalCode: flag,
-  country: (value) => (typeof value === "string" && /^[A-Z]{2}$/.test(value) ? value : undefined),
+  country: (value) => (typeof value === "string" && /^[a-z]{2}$/i.test(value) ? value.toUpperCase() : undefined),
   theme,
 });
 
@@ -83,6 +107,7 @@ const FROM_SHOP = {
   tokenize: { id: count, billing, returnPath: path },
   focus: {},
   clear: {},
+  fail: { code: one("canceled") },
 };
 
 /**
@@ -94,6 +119,7 @@ export function read(data) {
   const type = Reflect.get(data, "type");
   if (typeof type !== "string" || !Object.hasOwn(FROM_SHOP, type)) return undefined;
   const message = record({ ...FROM_SHOP[type], type: one(type) })(data);
-  const whole = type === "tokenize" ? message?.["id"] !== undefined : type !== "init" || message?.["secret"];
+  const whole =
+    type === "tokenize" ? message?.["id"] !== undefined : type === "fail" ? message?.["code"] : type !== "init" || message?.["secret"];
   return whole ? message : undefined;
 }

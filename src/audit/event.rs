@@ -205,6 +205,8 @@ names! {
         RefundRequested = "refund.requested",
         /// The processor said what became of it.
         RefundSettled = "refund.settled",
+        /// How a capture session stands was read (10.2.1.1).
+        SessionRead = "session.read",
         /// What is known of a charge's refunds was read (10.2.1.1).
         RefundRead = "refund.read",
         /// A card that a token stands for already was vaulted again, and is forgotten.
@@ -228,6 +230,8 @@ names! {
         StatusRead = "status.read",
         /// Somebody was refused: no certificate, no such scope, no such secret (10.2.1.4).
         GrantRefused = "grant.refused",
+        /// A client certificate was missing or not taken (10.2.1.4).
+        TlsClientRefused = "tls.client_refused",
         /// A process began to serve (10.2.1.6: logging was started).
         ProcessStarted = "process.started",
         /// A process stopped serving (10.2.1.6: logging was stopped).

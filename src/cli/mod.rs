@@ -25,6 +25,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::card::scan::stored;
 use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
+use crate::net::names;
 use crate::service::{self, Listeners};
 
 /// Exit codes of BSD's sysexits.h.
@@ -184,12 +185,14 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
     match verb {
         #[cfg(feature = "sandbox")]
         Verb::Dev(arguments) => {
+            over_tcp()?;
             let prepared = dev::Prepared::new(arguments, hardening)?;
             block_on(dev::run(prepared))
         }
         #[cfg(feature = "sandbox")]
         Verb::Sandbox(arguments) => block_on(dev::run_sandbox(arguments)),
         Verb::Serve(arguments) => {
+            over_tcp()?;
             let config = arguments.read()?;
             // Before the runtime has threads: what is given up here is given up by all of them.
             let listeners = Listeners::bind(&config);
@@ -211,6 +214,14 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Reconcile(arguments) => block_on(reconcile::run(arguments)),
         Verb::Openapi(arguments) => openapi::run(&arguments),
     }
+}
+
+/// Names are resolved over TCP from now on: once confined, there is nothing else.
+fn over_tcp() -> Result<(), Failure> {
+    names::over_tcp().map_err(|error| {
+        let why = format!("the program cannot be started again to resolve names over TCP: {error}");
+        Failure::new(exit::UNAVAILABLE, why)
+    })
 }
 
 /// Runs a verb on actix's system, whose listeners and local tasks need one.

@@ -59,9 +59,13 @@ async fn record(arguments: &Arguments, fetcher: &Fetcher, key: &Path) -> Result<
     let key = SigningKey::read(key).map_err(|refused| Failure::new(exit::CONFIG, refused))?;
     let mut baseline = Baseline::new(Clock::system().now().rfc3339());
     for url in &arguments.urls {
-        let page = load(fetcher, url).await;
-        let page = page.map_err(|failure| Failure::new(exit::UNAVAILABLE, failure))?;
-        baseline.record(url, page);
+        let loaded = load(fetcher, url).await;
+        let loaded = loaded.map_err(|failure| Failure::new(exit::UNAVAILABLE, failure))?;
+        // What was not seen cannot be signed.
+        if let Some(failure) = loaded.unreachable.first() {
+            return Err(Failure::new(exit::UNAVAILABLE, failure));
+        }
+        baseline.record(url, loaded.page);
     }
     fs::write(&arguments.baseline, baseline.sign(&key)).map_err(|error| {
         let path = arguments.baseline.display();
@@ -94,7 +98,10 @@ async fn compare(
     let mut unreachable = Vec::new();
     for url in &arguments.urls {
         match load(fetcher, url).await {
-            Ok(page) => differences.extend(baseline.compare(url, &page)),
+            Ok(loaded) => {
+                differences.extend(baseline.compare(url, &loaded.page));
+                unreachable.extend(loaded.unreachable.iter().map(ToString::to_string));
+            }
             Err(failure) => unreachable.push(failure.to_string()),
         }
     }
@@ -116,7 +123,7 @@ async fn compare(
         (0, 0) => Ok(()),
         (0, count) => Err(Failure::new(
             exit::UNAVAILABLE,
-            format_args!("{count} pages could not be looked at"),
+            format_args!("{count} pages or scripts could not be looked at"),
         )),
         (count, _) => Err(Failure::new(
             exit::DATA,

@@ -14,6 +14,12 @@ pub struct Limits {
     pub connections_max: usize,
     /// TLS handshakes in progress on a plane's worker.
     pub handshakes_max: usize,
+    /// Connections of one IPv4 address, or one /64 of IPv6, that have not come through their
+    /// handshake; the oldest ends for the next.
+    pub unauthenticated_of_a_network_max: usize,
+    /// Such connections of a plane, from everywhere; for the next the oldest ends of the network
+    /// that has the most.
+    pub unauthenticated_max: usize,
     /// Milliseconds for a TLS handshake.
     pub tls_handshake_timeout_ms: u64,
     /// Milliseconds for the head of a request.
@@ -24,7 +30,8 @@ pub struct Limits {
     pub request_headers_bytes_max: usize,
     /// Bytes of a body on the capture plane.
     pub card_body_bytes_max: usize,
-    /// Bytes of a notice of the processor.
+    /// Bytes of a notice of the processor. A dispute's evidence alone may have 150,000 characters, and
+    /// is in each of its events.
     pub notice_body_bytes_max: usize,
     /// Bytes of a body on the internal plane.
     pub json_body_bytes_max: usize,
@@ -52,9 +59,10 @@ pub struct Limits {
     pub work_lease_ms: u32,
     /// Charges whose outcome is being asked of the processor at one time.
     pub charges_in_flight_max: usize,
-    /// Reports of abuse or an incident that are taken from one address within an hour.
+    /// Reports of abuse or an incident that are taken within an hour from one address, or one /64 of
+    /// IPv6.
     pub reports_of_an_address_per_hour_max: u32,
-    /// Reports that are taken within an hour.
+    /// Reports that the operator is told of within an hour; ten times as many are kept.
     pub reports_per_hour_max: u32,
 }
 
@@ -64,12 +72,14 @@ impl Default for Limits {
             workers: 2,
             connections_max: 4_096,
             handshakes_max: 256,
+            unauthenticated_of_a_network_max: 2_048,
+            unauthenticated_max: 4_096,
             tls_handshake_timeout_ms: 3_000,
             request_head_timeout_ms: 5_000,
             request_body_timeout_ms: 10_000,
             request_headers_bytes_max: 16_384,
             card_body_bytes_max: 8_192,
-            notice_body_bytes_max: 65_536,
+            notice_body_bytes_max: 524_288,
             json_body_bytes_max: 32_768,
             keep_alive_s: 75,
             drain_s: 5,
@@ -103,6 +113,9 @@ impl Limits {
         at_least("workers", count(self.workers), 1)?;
         at_least("connections_max", count(self.connections_max), 1)?;
         at_least("handshakes_max", count(self.handshakes_max), 1)?;
+        let of_a_network = count(self.unauthenticated_of_a_network_max);
+        at_least("unauthenticated_of_a_network_max", of_a_network, 1)?;
+        at_least("unauthenticated_max", count(self.unauthenticated_max), 1)?;
         at_least(
             "card_body_bytes_max",
             count(self.card_body_bytes_max),

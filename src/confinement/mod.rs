@@ -33,6 +33,11 @@ pub struct Reach {
     pub write: BTreeSet<PathBuf>,
     /// TCP ports that are connected to; `None` where they cannot be known, as in development.
     pub connect_ports: Option<BTreeSet<u16>>,
+    /// Whether sockets of this machine are connected to: neither Landlock nor seccomp can tell one
+    /// path from another, so where none is needed there are none.
+    pub unix_sockets: bool,
+    /// Whether a module of somebody else's is loaded once it serves, and so mapped executable.
+    pub modules: bool,
 }
 
 /// How much the configuration insists.
@@ -104,7 +109,7 @@ pub fn rehearse(reach: &Reach) -> Vec<Measure> {
 fn confine_this_thread(reach: &Reach) -> Vec<Measure> {
     // Landlock first: its own system calls are not among those that stay.
     let mut measures = landlock_rules::restrict(reach);
-    measures.push(measure(SYSTEM_CALLS, seccomp_filter::restrict()));
+    measures.push(measure(SYSTEM_CALLS, seccomp_filter::restrict(reach)));
     measures.push(measure(PRIVILEGES, no_new_privileges()));
     measures
 }

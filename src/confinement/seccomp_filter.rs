@@ -11,13 +11,14 @@ use seccompiler::{
     SeccompFilter, SeccompRule, TargetArch, apply_filter,
 };
 
-use super::syscalls::{ALLOWED, Check, NOT_THERE};
+use super::Reach;
+use super::syscalls::{ALLOWED, Argument, Check, MODULES, NOT_THERE, SOCKETS_AND_UNIX, Syscall};
 use crate::memory::status_field;
 
 /// Installs the filter for this thread, and those it will start.
-pub(super) fn restrict() -> Result<(), String> {
+pub(super) fn restrict(reach: &Reach) -> Result<(), String> {
     let said = |error: &dyn std::fmt::Display| format!("seccomp: {error}");
-    let filters = [not_there(), allow_list()];
+    let filters = [not_there(), allow_list(reach)];
     for filter in filters {
         let program = filter.map_err(|error| said(&error))?;
         apply_filter(&program).map_err(|error| said(&error))?;
@@ -29,12 +30,21 @@ pub(super) fn restrict() -> Result<(), String> {
     }
 }
 
-fn allow_list() -> Result<BpfProgram, BackendError> {
+fn allow_list(reach: &Reach) -> Result<BpfProgram, BackendError> {
     let mut rules = BTreeMap::new();
     for syscall in ALLOWED {
-        rules.insert(syscall.number, checks(syscall.check)?);
+        rules.insert(syscall.number, checks(widened(syscall, reach))?);
     }
     compile(rules, errno(libc::EPERM), SeccompAction::Allow)
+}
+
+/// The list's check, or the wider one of what the configuration cannot do without.
+fn widened(syscall: &Syscall, reach: &Reach) -> Check {
+    match syscall.name {
+        "socket" if reach.unix_sockets => Check::Combined(SOCKETS_AND_UNIX),
+        "mmap" if reach.modules => MODULES,
+        _ => syscall.check,
+    }
 }
 
 /// What the C library asks for first and can do without: told that the kernel has no such thing,
@@ -79,6 +89,7 @@ fn checks(check: Check) -> Result<Vec<SeccompRule>, BackendError> {
             SeccompRule::new(vec![masked(place, one)?])?,
             SeccompRule::new(vec![masked(place, other)?])?,
         ]),
+        Check::Combined(lines) => lines.iter().map(|line| combined(line)).collect(),
         Check::Null(place) => {
             let null = SeccompCondition::new(place, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0)?;
             Ok(vec![SeccompRule::new(vec![null])?])
@@ -92,6 +103,14 @@ fn checks(check: Check) -> Result<Vec<SeccompRule>, BackendError> {
             )?])?])
         }
     }
+}
+
+fn combined(line: &[Argument]) -> Result<SeccompRule, BackendError> {
+    let conditions = line.iter().map(|argument| {
+        let Argument { place, mask, value } = *argument;
+        condition(place, SeccompCmpOp::MaskedEq(mask), value)
+    });
+    SeccompRule::new(conditions.collect::<Result<_, _>>()?)
 }
 
 fn condition(

@@ -33,6 +33,33 @@ pub(super) enum Check {
     Null(u8),
     /// This process's own id.
     Own(u8),
+    /// All of one line.
+    Combined(&'static [&'static [Argument]]),
+}
+
+/// One argument: its place, the bits that are looked at, and what they must be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Argument {
+    pub(super) place: u8,
+    pub(super) mask: u64,
+    pub(super) value: u64,
+}
+
+const fn is(place: u8, value: u64) -> Argument {
+    Argument {
+        place,
+        mask: 0xffff_ffff,
+        value,
+    }
+}
+
+/// The type of a socket, without the flags that may stand beside it.
+const fn of_type(value: u64) -> Argument {
+    Argument {
+        place: 1,
+        mask: 0xf,
+        value,
+    }
 }
 
 macro_rules! list {
@@ -47,11 +74,68 @@ macro_rules! list {
     (@ $check:expr) => { $check };
 }
 
-/// Unix sockets for the database, the Internet's two families, and netlink, by which the resolver
-/// learns the machine's addresses.
-const FAMILIES: &[u64] = &[1, 2, 10, 16];
+const UNIX: Argument = is(0, 1);
+const INET: Argument = is(0, 2);
+const INET6: Argument = is(0, 10);
+const NETLINK: Argument = is(0, 16);
 const _: () = assert!(
     libc::AF_UNIX == 1 && libc::AF_INET == 2 && libc::AF_INET6 == 10 && libc::AF_NETLINK == 16
+);
+const STREAM: Argument = of_type(1);
+const DATAGRAM: Argument = of_type(2);
+const RAW: Argument = of_type(3);
+const _: () = assert!(libc::SOCK_STREAM == 1 && libc::SOCK_DGRAM == 2 && libc::SOCK_RAW == 3);
+const ANY_PROTOCOL: Argument = is(2, 0);
+const TCP: Argument = is(2, 6);
+const _: () = assert!(libc::IPPROTO_TCP == 6);
+
+/// TCP, whose ports Landlock knows, and nothing else of the Internet: no datagrams (names are
+/// resolved over TCP: `net::names`), no MPTCP, no SCTP. Netlink's routes are how the resolver learns
+/// the machine's addresses.
+const SOCKETS: &[&[Argument]] = &[
+    &[INET, STREAM, ANY_PROTOCOL],
+    &[INET, STREAM, TCP],
+    &[INET6, STREAM, ANY_PROTOCOL],
+    &[INET6, STREAM, TCP],
+    &[NETLINK, RAW, ANY_PROTOCOL],
+];
+/// The same where the configuration names a socket of this machine: a database's, syslog's.
+pub(super) const SOCKETS_AND_UNIX: &[&[Argument]] = &[
+    &[INET, STREAM, ANY_PROTOCOL],
+    &[INET, STREAM, TCP],
+    &[INET6, STREAM, ANY_PROTOCOL],
+    &[INET6, STREAM, TCP],
+    &[NETLINK, RAW, ANY_PROTOCOL],
+    &[UNIX, STREAM, ANY_PROTOCOL],
+    &[UNIX, DATAGRAM, ANY_PROTOCOL],
+];
+/// How the runtime wakes itself up for signals.
+const PAIRS: &[&[Argument]] = &[
+    &[UNIX, STREAM, ANY_PROTOCOL],
+    &[UNIX, DATAGRAM, ANY_PROTOCOL],
+];
+
+/// Options of the socket itself and of IP; of TCP those that clients and servers set, and none that
+/// connects without a call of `connect`, which Landlock would see.
+const OPTIONS: &[&[Argument]] = &[
+    &[is(1, 0)],
+    &[is(1, 1)],
+    &[is(1, 41)],
+    &[is(1, 6), is(2, 1)],
+    &[is(1, 6), is(2, 4)],
+    &[is(1, 6), is(2, 5)],
+    &[is(1, 6), is(2, 6)],
+    &[is(1, 6), is(2, 18)],
+];
+const _: () = assert!(
+    libc::IPPROTO_IP == 0
+        && libc::SOL_SOCKET == 1
+        && libc::IPPROTO_IPV6 == 41
+        && libc::TCP_NODELAY == 1
+        && libc::TCP_KEEPIDLE == 4
+        && libc::TCP_KEEPINTVL == 5
+        && libc::TCP_KEEPCNT == 6
+        && libc::TCP_USER_TIMEOUT == 18
 );
 
 /// Thread names, which a debugger and `top` show, and reading back whether dumps are off.
@@ -65,14 +149,17 @@ const IOCTL: &[u64] = &[libc::FIONBIO, libc::FIOCLEX, libc::TCGETS, libc::TIOCGW
 /// Rights are only taken away: Landlock does not look at changes of mode.
 const OWNER_ONLY: &[u64] = &[0o600];
 
+/// Executable mappings, where the configuration names a module that is loaded while it serves.
+pub(super) const MODULES: Check = Check::NotBoth(2, libc::PROT_WRITE, libc::PROT_EXEC);
+
 /// What stays.
 pub const ALLOWED: &[Syscall] = list! {
-    // Memory. Nothing is ever writable and executable, or made executable later.
+    // Memory. Nothing becomes executable any more: neither memory nor a file.
     brk = SYS_brk;
     madvise = SYS_madvise;
     mlock = SYS_mlock;
     mlock2 = SYS_mlock2;
-    mmap = SYS_mmap if Check::NotBoth(2, libc::PROT_WRITE, libc::PROT_EXEC);
+    mmap = SYS_mmap if Check::HasNot(2, libc::PROT_EXEC);
     mprotect = SYS_mprotect if Check::HasNot(2, libc::PROT_EXEC);
     mremap = SYS_mremap;
     munlock = SYS_munlock;
@@ -133,20 +220,21 @@ pub const ALLOWED: &[Syscall] = list! {
     recvfrom = SYS_recvfrom;
     recvmmsg = SYS_recvmmsg;
     recvmsg = SYS_recvmsg;
-    sendmmsg = SYS_sendmmsg;
-    sendmsg = SYS_sendmsg;
-    sendto = SYS_sendto;
-    setsockopt = SYS_setsockopt;
+    // Data that goes with a SYN connects, and Landlock does not see it.
+    sendmmsg = SYS_sendmmsg if Check::HasNot(3, libc::MSG_FASTOPEN);
+    sendmsg = SYS_sendmsg if Check::HasNot(2, libc::MSG_FASTOPEN);
+    sendto = SYS_sendto if Check::HasNot(3, libc::MSG_FASTOPEN);
+    setsockopt = SYS_setsockopt if Check::Combined(OPTIONS);
     shutdown = SYS_shutdown;
-    socket = SYS_socket if Check::OneOf(0, FAMILIES);
-    socketpair = SYS_socketpair if Check::OneOf(0, FAMILIES);
+    socket = SYS_socket if Check::Combined(SOCKETS);
+    socketpair = SYS_socketpair if Check::Combined(PAIRS);
     // Files: of which, Landlock decides.
     close = SYS_close;
     dup = SYS_dup;
     faccessat = SYS_faccessat;
     faccessat2 = SYS_faccessat2;
     fallocate = SYS_fallocate;
-    fchmod = SYS_fchmod;
+    fchmod = SYS_fchmod if Check::OneOf(1, OWNER_ONLY);
     fchmodat = SYS_fchmodat if Check::OneOf(2, OWNER_ONLY);
     fcntl = SYS_fcntl;
     fdatasync = SYS_fdatasync;

@@ -11,6 +11,7 @@ fn reach(directory: &Path, port: u16) -> Reach {
         read: BTreeSet::from(["/proc/self".into(), "/proc/thread-self".into()]),
         write: BTreeSet::from([directory.to_owned()]),
         connect_ports: Some(BTreeSet::from([port])),
+        ..Reach::default()
     }
 }
 
@@ -22,7 +23,7 @@ fn confined<T: Send>(reach: &Reach, work: impl FnOnce() -> T + Send) -> T {
             let missing = crate::memory::missing(&landlock);
             assert!(missing.is_empty(), "{missing:?}");
             // Of this thread only: the test runner's others are to go on.
-            seccomp_filter::restrict().unwrap();
+            seccomp_filter::restrict(reach).unwrap();
             work()
         });
         thread.join().unwrap()
@@ -141,4 +142,55 @@ fn the_list_names_each_call_once_and_none_that_a_thief_needs() {
     ] {
         assert!(!names.contains(wanted), "{wanted}");
     }
+}
+
+#[test]
+fn nothing_but_tcp_leaves_the_machine_and_no_local_socket_is_reached_unless_one_is_named() {
+    use std::net::UdpSocket;
+    use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+
+    let inside = tempfile::tempdir().unwrap();
+    let path = inside.path().join("socket");
+    let listening = UnixListener::bind(&path).unwrap();
+    let denied = |result: std::io::Result<()>| {
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::PermissionDenied);
+    };
+    let narrow = reach(inside.path(), 1);
+    confined(&narrow, || {
+        denied(UdpSocket::bind("127.0.0.1:0").map(drop));
+        denied(UdpSocket::bind("[::1]:0").map(drop));
+        denied(UnixStream::connect(&path).map(drop));
+        denied(UnixDatagram::unbound().map(drop));
+        // The runtime's own.
+        UnixStream::pair().unwrap();
+    });
+    let wide = Reach {
+        unix_sockets: true,
+        ..narrow
+    };
+    confined(&wide, || {
+        denied(UdpSocket::bind("127.0.0.1:0").map(drop));
+        UnixStream::connect(&path).unwrap();
+        UnixDatagram::unbound().unwrap();
+    });
+    drop(listening);
+}
+
+#[test]
+fn modes_are_only_narrowed() {
+    use std::os::unix::fs::PermissionsExt;
+    let inside = tempfile::tempdir().unwrap();
+    let path = inside.path().join("f");
+    fs::write(&path, "").unwrap();
+    confined(&reach(inside.path(), 1), || {
+        let file = fs::File::open(&path).unwrap();
+        for mode in [0o777, 0o644, 0o4755, 0o700] {
+            let refused = file.set_permissions(fs::Permissions::from_mode(mode));
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+            let refused = fs::set_permissions(&path, fs::Permissions::from_mode(mode));
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::PermissionDenied);
+        }
+        file.set_permissions(fs::Permissions::from_mode(0o600))
+            .unwrap();
+    });
 }

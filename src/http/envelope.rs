@@ -6,9 +6,10 @@ use std::time::Instant;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, CROSS_ORIGIN_OPENER_POLICY,
-    CROSS_ORIGIN_RESOURCE_POLICY, HOST, HeaderMap, HeaderName, HeaderValue, PERMISSIONS_POLICY,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    CROSS_ORIGIN_OPENER_POLICY, CROSS_ORIGIN_RESOURCE_POLICY, HOST, HeaderMap, HeaderName,
+    HeaderValue, PERMISSIONS_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{ConnectionType, Method};
 use actix_web::middleware::Next;
@@ -18,13 +19,16 @@ use tracing::Instrument as _;
 use super::body::Wiped;
 use super::peer::Peer;
 use super::{Plane, PlaneName};
-use crate::audit::{Action, Actor, Outcome};
+use crate::audit::{Action, Actor};
 use crate::problem::{Code, Problem};
 use crate::telemetry::metrics::known_method;
 use crate::telemetry::{Answered, TraceParent};
 use crate::token::RequestId;
-use crate::vault::Witness;
 use crate::vault::grant::Origin;
+use crate::vault::refusals::Attempt;
+
+/// Bytes of what a browser reports of a page of ours.
+const BROWSER_REPORT_BYTES_MAX: usize = 65_536;
 
 /// The header under which every answer names its request.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -123,16 +127,18 @@ async fn serve(
     if plane.name == PlaneName::Capture {
         copy_headers(request.headers_mut());
         let payload = request.take_payload();
-        let read = Wiped::collect(
-            payload,
-            if [super::NOTICES_PATH, super::fields::REPORTS_PATH].contains(&request.path()) {
-                limits.notice_body_bytes_max
-            } else {
-                limits.card_body_bytes_max
-            },
-            limits.request_body_timeout_ms,
-        )
-        .await;
+        let bytes_max = match request.path() {
+            super::NOTICES_PATH => limits.notice_body_bytes_max,
+            super::fields::REPORTS_PATH => BROWSER_REPORT_BYTES_MAX,
+            _ => limits.card_body_bytes_max,
+        };
+        // The room is taken at once and wiped as a whole: no more than the sender says it needs.
+        let declared = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        let room = declared.map_or(bytes_max, |length| length.min(bytes_max));
+        let read = Wiped::collect(payload, room, limits.request_body_timeout_ms).await;
         match read {
             Ok(body) => request.extensions_mut().insert(body),
             Err(problem) => return Ok(request.into_response(problem.answer(request_id))),
@@ -211,8 +217,8 @@ const fn code_of(status: u16) -> Code {
     }
 }
 
-/// A refused attempt is an event too (PCI DSS 10.2.1.4), written before it is answered; when it
-/// cannot be written, that is the answer.
+/// A refused attempt is an event too (PCI DSS 10.2.1.4), written before it is answered, or counted
+/// to one that was; when it cannot be written, that is the answer.
 async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceResponse<BoxBody>) {
     let status = response.status().as_u16();
     let (Some(common), 401 | 403) = (&plane.common, status) else {
@@ -242,14 +248,18 @@ async fn witness_refusal(plane: &Plane, frame: &Frame, response: &mut ServiceRes
     common
         .watch
         .refused(client, &frame.origin.address, plane.clock.now());
-    let witness = Witness {
+    let route = response.request().match_pattern();
+    let route = plane.route_label(route.as_deref());
+    let method = known_method(response.request().method().as_str());
+    let why = code.map_or("refused", Code::name);
+    let attempt = Attempt {
         actor,
-        account: None,
-        origin: frame.origin.address.clone(),
+        action: Action::GrantRefused,
+        reason: format!("{why} {method} {route}"),
+        address: frame.origin.address.clone(),
         request_id: Some(frame.origin.request_id.clone()),
     };
-    let event = common.event(&witness, Action::GrantRefused, Outcome::Refused, None);
-    if let Err(failure) = common.store.record(event).await {
+    if let Err(failure) = common.refused(attempt).await {
         tracing::error!(%failure, "a refused attempt could not be recorded");
         let problem = Problem::new(Code::StoreUnavailable).retry_after_s(5);
         let answer = problem.answer(&frame.origin.request_id);

@@ -4,6 +4,7 @@
 //! plane takes a [`Granted`](crate::vault::grant::Granted) first; one file is one resource. The
 //! way of a card starts in [`tokens::capture`].
 
+mod accept;
 mod answers;
 pub mod body;
 pub mod charges;
@@ -14,6 +15,7 @@ pub mod drain;
 pub mod envelope;
 pub mod events;
 pub mod fields;
+mod gate;
 pub mod grants;
 pub mod health;
 mod integer;
@@ -36,11 +38,18 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::{HttpService, TlsAcceptorConfig};
+use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, map_config};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::dev::{AppConfig, Server};
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, Resource, web};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, Error, Resource, web};
 use rustls::ServerConfig;
+
+use self::accept::AcceptingFactory;
+use self::gate::Gate;
 
 use crate::clock::Clock;
 use crate::config::Limits;
@@ -76,6 +85,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
         ],
         PlaneName::Internal => &[
             "/v1/capture_sessions",
+            "/v1/capture_sessions/{id}",
             "/v1/tokens",
             "/v1/tokens/attach",
             "/v1/tokens/{id}",
@@ -145,9 +155,11 @@ pub fn capture(
 ) -> std::io::Result<Server> {
     fields::reports::announce(&vault.common.metrics);
     let vault = web::Data::from(vault);
+    let reporters = web::Data::new(fields::reports::Reporters::default());
     serve(listener, tls, plane, move |routes| {
         routes
             .app_data(vault.clone())
+            .app_data(reporters.clone())
             .service(
                 only("/v1/tokens", "POST, OPTIONS")
                     .route(web::post().to(tokens::capture::create))
@@ -199,6 +211,7 @@ pub fn internal(
             .app_data(vault.clone())
             .app_data(health.clone())
             .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
+            .service(only("/v1/capture_sessions/{id}", "GET").route(web::get().to(sessions::read)))
             .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
             .service(
                 only("/v1/tokens/attach", "POST").route(web::post().to(tokens::attach::attach)),
@@ -281,26 +294,53 @@ fn serve(
         PlaneName::Internal | PlaneName::Ops => Duration::from_secs(limits.keep_alive_s),
     };
     let per_worker = limits.connections_max.div_ceil(limits.workers);
+    let gate = Gate::new(
+        limits.unauthenticated_of_a_network_max,
+        limits.unauthenticated_max,
+    );
     let plane = web::Data::new(plane);
-    let server = HttpServer::new(move || {
-        App::new()
+    let builder = Server::build()
+        .workers(limits.workers)
+        .max_concurrent_connections(per_worker)
+        .shutdown_timeout(limits.shutdown_timeout_s)
+        .disable_signals();
+    let stopping = builder.graceful_shutdown_signal();
+    let name = format!("cloakroom-{}", plane.name.name());
+    let builder = builder.listen(name, listener, move || {
+        let app = App::new()
             .app_data(plane.clone())
             .configure(routes.clone())
             .default_service(web::to(nowhere))
             .wrap(from_fn(envelope::envelope))
-    })
-    .workers(limits.workers)
-    .max_connections(per_worker)
-    .max_connection_rate(limits.handshakes_max)
-    .tls_handshake_timeout(Duration::from_millis(limits.tls_handshake_timeout_ms))
-    .client_request_timeout(Duration::from_millis(limits.request_head_timeout_ms))
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(KeepAlive::Timeout(keep_alive))
-    .shutdown_timeout(limits.shutdown_timeout_s)
-    .disable_signals()
-    .on_connect(peer::Peer::note)
-    // Without it every answer on a fresh connection waits out a delayed ACK.
-    .tcp_nodelay(true)
-    .listen_rustls_0_23(listener, tls)?;
-    Ok(server.run())
+            .into_factory()
+            .map_err(|error: Error| error.error_response());
+        let stopping = stopping.clone();
+        let handshake = Duration::from_millis(limits.tls_handshake_timeout_ms);
+        let inner = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KeepAlive::Timeout(keep_alive))
+            .client_request_timeout(Duration::from_millis(limits.request_head_timeout_ms))
+            .client_disconnect_timeout(Duration::from_secs(1))
+            // Without it every answer on a fresh connection waits out a delayed ACK.
+            .tcp_nodelay(true)
+            .on_connect_ext(|stream: &TlsStream<TcpStream>, extensions| {
+                tls::attempt::is_through();
+                peer::Peer::note(stream, extensions);
+            })
+            // Nothing asks the framework for the host: it stands in the configuration.
+            .finish(map_config(app, |()| AppConfig::default()))
+            .rustls_0_23_with_config(
+                tls.clone(),
+                TlsAcceptorConfig::default().handshake_timeout(handshake),
+            );
+        AcceptingFactory {
+            inner,
+            gate: Arc::clone(&gate),
+            plane: plane.clone(),
+        }
+    })?;
+    Ok(builder.run())
 }

@@ -69,6 +69,7 @@ struct CaptureApi;
     ),
     paths(
         sessions::create,
+        sessions::read,
         tokens::attach::attach,
         tokens::list,
         tokens::read,

@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 use super::answers::created;
 use super::body::{Described, Wiped, media_type, parse};
 use super::envelope::frame;
+use super::fields;
 use super::pages;
 use super::paths::{Page, id_in_query, in_query};
 use crate::card::scan::stored;
 use crate::clock::Timestamp;
 use crate::problem::{Code, Problem};
-use crate::vault::grant::{Granted, ReportsRead};
+use crate::store::ReportRow;
+use crate::vault::grant::{Granted, Origin, ReportsRead};
 use crate::vault::report::ReportOrder;
 use crate::vault::{Capture, Internal};
 use crate::view::{ReportPage, ReportTicket};
@@ -98,7 +100,7 @@ pub async fn create(
     let body = wiped(&request)?;
     let report: ReportRequest = parse(body.expose())?;
     let order = checked(report)?;
-    let report = vault.take_report(frame(&request)?.origin, order).await?;
+    let report = taken(&vault, frame(&request)?.origin, order).await?;
     Ok(created(&ReportTicket::of(&report)))
 }
 
@@ -118,10 +120,7 @@ pub async fn submit(
     let body = wiped(&request)?;
     let order = checked(read_form(body.expose()));
     let taken = match order {
-        Ok(order) => vault
-            .take_report(frame(&request)?.origin, order)
-            .await
-            .map_err(Problem::from),
+        Ok(order) => taken(&vault, frame(&request)?.origin, order).await,
         Err(problem) => Err(problem),
     };
     match taken {
@@ -131,7 +130,13 @@ pub async fn submit(
             .finish()),
         Err(problem) => match told(problem.code) {
             Some(words) => {
-                let alert = format!("<p role=\"alert\" id=\"wrong\">{words}</p>");
+                let else_where = match (problem.code, vault.security_contacts.first()) {
+                    (Code::RateLimited, Some(contact)) => {
+                        format!(" Or write to {}.", fields::escaped(contact))
+                    }
+                    _ => String::new(),
+                };
+                let alert = format!("<p role=\"alert\" id=\"wrong\">{words}{else_where}</p>");
                 let mut page = pages::form_page("Not sent", &form_html(&alert));
                 *page.status_mut() = problem.status_code();
                 Ok(page)
@@ -222,6 +227,28 @@ pub async fn security_txt(vault: web::Data<Capture>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
         .body(text)
+}
+
+/// Takes a report, or says where else to go with it.
+async fn taken(vault: &Capture, origin: Origin, order: ReportOrder) -> Result<ReportRow, Problem> {
+    let taken = vault.take_report(origin, order).await;
+    taken.map_err(Problem::from).map_err(|problem| {
+        if problem.code == Code::RateLimited {
+            problem.say(&elsewhere(vault))
+        } else {
+            problem
+        }
+    })
+}
+
+/// Where to report when no report is taken here: the first contact of `security.txt`.
+fn elsewhere(vault: &Capture) -> String {
+    match vault.security_contacts.first() {
+        Some(contact) => {
+            format!("No more reports are taken here within this hour. Write to {contact}.")
+        }
+        None => "No more reports are taken here within this hour. Try again later.".to_owned(),
+    }
 }
 
 fn wiped(request: &HttpRequest) -> Result<Wiped, Problem> {

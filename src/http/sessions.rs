@@ -1,4 +1,5 @@
-//! `POST /v1/capture_sessions`: a merchant backend asks for the right to take one card.
+//! `/v1/capture_sessions`: a merchant backend asks for the right to take one card, and what became
+//! of it.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +12,14 @@ use super::answers::{created, replayable};
 use super::body::{Described, Json};
 use super::checks::Checks;
 use super::grants::idempotency_key;
+use super::paths::in_path;
 use crate::card::scan::stored;
 use crate::problem::Problem;
 use crate::token::Usage;
 use crate::vault::Internal;
 use crate::vault::grant::{Granted, SessionsCreate};
 use crate::vault::session::{Issued, SessionOrder};
+use crate::view::SessionStatus;
 
 /// Seconds that a session lives when its maker does not say.
 const EXPIRES_IN_S_DEFAULT: u32 = 900;
@@ -134,6 +137,33 @@ pub async fn create(
     let order = checked(order.0, vault.common.limits.session_lifetime_s_max)?;
     let issued = vault.open_session(&granted, order, key.as_ref()).await?;
     Ok(replayable(created(&answer(&issued)), issued.replayed))
+}
+
+/// Reads a capture session: whether it can still take a card, and the token that it has made. The
+/// secret is shown when the session is made, and never here.
+///
+/// # Errors
+/// `not_found` also for a session that another client made; `not_granted`, `unauthenticated`,
+/// `store_unavailable`.
+#[utoipa::path(
+    get,
+    path = "/v1/capture_sessions/{id}",
+    operation_id = "read_capture_session",
+    params(("id" = String, Path)),
+    responses(
+        (status = 200, body = SessionStatus),
+        super::documented::Reading,
+    ),
+)]
+pub async fn read(
+    granted: Granted<SessionsCreate>,
+    vault: web::Data<Internal>,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let id = in_path(&id, vault.common.environment)?;
+    let session = vault.read_session(&granted, id).await?;
+    let now = vault.common.now();
+    Ok(HttpResponse::Ok().json(SessionStatus::of(&session, now)))
 }
 
 fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrder, Problem> {

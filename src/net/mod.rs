@@ -7,6 +7,7 @@
 //! the environment, follows a redirect or speaks anything but HTTP/1.1 over TLS.
 
 mod https;
+pub mod names;
 pub(crate) mod once;
 #[cfg(test)]
 mod peer;

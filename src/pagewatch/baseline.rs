@@ -169,7 +169,10 @@ fn scripts(then: &[Script], now: &[Script]) -> Vec<(&'static str, String)> {
     let mut changes: Vec<(&'static str, String)> = Vec::new();
     for script in all {
         let (before, after) = (count(then, script), count(now, script));
-        if after > before {
+        // Of one that is known and was not had, nothing can be said; one that is not known is new,
+        // whether or not its host answers whoever watches.
+        let is_silent = script.is_unread() && known(then, &script.source);
+        if after > before && !is_silent {
             let change = if known(then, &script.source) {
                 "changed"
             } else {

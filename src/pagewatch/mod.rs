@@ -22,29 +22,50 @@ use page::Found;
 /// Scripts of one page that are fetched.
 const SCRIPTS_MAX: usize = 200;
 
+/// A page, and what of it could not be had.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The page. A script that could not be had is in it by its source, and nothing is known of its
+    /// bytes: a thief's host need not answer whoever watches.
+    pub page: Page,
+    /// Scripts that could not be had.
+    pub unreachable: Vec<Unreachable>,
+}
+
 /// Loads a page with its scripts.
 ///
 /// # Errors
-/// [`Unreachable`]: the page or one of its scripts cannot be had as it is, or is too large.
-pub async fn load(fetcher: &Fetcher, url: &Url) -> Result<Page, Unreachable> {
+/// [`Unreachable`]: the page itself cannot be had as it is, or is too large.
+pub async fn load(fetcher: &Fetcher, url: &Url) -> Result<Loaded, Unreachable> {
     let served = fetcher.get(url).await?;
     let headers = page::security_headers(&served.headers);
     if served.is_script() {
         let scripts = vec![Script::new(url.as_str(), &served.body)];
-        return Ok(Page::new(headers, scripts));
+        let page = Page::new(headers, scripts);
+        let unreachable = Vec::new();
+        return Ok(Loaded { page, unreachable });
     }
     let found = Found::read(&served.body, url);
-    if found.sources.len() > SCRIPTS_MAX {
-        return Err(Unreachable::new(url, &"has too many scripts"));
-    }
     let mut scripts = found.inline;
-    for source in &found.sources {
-        let script = fetcher.get(source).await?;
-        scripts.push(Script::new(source.as_str(), &script.body));
+    let mut unreachable = Vec::new();
+    for (place, source) in found.sources.iter().enumerate() {
+        let fetched = if place < SCRIPTS_MAX {
+            fetcher.get(source).await
+        } else {
+            Err(Unreachable::new(source, &"is one script too many"))
+        };
+        scripts.push(match fetched {
+            Ok(script) => Script::new(source.as_str(), &script.body),
+            Err(why) => {
+                unreachable.push(why);
+                Script::unread(source.as_str())
+            }
+        });
     }
-    Ok(Page {
+    let page = Page {
         frames: found.frames,
         forms: found.forms,
         ..Page::new(headers, scripts)
-    })
+    };
+    Ok(Loaded { page, unreachable })
 }

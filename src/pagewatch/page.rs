@@ -59,11 +59,23 @@ impl Page {
 pub struct Script {
     /// Its URL; `inline`, or the name of an event handler, where it stands in the page.
     pub source: String,
-    /// `sha384-…`.
+    /// `sha384-…`; nothing where its bytes could not be had.
     pub hash: String,
 }
 
 impl Script {
+    /// One that is there, and whose bytes could not be had.
+    pub(super) fn unread(source: &str) -> Self {
+        Self {
+            source: source.to_owned(),
+            hash: String::new(),
+        }
+    }
+
+    pub(super) const fn is_unread(&self) -> bool {
+        self.hash.is_empty()
+    }
+
     pub(super) fn new(source: &str, bytes: &[u8]) -> Self {
         let hash = digest::digest(&digest::SHA384, bytes);
         Self {

@@ -217,3 +217,28 @@ fn a_baseline_that_was_changed_or_signed_by_another_is_refused() {
         Err(BaselineRefused::Malformed)
     );
 }
+
+/// A skimmer that answers browsers and not the monitor is the usual one.
+#[test]
+fn a_script_whose_host_does_not_answer_is_new_and_hides_no_other_difference() {
+    let mut baseline = Baseline::new("2026-11-23T00:00:00Z".to_owned());
+    baseline.record(&url(), page(PAGE));
+    let compare = |page: &Page| told(&baseline.compare(&url(), page));
+    let unread = |page: &mut Page, host: &str| {
+        let of_host = page.scripts.iter_mut();
+        for script in of_host.filter(|script| script.source.contains(host)) {
+            *script = Script::unread(&script.source);
+        }
+    };
+    let evil = "<script src=https://evil.example/s.js></script><script>evil()</script>";
+    let mut stolen = page(&PAGE.replace("<base", &format!("{evil}<base")));
+    unread(&mut stolen, "evil.example");
+    assert_eq!(
+        compare(&stolen),
+        ["new script https://evil.example/s.js", "new script inline"]
+    );
+    // One of ours that is down is neither new nor gone nor changed.
+    let mut down = page(PAGE);
+    unread(&mut down, "static.example");
+    assert!(compare(&down).is_empty());
+}

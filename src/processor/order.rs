@@ -101,6 +101,8 @@ pub struct ChargeOrder<'a> {
     /// Whether the issuer has not yet agreed to charges while the shopper is away: then this one
     /// is made with the shopper there, and asks for that too.
     pub setup_pending: bool,
+    /// What the shopper has agreed to: no more is asked of the issuer.
+    pub usage: Usage,
     /// The merchant's note, seen in the processor's dashboard.
     pub description: Option<&'a str>,
     /// What the shopper's statement says behind the merchant's prefix.

@@ -52,6 +52,9 @@ impl Run<'_> {
     }
 
     async fn apply(&self, repair: Repair, difference: &Difference) -> Treatment {
+        if repair == Repair::Charge && self.gave_back_more(difference).await {
+            return Treatment::Reported;
+        }
         if let Err(failure) = self.record(difference).await {
             tracing::error!(%failure, "a repair could not be recorded and is not made");
             return Treatment::Failed;
@@ -87,6 +90,30 @@ impl Run<'_> {
         context.account = Some(self.order.account.clone());
         let event = common.event(&context, action, Outcome::Success, Some(subject));
         common.store.record(event).await
+    }
+
+    /// Whether more of the charge was given back than the processor says was taken. What was given back
+    /// was taken, whatever the payment says now: that is a person's to decide.
+    async fn gave_back_more(&self, difference: &Difference) -> bool {
+        let Some(id) = difference.charge else {
+            return false;
+        };
+        let charge = self.internal.common.store.charge(self.order.account, id);
+        let Ok(Some(charge)) = charge.await else {
+            return false;
+        };
+        if charge.refunded == 0 {
+            return false;
+        }
+        let object = &difference.object;
+        let Ok(payment) = self.internal.read_payment(&charge, object).await else {
+            return false;
+        };
+        let more = charge.refunded > self.internal.outcome_of(payment, &charge).captured;
+        if more {
+            tracing::warn!(object, charge = %id, "more was given back than the processor says was taken; left to a person");
+        }
+        more
     }
 
     /// The charge takes what the payment says, its final state included; then it is reviewed, by

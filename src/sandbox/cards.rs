@@ -4,6 +4,8 @@
 //! itself is never kept. The codes stand in `PaymentMethod` ids (see `ids.rs`), so a code, once
 //! given, is never given to another card.
 
+use serde::{Deserialize, Serialize};
+
 use super::declines::{
     Decline, EXPIRED, FRAUDULENT, GENERIC, INSUFFICIENT, LOST, PROCESSING, STOLEN, VELOCITY,
     WRONG_CVC,
@@ -11,7 +13,7 @@ use super::declines::{
 use super::disputes;
 
 /// A card network, by Stripe's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Brand {
     Visa,
     Mastercard,
@@ -84,7 +86,7 @@ impl Brand {
 }
 
 /// What pays for the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Funding {
     Credit,
     Debit,

@@ -102,10 +102,23 @@ fn card(charge: &Charge) -> Value {
         "last4": card.last4,
         "mandate": null,
         "network": card.brand.name(),
-        "network_transaction_id": null,
+        "network_transaction_id": transaction_id(charge),
         "regulated_status": "unregulated",
         "three_d_secure": null,
         "wallet": null,
+    })
+}
+
+/// As networks give them: of letters here, so that no run of digits looks like a card's.
+fn transaction_id(charge: &Charge) -> Option<String> {
+    let (_, letters) = charge.id.split_once("Sbx")?;
+    let asked = !matches!(charge.fate, Fate::Pending);
+    asked.then(|| {
+        letters
+            .chars()
+            .take(15)
+            .collect::<String>()
+            .to_ascii_uppercase()
     })
 }
 

@@ -26,6 +26,7 @@ struct Moves {
     decline_at_attach: Option<bool>,
     #[serde(alias = "raw_cards")]
     raw_cards_allowed: Option<bool>,
+    redirects: Option<bool>,
     latency_ms: Option<u64>,
     search_lag_ms: Option<u64>,
     idempotency_key_lifetime_ms: Option<u64>,
@@ -214,6 +215,7 @@ fn settings(state: &mut State, moves: &Moves) -> Outcome {
     let switches = &mut state.switches;
     take(&mut switches.decline_at_attach, moves.decline_at_attach);
     take(&mut switches.raw_cards_allowed, moves.raw_cards_allowed);
+    take(&mut switches.redirects, moves.redirects);
     take(&mut switches.latency_ms, moves.latency_ms);
     take(&mut switches.search_lag_ms, moves.search_lag_ms);
     take(&mut switches.events, moves.events);
@@ -229,6 +231,7 @@ fn settings(state: &mut State, moves: &Moves) -> Outcome {
     Ok(json!({
         "decline_at_attach": switches.decline_at_attach,
         "raw_cards_allowed": switches.raw_cards_allowed,
+        "redirects": switches.redirects,
         "latency_ms": switches.latency_ms,
         "search_lag_ms": switches.search_lag_ms,
         "idempotency_key_lifetime_ms": state.keys.lifetime_ms,

@@ -32,6 +32,20 @@ const LATER: &str = "try_again_later";
 const NEVER: &str = "do_not_try_again";
 const CHECK: &str = "confirm_card_data";
 
+/// Every refusal there is, to be found again by its reason.
+pub(super) static ALL: [&Decline; 10] = [
+    &GENERIC,
+    &INSUFFICIENT,
+    &LOST,
+    &STOLEN,
+    &EXPIRED,
+    &WRONG_CVC,
+    &PROCESSING,
+    &VELOCITY,
+    &FRAUDULENT,
+    &AUTHENTICATION_REQUIRED,
+];
+
 pub(super) static GENERIC: Decline = decline("card_declined", "generic_decline", LATER, DECLINED);
 pub(super) static INSUFFICIENT: Decline = decline(
     "card_declined",

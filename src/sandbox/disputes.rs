@@ -14,6 +14,9 @@ use super::objects::{self, Object, found};
 use super::records::{Charge, Dispute};
 use super::state::{Bounded, Call, Outcome, State};
 
+/// Stripe's limit of all texts of one dispute's evidence together.
+const EVIDENCE_CHARS_MAX: usize = 150_000;
+
 /// What the cardholder says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -69,7 +72,7 @@ pub(super) fn open(
             "needs_response"
         },
         inquiry,
-        has_evidence: false,
+        evidence: Map::new(),
         metadata: Map::new(),
     };
     let id = dispute.id.clone();
@@ -77,12 +80,12 @@ pub(super) fn open(
     charge.disputed = !inquiry;
     state.disputes.insert(id.clone(), dispute);
     state.made.disputes = state.made.disputes.saturating_add(1);
-    Ok(events::about::<Dispute>(
-        state,
-        call,
-        "charge.dispute.created",
-        &id,
-    ))
+    let opened = events::about::<Dispute>(state, call, "charge.dispute.created", &id);
+    // A question moves no money.
+    if !inquiry {
+        events::about::<Dispute>(state, call, "charge.dispute.funds_withdrawn", &id);
+    }
+    Ok(opened)
 }
 
 /// The network warns of fraud; there is no dispute yet, and there may never be one.
@@ -120,15 +123,23 @@ pub(super) fn update(state: &mut State, call: &Call<'_>) -> Outcome {
     let submit = call.form.flag("submit")?.unwrap_or(true);
     let dispute = still_open(state, call.id)?;
     dispute.metadata.extend(metadata);
-    let evidence = call
+    let given: Map<String, Value> = call
         .form
         .fields()
-        .any(|(name, _)| name.starts_with("evidence["));
-    if !evidence {
+        .filter_map(|(name, text)| {
+            let name = name.strip_prefix("evidence[")?.strip_suffix(']')?;
+            Some((name.to_owned(), text.into()))
+        })
+        .collect();
+    if given.is_empty() {
         return Ok(dispute.show());
     }
+    let chars = |text: &Value| text.as_str().map_or(0, |text| text.chars().count());
+    if given.values().map(chars).sum::<usize>() > EVIDENCE_CHARS_MAX {
+        return Err(Refusal::malformed("The evidence has too many characters.").param("evidence"));
+    }
     let before = json!({ "status": dispute.status });
-    dispute.has_evidence = true;
+    dispute.evidence.extend(given);
     if submit {
         dispute.status = if dispute.inquiry {
             "warning_under_review"
@@ -160,8 +171,16 @@ pub(super) fn close(state: &mut State, call: &Call<'_>, id: &str, won: bool) -> 
         (false, true) => "won",
         (false, false) => "lost",
     };
+    let (charge, returned) = (dispute.charge.clone(), dispute.status == "won");
     let event = "charge.dispute.closed";
-    Ok(events::change::<Dispute>(state, call, event, id, before))
+    let closed = events::change::<Dispute>(state, call, event, id, before);
+    if returned {
+        if let Some(charge) = state.charges.get_mut(&charge) {
+            charge.disputed = false;
+        }
+        events::about::<Dispute>(state, call, "charge.dispute.funds_reinstated", id);
+    }
+    Ok(closed)
 }
 
 fn still_open<'a>(state: &'a mut State, id: &str) -> Result<&'a mut Dispute, Refusal> {
@@ -201,12 +220,12 @@ impl Object for Dispute {
             "created": self.created_s,
             "currency": self.currency,
             "enhanced_eligibility_types": [],
-            "evidence": {},
+            "evidence": self.evidence,
             "evidence_details": {
                 "due_by": self.created_s.saturating_add(7 * 24 * 60 * 60),
-                "has_evidence": self.has_evidence,
+                "has_evidence": !self.evidence.is_empty(),
                 "past_due": false,
-                "submission_count": i32::from(self.has_evidence),
+                "submission_count": i32::from(!self.evidence.is_empty()),
             },
             "is_charge_refundable": self.inquiry,
             "livemode": false,

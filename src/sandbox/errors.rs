@@ -15,6 +15,8 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) should_retry: Option<bool>,
     pub(super) retry_after_s: Option<u32>,
+    /// Whether the endpoint had begun: its answer is kept under the key then.
+    pub(super) began: bool,
     details: Box<Details>,
 }
 
@@ -39,6 +41,7 @@ impl Refusal {
             status,
             should_retry: None,
             retry_after_s: None,
+            began: true,
             details: Box::new(Details {
                 kind,
                 code: None,
@@ -54,6 +57,13 @@ impl Refusal {
     /// 400 `invalid_request_error`.
     pub(super) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(400, "invalid_request_error", message)
+    }
+
+    /// 400: what was sent is no request of that kind, and nothing was begun.
+    pub(super) fn malformed(message: impl Into<Cow<'static, str>>) -> Self {
+        let mut refusal = Self::invalid(message);
+        refusal.began = false;
+        refusal
     }
 
     /// 404: the object in the path does not exist.

@@ -48,9 +48,9 @@ pub(super) struct Fault {
     #[serde(default)]
     pub(super) after_execution: bool,
     /// A 5xx is the idempotency key's answer from then on, as it is at Stripe; `false` leaves the
-    /// key to what was really executed.
-    #[serde(default = "yes")]
-    pub(super) kept: bool,
+    /// key to what was really executed. A 400 is kept where this is `true`.
+    #[serde(default)]
+    kept: Option<bool>,
 }
 
 const fn once() -> u32 {
@@ -59,14 +59,16 @@ const fn once() -> u32 {
 const fn server_error() -> u16 {
     500
 }
-const fn yes() -> bool {
-    true
-}
 
 impl Fault {
     pub(super) fn delay_ms(&self) -> u64 {
         let default = if self.kind == Kind::Hang { HANG_MS } else { 0 };
         self.delay_ms.unwrap_or(default)
+    }
+
+    /// Whether it is the answer of the request's key from then on.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.unwrap_or(self.status >= 500)
     }
 
     pub(super) const fn is_possible(&self) -> bool {

@@ -32,14 +32,14 @@ impl Form {
         let mut form = Self::default();
         for pair in text.split(|&byte| byte == b'&').filter(|p| !p.is_empty()) {
             if form.fields.len() >= FIELDS_MAX {
-                return Err(Refusal::invalid("Too many parameters."));
+                return Err(Refusal::malformed("Too many parameters."));
             }
             let mut halves = pair.splitn(2, |&byte| byte == b'=');
             let name = decode(halves.next().unwrap_or_default());
             let value = decode(halves.next().unwrap_or_default());
             match (name, value) {
                 (Some(name), Some(value)) => form.fields.push((name, value)),
-                _ => return Err(Refusal::invalid("Invalid encoding of parameters.")),
+                _ => return Err(Refusal::malformed("Invalid encoding of parameters.")),
             }
         }
         Ok(form)
@@ -79,7 +79,7 @@ impl Form {
 
     pub(super) fn required(&self, name: &'static str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| {
-            Refusal::invalid(format!("Missing required param: {name}."))
+            Refusal::malformed(format!("Missing required param: {name}."))
                 .code("parameter_missing")
                 .param(name)
         })
@@ -90,7 +90,7 @@ impl Form {
             None => Ok(None),
             Some("true") => Ok(Some(true)),
             Some("false") => Ok(Some(false)),
-            Some(_) => Err(Refusal::invalid(format!("Invalid boolean: {name}")).param(name)),
+            Some(_) => Err(Refusal::malformed(format!("Invalid boolean: {name}")).param(name)),
         }
     }
 
@@ -98,7 +98,7 @@ impl Form {
         self.get(name)
             .map(|text| {
                 text.parse().map_err(|_| {
-                    Refusal::invalid(format!("Invalid integer: {name}"))
+                    Refusal::malformed(format!("Invalid integer: {name}"))
                         .code("parameter_invalid_integer")
                         .param(name)
                 })
@@ -116,7 +116,7 @@ impl Form {
             .filter(|url| matches!(url.scheme(), "http" | "https"))
             .map(|url| Some(url.into()))
             .ok_or_else(|| {
-                Refusal::invalid("Not a valid URL.")
+                Refusal::malformed("Not a valid URL.")
                     .code("url_invalid")
                     .param("return_url")
             })
@@ -134,7 +134,7 @@ impl Form {
         let known = words.iter().find(|word| **word == given).copied();
         known.map(Some).ok_or_else(|| {
             let words = words.join(", ");
-            Refusal::invalid(format!("Invalid {name}: must be one of {words}")).param(name)
+            Refusal::malformed(format!("Invalid {name}: must be one of {words}")).param(name)
         })
     }
 
@@ -152,7 +152,7 @@ impl Form {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let name = if plain { name } else { "(unreadable)".into() };
-        let refusal = Refusal::invalid(format!("Received unknown parameter: {name}"));
+        let refusal = Refusal::malformed(format!("Received unknown parameter: {name}"));
         Err(refusal.code("parameter_unknown").param(name))
     }
 
@@ -169,6 +169,9 @@ impl Form {
             if key.is_empty() || key.chars().count() > METADATA_KEY_CHARS_MAX {
                 return Err(metadata_refused("Metadata keys have 1 to 40 characters."));
             }
+            if key.contains(['[', ']']) {
+                return Err(metadata_refused("Metadata keys have no square brackets."));
+            }
             if value.chars().count() > METADATA_VALUE_CHARS_MAX {
                 return Err(metadata_refused(
                     "Metadata values have up to 500 characters.",
@@ -177,14 +180,14 @@ impl Form {
             metadata.insert(key.to_owned(), value.into());
         }
         if metadata.len() > METADATA_KEYS_MAX {
-            return Err(metadata_refused("Metadata has up to 50 keys."));
+            return Err(metadata_refused("Metadata can have up to 50 keys."));
         }
         Ok(metadata)
     }
 }
 
 fn metadata_refused(message: &'static str) -> Refusal {
-    Refusal::invalid(message).param("metadata")
+    Refusal::malformed(message).param("metadata")
 }
 
 /// Percent-decoding into one buffer that is as large as it can ever need to be.

@@ -4,14 +4,17 @@
 //! * same key, anything else: 400 `idempotency_error`;
 //! * same key while the first is still running: 409 `idempotency_key_in_use`.
 //!
-//! Kept are the answers 200, 402 and 5xx. Everything else (400, 404, 409, 429) is an execution
-//! that never began and leaves the key free, which is the simple reading of Stripe's rule.
+//! Kept is what an endpoint answers once it has begun: a success, a decline, a server's fault, and a
+//! refusal too (<https://docs.stripe.com/error-low-level>). Parameters that are no parameters, a
+//! request that is in the way of another (409) and one too many (429) never began, and leave the key
+//! free.
 //! Parameters may be a card, so what is compared is an HMAC under a key that this process made for
 //! itself and never tells; the parameters are not kept.
 
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use serde::{Deserialize, Serialize};
 
 use super::errors::Refusal;
 use super::form::Form;
@@ -55,6 +58,19 @@ pub(super) enum Claim {
 pub(super) struct Keys {
     entries: Bounded<Entry>,
     pub(super) lifetime_ms: u64,
+    /// Keys that were answered since they were written down, where they are.
+    answered: Option<Vec<String>>,
+}
+
+/// A key with its answer, as it is written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptKey {
+    key: String,
+    request: [u8; 32],
+    at_ms: i64,
+    status: u16,
+    body: String,
+    request_id: String,
 }
 
 impl Keys {
@@ -62,7 +78,47 @@ impl Keys {
         Self {
             entries: Bounded::new(IDEMPOTENCY_KEYS_MAX),
             lifetime_ms: KEY_LIFETIME_MS,
+            answered: None,
         }
+    }
+
+    pub(super) fn watch(&mut self) {
+        self.answered = Some(Vec::new());
+    }
+
+    /// What was answered since the last time, to be written down.
+    pub(super) fn changed(&mut self) -> Vec<KeptKey> {
+        let answered = self.answered.as_mut().map(std::mem::take);
+        let written = |key: String| {
+            let entry = self.entries.get(&key)?;
+            let kept = entry.kept.as_ref()?;
+            Some(KeptKey {
+                request: entry.request,
+                at_ms: entry.at.unix_ms(),
+                status: kept.status,
+                body: String::from_utf8_lossy(&kept.body).into_owned(),
+                request_id: kept.request_id.clone(),
+                key,
+            })
+        };
+        answered.into_iter().flatten().filter_map(written).collect()
+    }
+
+    /// Takes over what an earlier life has written down.
+    pub(super) fn remember(&mut self, kept: KeptKey) {
+        let entry = Entry {
+            request: kept.request,
+            at: Timestamp::from_unix_ms(kept.at_ms),
+            kept: Some(Kept {
+                status: kept.status,
+                body: Arc::from(kept.body.into_bytes()),
+                request_id: kept.request_id,
+            }),
+        };
+        if let Some(answered) = &mut self.answered {
+            answered.push(kept.key.clone());
+        }
+        self.entries.insert(kept.key, entry);
     }
 
     pub(super) fn claim(&mut self, key: &str, request: [u8; 32], now: Timestamp) -> Claim {
@@ -103,9 +159,13 @@ impl Keys {
         }
     }
 
-    pub(super) fn keep(&mut self, key: &str, kept: Kept) {
+    /// `lasting` is false of a request with a card in it, of which nothing is written down.
+    pub(super) fn keep(&mut self, key: &str, kept: Kept, lasting: bool) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.kept = Some(kept);
+            if let Some(answered) = self.answered.as_mut().filter(|_| lasting) {
+                answered.push(key.to_owned());
+            }
         }
     }
 
@@ -114,9 +174,9 @@ impl Keys {
     }
 }
 
-/// Whether an answer of that status is the key's answer from now on.
+/// Whether an answer of that status, to what had begun, is the key's answer from now on.
 pub(super) const fn is_kept(status: u16) -> bool {
-    matches!(status, 200 | 402 | 500..=599)
+    matches!(status, 200 | 400 | 402 | 404 | 500..=599)
 }
 
 /// What a request is, for comparison only. The order of parameters does not matter.
@@ -163,7 +223,7 @@ mod tests {
             body: Arc::from(&b"{}"[..]),
             request_id: "req".into(),
         };
-        keys.keep("k", kept);
+        keys.keep("k", kept, true);
         assert!(matches!(keys.claim("k", [0; 32], now), Claim::Replay(_)));
         assert!(matches!(keys.claim("k", [1; 32], now), Claim::Refused(_)));
         let later = now.plus_ms(KEY_LIFETIME_MS);

@@ -2,11 +2,12 @@
 //!
 //! A `PaymentMethod`'s id says what its card is and does: `pm_1Sbx`, the two-character code of
 //! `cards.rs`, brand, funding, country, last four digits, expiry, fingerprint, random letters. A
-//! sandbox that has just started can therefore still charge what an earlier one made, though it
-//! keeps nothing on disk. Fingerprints of published cards are the same in every life; those of
+//! sandbox that has just started can therefore still charge what an earlier one made, even where it
+//! was given no file to keep it in (`journal.rs`). Fingerprints of published cards are the same in every life; those of
 //! other numbers come from a key that dies with the process, so they identify nobody.
 
 use aws_lc_rs::{digest, hmac};
+use serde::{Deserialize, Serialize};
 
 use super::cards::{self, Behaviour, Brand, Funding, TestCard};
 
@@ -18,7 +19,7 @@ const RANDOM_LETTERS: usize = 10;
 const ALPHABET: &[u8; 52] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// What the world may know of a card.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Card {
     pub(super) code: String,
     pub(super) brand: Brand,

@@ -1,6 +1,7 @@
 //! What a `PaymentIntent` and a `SetupIntent` have in common: who pays with what, and the way to a
 //! confirmation. What each of them does when it is confirmed stands in its own file.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::customers;
@@ -11,21 +12,24 @@ use super::objects::{Object, found};
 use super::payment_methods as methods;
 use super::records::PaymentMethod;
 use super::state::{Call, Outcome, State};
+use super::words::Word;
 
 /// The half that both kinds share.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Core {
     pub(super) id: String,
     pub(super) client_secret: String,
     pub(super) authenticate_url: String,
     pub(super) customer: Option<String>,
     pub(super) payment_method: Option<String>,
-    pub(super) status: &'static str,
+    #[serde(with = "super::words")]
+    pub(super) status: Word,
     pub(super) metadata: Map<String, Value>,
     pub(super) description: Option<String>,
     pub(super) return_url: Option<String>,
     pub(super) last_error: Option<Value>,
-    pub(super) cancellation_reason: Option<&'static str>,
+    #[serde(with = "super::words::if_any")]
+    pub(super) cancellation_reason: Option<Word>,
 }
 
 impl Core {
@@ -40,7 +44,7 @@ impl Core {
             status: "requires_payment_method",
             metadata: call.form.metadata()?,
             description: call.form.owned("description"),
-            return_url: call.form.return_url()?,
+            return_url: call.form.return_url()?.filter(|_| state.switches.redirects),
             last_error: None,
             cancellation_reason: None,
             id,
@@ -100,7 +104,7 @@ pub(super) fn usable(
 /// Takes over what a confirmation names: the method, the way back.
 pub(super) fn choose<I: Intent>(state: &mut State, call: &Call<'_>) -> Result<(), Refusal> {
     let customer = found::<I>(state, call.id)?.core().customer.clone();
-    let return_url = call.form.return_url()?;
+    let return_url = call.form.return_url()?.filter(|_| state.switches.redirects);
     let method = usable(state, call, customer.as_deref())?;
     let intent = found::<I>(state, call.id)?;
     let core = intent.core_mut();

@@ -13,6 +13,7 @@ use super::errors::Refusal;
 use super::faults::{Fault, Kind};
 use super::form::Form;
 use super::idempotency::{self, Claim, Kept};
+use super::payment_intents;
 use super::routes::Route;
 use super::server::Shared;
 use super::state::{Call, Outcome};
@@ -52,7 +53,7 @@ impl Job {
                     drop(self);
                     return hang(fault).await;
                 }
-                Kind::Status if fault.status < 500 => {
+                Kind::Status if fault.status < 500 && !fault.is_kept() => {
                     let refusal = staged(fault);
                     return Sent::Answer(self.reply(&shared, Err(refusal)));
                 }
@@ -118,8 +119,13 @@ impl Job {
         };
         let executed = match failing {
             Some(fault) if !fault.after_execution => None,
-            _ => Some(self.reply(shared, (self.route.run)(&mut state, &call))),
+            _ => Some((self.route.run)(&mut state, &call)),
         };
+        let executed = executed.map(|outcome| {
+            outcome.map(|object| payment_intents::expanded(&state, &self.form, object))
+        });
+        let began = !matches!(&executed, Some(Err(refusal)) if !refusal.began);
+        let executed = executed.map(|outcome| self.reply(shared, outcome));
         let told = failing.map(|fault| self.reply(shared, Err(staged(fault))));
         let kept = match (&executed, &told, failing) {
             // What was executed and refused keeps its refusal: a 5xx kept under the key of an act
@@ -127,15 +133,17 @@ impl Job {
             (Some(executed), _, Some(fault))
                 if fault.after_execution && executed.kept.status >= 400 =>
             {
-                Some(executed)
+                began.then_some(executed)
             }
-            (_, Some(told), Some(fault)) if fault.kept => Some(told),
-            (Some(executed), _, _) => Some(executed),
+            (_, Some(told), Some(fault)) if fault.is_kept() => Some(told),
+            (Some(executed), _, _) if began => Some(executed),
             _ => None,
         };
         if let Some((key, _)) = &self.key {
             match kept.filter(|reply| idempotency::is_kept(reply.kept.status)) {
-                Some(reply) => state.keys.keep(key, reply.kept.clone()),
+                Some(reply) => state
+                    .keys
+                    .keep(key, reply.kept.clone(), !has_card(&self.form)),
                 None => state.keys.release(key),
             }
         }
@@ -150,6 +158,10 @@ impl Job {
     fn reply(&self, shared: &Shared, outcome: Outcome) -> Reply {
         render(shared, &self.request_id, outcome)
     }
+}
+
+fn has_card(form: &Form) -> bool {
+    form.fields().any(|(name, _)| name.starts_with("card"))
 }
 
 fn staged(fault: &Fault) -> Refusal {

@@ -5,6 +5,7 @@
 //! promises (idempotency keys, error envelope, 3-D Secure by redirect) and fails on demand. It
 //! names nothing of the rest of this crate but the clock and the source of randomness, and it
 //! never keeps a card number: of a card it knows what its id says (`ids.rs`).
+//! What is paid it keeps in a file, where it is given one (`journal.rs`).
 //!
 //! Where to read next: `routes.rs` is the list of endpoints, `cards.rs` what each test card does,
 //! `server.rs` and `job.rs` the way of a request, `attempts.rs` where money moves, `events.rs` and
@@ -16,8 +17,8 @@
 //!
 //! * `POST /_sandbox/faults` stages a fault (`faults.rs`), `DELETE` clears them all, `GET` says how
 //!   many are `staged` and how many requests they have `struck`.
-//! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`,
-//!   `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
+//! * `POST /_sandbox/settings` moves switches and answers how they stand: `raw_cards`, `redirects`
+//!   (false: authentication is for Stripe's own browser library), `decline_at_attach`, `latency_ms`, `search_lag_ms`, `idempotency_key_lifetime_ms`, `events`
 //!   (false: none are written down), `payments`, `refunds`, `later_ms` (see below), `webhooks` (how
 //!   badly the mail is carried: `mail/mod.rs`).
 //! * `GET /_sandbox/ledger` says what was really made, whatever the callers were told;
@@ -54,6 +55,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
@@ -85,6 +87,7 @@ mod idempotency;
 mod ids;
 mod intents;
 mod job;
+mod journal;
 mod keys;
 mod later;
 mod ledger;
@@ -97,6 +100,7 @@ mod post;
 mod records;
 mod refunds;
 mod routes;
+mod rules;
 mod search;
 mod server;
 mod setup_intents;
@@ -105,6 +109,7 @@ mod test_methods;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod words;
 
 pub use cards::TEST_CARDS;
 
@@ -134,6 +139,8 @@ pub struct Settings {
     pub webhook_authorities: Vec<CertificateDer<'static>>,
     /// An endpoint that is told of everything from the start, and the secret that signs.
     pub webhook: Option<(String, Zeroizing<String>)>,
+    /// Where its payments are kept from one life to the next; without it they end with the process.
+    pub file: Option<PathBuf>,
     /// Worker threads, at least one.
     pub workers: usize,
     /// What the sandbox takes for the time: expiry dates, lifetimes of idempotency keys.
@@ -156,6 +163,9 @@ pub enum Failure {
     /// be had.
     #[error("the sandbox's certificate or key was not accepted")]
     Tls(#[from] rustls::Error),
+    /// What an earlier life has left cannot be read, or nothing written there.
+    #[error("the sandbox's file could not be read or written")]
+    File(#[source] io::Error),
     /// The address is not free.
     #[error("the sandbox could not listen")]
     Listen(#[from] io::Error),
@@ -223,7 +233,9 @@ pub fn start(settings: Settings) -> Result<Sandbox, Failure> {
         .with_single_cert(settings.certificate_chain, settings.private_key)?;
     let post = post::Post::trusting(settings.webhook_authorities)?;
     let keyring = keys::Keyring::new(settings.secret_keys, settings.restricted_keys);
-    let shared = Data::new(server::Shared::new(keyring, settings.clock, post));
+    let shared = server::Shared::new(keyring, settings.clock, post, settings.file.as_deref())
+        .map_err(Failure::File)?;
+    let shared = Data::new(shared);
     if let Some((url, secret)) = settings.webhook {
         let nothing = form::Form::default();
         let call = shared.call("", &nothing);

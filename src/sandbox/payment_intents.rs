@@ -8,10 +8,12 @@ use super::attempts::{self, Manner};
 use super::charges;
 use super::errors::Refusal;
 use super::events;
+use super::form::Form;
 use super::intents::{self, Core, Intent};
 use super::objects::{self, Object, found};
 use super::orders;
 use super::records::PaymentIntent;
+use super::rules;
 use super::state::{Bounded, Call, Outcome, State, seconds};
 
 const KNOWN: &[&str] = &[
@@ -80,7 +82,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
 /// Stripe sends no event for what a caller changes here.
 pub(super) fn update(state: &mut State, call: &Call<'_>) -> Outcome {
     call.form.only(&["metadata", "description"])?;
-    orders::check_texts(call)?;
+    rules::texts(call.form)?;
     let metadata = call.form.metadata()?;
     let intent = found::<PaymentIntent>(state, call.id)?;
     let description = call.form.owned("description");
@@ -128,7 +130,7 @@ pub(super) fn capture(state: &mut State, call: &Call<'_>) -> Outcome {
         "metadata",
         "statement_descriptor_suffix",
     ])?;
-    orders::check_texts(call)?;
+    rules::texts(call.form)?;
     let wanted = call.form.integer("amount_to_capture")?;
     let metadata = call.form.metadata()?;
     let intent = found::<PaymentIntent>(state, call.id)?;
@@ -159,6 +161,33 @@ pub(super) fn cancel(state: &mut State, call: &Call<'_>) -> Outcome {
     }
     let event = PaymentIntent::CANCELED_EVENT;
     Ok(events::about::<PaymentIntent>(state, call, event, call.id))
+}
+
+/// The answer with the charge itself in place of its id, where that was asked for.
+pub(super) fn expanded(state: &State, form: &Form, mut answer: Value) -> Value {
+    for path in form.listed("expand") {
+        match path {
+            "latest_charge" => expand(state, &mut answer),
+            "data.latest_charge" => {
+                let listed = answer.get_mut("data").and_then(Value::as_array_mut);
+                for intent in listed.into_iter().flatten() {
+                    expand(state, intent);
+                }
+            }
+            _ => {}
+        }
+    }
+    answer
+}
+
+fn expand(state: &State, intent: &mut Value) {
+    let charge = intent
+        .get("latest_charge")
+        .and_then(Value::as_str)
+        .and_then(|id| state.charges.get(id));
+    if let (Some(charge), Some(fields)) = (charge, intent.as_object_mut()) {
+        fields.insert("latest_charge".to_owned(), charge.show());
+    }
 }
 
 impl Object for PaymentIntent {

@@ -15,6 +15,7 @@ use super::form::Form;
 use super::ids::Card;
 use super::objects::{self, Object};
 use super::records::{PaymentMethod, Standing};
+use super::rules;
 use super::state::{Bounded, Call, Outcome, State};
 use super::test_methods;
 use crate::clock::Timestamp;
@@ -51,6 +52,7 @@ pub(super) fn create_in_browser(state: &mut State, call: &Call<'_>) -> Outcome {
     let digits = digits_of(form.required("card[number]")?)?;
     let (month, year) = expiry_of(form, call.now)?;
     check_cvc(form, &digits)?;
+    rules::billing_details(form)?;
     let method = PaymentMethod {
         id: String::new(),
         card: Card::read(&digits, month, year, &state.fingerprint_key),

@@ -1,13 +1,15 @@
 //! What the sandbox remembers, one record a kind of Stripe object. None of it is a card number.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::declines::Decline;
 use super::ids::Card;
 use super::intents::Core;
+use super::words::Word;
 use crate::clock::Timestamp;
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Customer {
     pub(super) id: String,
     pub(super) created_s: i64,
@@ -15,7 +17,7 @@ pub(super) struct Customer {
     pub(super) metadata: Map<String, Value>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PaymentMethod {
     pub(super) id: String,
     pub(super) card: Card,
@@ -28,7 +30,7 @@ pub(super) struct PaymentMethod {
 }
 
 /// Whether a `PaymentMethod` may still be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Standing {
     Usable,
     /// Told by its id after a restart: it belongs to whoever first presents it.
@@ -38,28 +40,31 @@ pub(super) enum Standing {
     Spent,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SetupIntent {
     pub(super) core: Core,
     pub(super) created_s: i64,
-    pub(super) usage: &'static str,
+    #[serde(with = "super::words")]
+    pub(super) usage: Word,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PaymentIntent {
     pub(super) core: Core,
+    #[serde(with = "super::words::moment")]
     pub(super) created: Timestamp,
     pub(super) amount: i64,
     pub(super) amount_received: i64,
     pub(super) currency: String,
     pub(super) manual_capture: bool,
-    pub(super) setup_future_usage: Option<&'static str>,
+    #[serde(with = "super::words::if_any")]
+    pub(super) setup_future_usage: Option<Word>,
     pub(super) statement_descriptor_suffix: Option<String>,
     pub(super) latest_charge: Option<String>,
     pub(super) canceled_s: Option<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Charge {
     pub(super) id: String,
     pub(super) created_s: i64,
@@ -82,7 +87,7 @@ pub(super) struct Charge {
 }
 
 /// How far a charge has come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum Fate {
     /// Neither agreed to nor refused yet: its `PaymentIntent` is `processing`.
     Pending,
@@ -91,7 +96,7 @@ pub(super) enum Fate {
     Taken,
     /// Held money that was given back.
     Released,
-    Refused(&'static Decline),
+    Refused(#[serde(with = "super::words::decline")] &'static Decline),
 }
 
 impl Charge {
@@ -116,7 +121,7 @@ impl Charge {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Refund {
     pub(super) id: String,
     pub(super) created_s: i64,
@@ -124,13 +129,15 @@ pub(super) struct Refund {
     pub(super) currency: String,
     pub(super) charge: String,
     pub(super) payment_intent: String,
-    pub(super) reason: Option<&'static str>,
+    #[serde(with = "super::words::if_any")]
+    pub(super) reason: Option<Word>,
     pub(super) metadata: Map<String, Value>,
     /// `pending`, `succeeded` or `failed`.
-    pub(super) status: &'static str,
+    #[serde(with = "super::words")]
+    pub(super) status: Word,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Dispute {
     pub(super) id: String,
     pub(super) created_s: i64,
@@ -138,11 +145,15 @@ pub(super) struct Dispute {
     pub(super) payment_intent: String,
     pub(super) amount: i64,
     pub(super) currency: String,
-    pub(super) brand: &'static str,
-    pub(super) reason: &'static str,
-    pub(super) status: &'static str,
+    #[serde(with = "super::words")]
+    pub(super) brand: Word,
+    #[serde(with = "super::words")]
+    pub(super) reason: Word,
+    #[serde(with = "super::words")]
+    pub(super) status: Word,
     /// A question of the issuer's: no money has moved.
     pub(super) inquiry: bool,
-    pub(super) has_evidence: bool,
+    /// What the merchant has submitted, which is in each of its events.
+    pub(super) evidence: Map<String, Value>,
     pub(super) metadata: Map<String, Value>,
 }

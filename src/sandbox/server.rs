@@ -5,6 +5,8 @@
 //! a connection that carried a card is closed after its answer (so that its buffers are freed, and
 //! the wiping allocator clears them). Nothing of a request is logged.
 
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -27,10 +29,11 @@ use super::keys::{Keyring, Right};
 use super::post::Post;
 use super::routes;
 use super::state::{Call, Outcome, State};
-use super::{authenticate, control, ids};
+use super::{authenticate, control, ids, journal};
 use crate::clock::{Clock, Timestamp};
 
-const BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Evidence may be long, and each of its bytes is three in a form.
+const BODY_BYTES_MAX: usize = 512 * 1_024;
 const BODY_TIMEOUT_MS: u64 = 10_000;
 /// Answered when the request names none, and the version of events.
 pub(super) const API_VERSION: &str = "2026-09-30.endive";
@@ -51,16 +54,30 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(keyring: Keyring, clock: Clock, post: Post) -> Self {
-        Self {
-            state: Mutex::new(State::new()),
+    /// A sandbox that remembers what stands in `file`, where there is one.
+    pub(super) fn new(
+        keyring: Keyring,
+        clock: Clock,
+        post: Post,
+        file: Option<&Path>,
+    ) -> std::io::Result<Self> {
+        let mut state = State::new();
+        let mac_key = match file {
+            None => super::state::new_key(),
+            Some(file) => {
+                let key = journal::open(&mut state, file)?;
+                hmac::Key::new(hmac::HMAC_SHA256, &key)
+            }
+        };
+        Ok(Self {
+            state: Mutex::new(state),
             keyring,
             clock,
-            mac_key: super::state::new_key(),
+            mac_key,
             post,
             woken: Notify::new(),
             base_url: OnceLock::new(),
-        }
+        })
     }
 
     /// What no caller of the API asked for.
@@ -75,8 +92,8 @@ impl Shared {
         }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> Changing<'_> {
+        Changing(self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -85,6 +102,29 @@ impl Shared {
 
     pub(super) fn base_url(&self) -> &str {
         self.base_url.get().map_or("", String::as_str)
+    }
+}
+
+/// The state in the hands of one: what they change is written down before another has it.
+pub(super) struct Changing<'a>(MutexGuard<'a, State>);
+
+impl Deref for Changing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.0
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        journal::write_down(&mut self.0);
     }
 }
 

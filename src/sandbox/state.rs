@@ -14,6 +14,7 @@ use super::events::Event;
 use super::faults::Faults;
 use super::form::Form;
 use super::idempotency::Keys;
+use super::journal::Journal;
 use super::later::{self, Deed, Later};
 use super::mail::Mail;
 use super::records::{
@@ -40,6 +41,8 @@ pub(super) struct Bounded<T> {
     max: usize,
     /// How many entries gave way.
     pub(super) evicted: u64,
+    /// Those that may have changed since they were written down, where they are.
+    changed: Option<Vec<String>>,
 }
 
 impl<T> Bounded<T> {
@@ -50,6 +53,30 @@ impl<T> Bounded<T> {
             next: 0,
             max,
             evicted: 0,
+            changed: None,
+        }
+    }
+
+    /// From now on it is remembered what changes; all that there is has.
+    fn watch(&mut self) {
+        self.changed = Some(Vec::new());
+    }
+
+    /// Which entries may have changed, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<String> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut changed = self
+            .changed
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default();
+        changed.retain(|id| seen.insert(id.clone()));
+        changed
+    }
+
+    fn note(&mut self, id: &str) {
+        if let Some(changed) = &mut self.changed {
+            changed.push(id.to_owned());
         }
     }
 
@@ -68,6 +95,7 @@ impl<T> Bounded<T> {
                 self.evicted = self.evicted.saturating_add(1);
             }
         }
+        self.note(&id);
         self.order.push_back((self.next, id.clone()));
         self.entries.insert(id, (self.next, value));
         self.next = self.next.saturating_add(1);
@@ -78,6 +106,9 @@ impl<T> Bounded<T> {
     }
 
     pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut T> {
+        if self.entries.contains_key(id) {
+            self.note(id);
+        }
         self.entries.get_mut(id).map(|(_, value)| value)
     }
 
@@ -103,6 +134,9 @@ impl<T> Bounded<T> {
 pub(super) struct Switches {
     pub(super) decline_at_attach: bool,
     pub(super) raw_cards_allowed: bool,
+    /// Whether an issuer's page can be reached by a redirect, as it is when Stripe is told where to
+    /// return.
+    pub(super) redirects: bool,
     pub(super) latency_ms: u64,
     pub(super) search_lag_ms: u64,
     /// Whether events are written down and sent at all.
@@ -142,6 +176,8 @@ pub(super) struct State {
     pub(super) mail: Mail,
     pub(super) deeds: Agenda<Deed>,
     pub(super) keys: Keys,
+    /// Where it is written down, where it is.
+    pub(super) journal: Option<Journal>,
     pub(super) faults: Faults,
     pub(super) switches: Switches,
     pub(super) made: Made,
@@ -166,10 +202,12 @@ impl State {
             mail: Mail::new(),
             deeds: Agenda::new(later::DEEDS_MAX),
             keys: Keys::new(),
+            journal: None,
             faults: Faults::default(),
             switches: Switches {
                 decline_at_attach: false,
                 raw_cards_allowed: true,
+                redirects: true,
                 latency_ms: 0,
                 search_lag_ms: 0,
                 events: true,
@@ -181,6 +219,20 @@ impl State {
             seen: BTreeMap::new(),
             fingerprint_key: new_key(),
         }
+    }
+}
+
+impl State {
+    /// From now on what changes is remembered, to be written down.
+    pub(super) fn watch(&mut self) {
+        self.customers.watch();
+        self.payment_methods.watch();
+        self.setup_intents.watch();
+        self.payment_intents.watch();
+        self.charges.watch();
+        self.refunds.watch();
+        self.disputes.watch();
+        self.keys.watch();
     }
 }
 

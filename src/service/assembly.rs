@@ -23,7 +23,7 @@ use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::{Account, Environment};
 use crate::vault::watch::Watcher;
-use crate::vault::{self, Capture, Common, Internal, Processors};
+use crate::vault::{self, Capture, Common, EventSource, Internal, Processors};
 
 /// Bytes of an answer of the processor. The longest are pages of a hundred payments, each with up
 /// to 27 kB of the merchant's pairs; one that is too long would never be found among.
@@ -83,6 +83,7 @@ pub(super) async fn common(
             alert_window_s: config.alerts.window_s,
         },
         watch: watcher(config),
+        refusals: Arc::default(),
     })
 }
 
@@ -120,7 +121,7 @@ pub(super) fn capture(
 }
 
 /// What each account's processor signs with.
-fn webhook_secrets(config: &Config) -> Result<BTreeMap<Account, Vec<WebhookSecret>>, Refused> {
+fn webhook_secrets(config: &Config) -> Result<BTreeMap<Account, EventSource>, Refused> {
     let mut secrets = BTreeMap::new();
     for (account, settings) in &config.accounts {
         let ProcessorSettings::Stripe(stripe) = &settings.processor;
@@ -134,7 +135,11 @@ fn webhook_secrets(config: &Config) -> Result<BTreeMap<Account, Vec<WebhookSecre
             account: account.to_string(),
             reason,
         })?;
-        secrets.insert(account.clone(), of_account);
+        let source = EventSource {
+            secrets: of_account,
+            connected: stripe.account.clone(),
+        };
+        secrets.insert(account.clone(), source);
     }
     Ok(secrets)
 }

@@ -47,7 +47,7 @@ const OF_THE_MACHINE: &[&str] = &[
     "/dev/urandom",
     "/proc/self",
 ];
-/// DNS over TCP, when an answer does not fit into a datagram.
+/// DNS, over TCP only: `net::names`.
 const DNS_PORT: u16 = 53;
 const HTTPS_PORT: u16 = 443;
 
@@ -93,6 +93,8 @@ pub fn reach(config: &Config) -> Result<Reach, Refused> {
         read: needs.read,
         write: needs.write,
         connect_ports: Some(needs.ports),
+        unix_sockets: needs.unix_sockets,
+        modules: needs.modules,
     })
 }
 
@@ -101,6 +103,8 @@ struct Needs {
     read: BTreeSet<PathBuf>,
     write: BTreeSet<PathBuf>,
     ports: BTreeSet<u16>,
+    unix_sockets: bool,
+    modules: bool,
 }
 
 impl Needs {
@@ -153,6 +157,7 @@ impl Needs {
                 self.write.insert(directory.to_owned());
             }
             self.files(syslog_socket);
+            self.unix_sockets |= syslog_socket.is_some();
             if let Some(url) = url {
                 self.url(url);
             }
@@ -217,6 +222,7 @@ impl Needs {
                         }
                         Host::Socket { directory, .. } => {
                             self.read.insert(directory);
+                            self.unix_sockets = true;
                         }
                     }
                 }
@@ -264,6 +270,9 @@ impl Needs {
         }) = pkcs11
         {
             self.files([module_file, pin_file]);
+            self.modules = true;
+            // Many speak to a daemon of their own.
+            self.unix_sockets = true;
         }
         if let Some(AwsKmsSettings {
             key_arn: _,
@@ -397,24 +406,13 @@ connect_ports_also = [8000]
         assert_eq!(reach.write, BTreeSet::from([dir.join("hsm/tokens")]));
         let of_the_machine: BTreeSet<_> = OF_THE_MACHINE.iter().map(PathBuf::from).collect();
         let own: BTreeSet<_> = reach.read.difference(&of_the_machine).cloned().collect();
-        let names = [
-            "tls",
-            "archive",
-            "authorities",
-            "lists",
-            "hsm",
-            "keys/password",
-            "keys/kek-public.json",
-            "kek",
-            "keys/verify",
-            "keys/fingerprint",
-            "keys/stripe",
-            "keys/hook",
-            "keys/mail",
-            "keys/pager",
-        ];
-        let mut expected: BTreeSet<_> = names.iter().map(|name| dir.join(name)).collect();
+        let names = "tls archive authorities lists hsm kek keys/password keys/kek-public.json \
+                     keys/verify keys/fingerprint keys/stripe keys/hook keys/mail keys/pager";
+        let names = names.split_whitespace();
+        let mut expected: BTreeSet<_> = names.map(|name| dir.join(name)).collect();
         expected.insert("/run/postgresql".into());
         assert_eq!(own, expected);
+        // The database's; and no module is loaded.
+        assert_eq!((reach.unix_sockets, reach.modules), (true, false));
     }
 }

@@ -58,6 +58,8 @@ impl Service {
         if let Some(ops) = ops {
             ops.stop(true).await;
         }
+        // What is counted and not written yet is written before the stop is.
+        self.common.record_refusals(true).await;
         let witnessed = record(&self.common, Action::ProcessStopped).await;
         clerks.finish(&self.common).await;
         let closed = self.common.store.close().await;

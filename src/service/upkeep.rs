@@ -35,6 +35,7 @@ pub(super) async fn forever(
             internal.sealer.retire_expired();
             let _told = internal.follow_manifest().await;
         }
+        common.record_refusals(false).await;
         if ticks.is_multiple_of(SWEEP_INTERVAL_TICKS) {
             if internal.is_some() {
                 sweep(&common).await;

@@ -51,13 +51,40 @@ pub struct Claim {
 /// Proof that this transaction has won a key for a resource: what is made under the key demands it.
 #[derive(Debug)]
 #[must_use = "a key that was won and not used must be released"]
-pub(super) struct Won(());
+pub(super) struct Won {
+    /// How often the processor has refused for good what was asked for under the key.
+    refusals: u32,
+}
 
 impl Won {
     /// Of a request that came without a key, where none is required: nothing is repeated under it.
     pub(super) const fn without_a_key() -> Self {
-        Self(())
+        Self { refusals: 0 }
     }
+
+    /// The processor's key of what is made now, from the one that was made of the caller's. A
+    /// processor keeps a refusal under its key for a day and would only repeat it, so after each
+    /// refusal the same request asks under another one.
+    pub(super) fn processor_key(&self, made_of_the_callers: &str) -> String {
+        match self.refusals {
+            0 => made_of_the_callers.to_owned(),
+            refusals => format!("{made_of_the_callers}-{refusals}"),
+        }
+    }
+}
+
+/// Behind a key under which the processor refused for good stands this, and how often it has.
+const REFUSED: &str = "refused/";
+
+/// How often the processor had refused before the key of a request was made.
+fn refusals_before(processor_key: &str) -> u32 {
+    let last = processor_key.rsplit_once('-');
+    last.and_then(|(_, count)| count.parse().ok()).unwrap_or(0)
+}
+
+/// How often the processor has refused what a key was for, where it is free because of that.
+fn refusals_of(resource: &str) -> Option<u32> {
+    resource.strip_prefix(REFUSED)?.parse().ok()
 }
 
 /// What a key stands for once it was entered.
@@ -116,6 +143,7 @@ pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found,
     .await?;
     Ok(match seen {
         None => Found::Nothing,
+        Some((_, _, resource)) if refusals_of(&resource).is_some() => Found::Nothing,
         Some((route, hash, resource)) if route == claim.route && hash == claim.request_hash => {
             Found::Seen(resource)
         }
@@ -149,11 +177,15 @@ pub(super) async fn enter(
     .one(tx)
     .await?;
     if held_by == resource {
-        return Ok(Entered::Won(Won(())));
+        return Ok(Entered::Won(Won { refusals: 0 }));
+    }
+    if let Some(refusals) = refusals_of(&held_by) {
+        take_over(tx, claim, resource).await?;
+        return Ok(Entered::Won(Won { refusals }));
     }
     if expires_at_ms <= claim.now.unix_ms() && !is_open(tx, &held_by).await? {
         take_over(tx, claim, resource).await?;
-        return Ok(Entered::Won(Won(())));
+        return Ok(Entered::Won(Won { refusals: 0 }));
     }
     Ok(
         if route == claim.route && request_hash == claim.request_hash {
@@ -176,7 +208,7 @@ async fn is_open(tx: &mut Connection, resource: &str) -> Result<bool, Failure> {
     .await
 }
 
-/// Gives a key whose time is over to `resource`; its row is locked by who entered it.
+/// Gives a key that is free again to `resource`; its row is locked by who entered it.
 async fn take_over(tx: &mut Connection, claim: &Claim, resource: &str) -> Result<(), Failure> {
     let taken = query(
         "UPDATE idempotency_keys
@@ -216,12 +248,31 @@ pub(super) async fn stands_for(
 }
 
 /// Releases a key that was won and for which nothing was made.
-pub(super) async fn release(
+pub(super) async fn release(tx: &mut Connection, won: Won, resource: &str) -> Result<(), Failure> {
+    match won.refusals {
+        0 => free(tx, resource).await,
+        refusals => stands_refused(tx, resource, refusals).await,
+    }
+}
+
+/// Frees the key behind which the processor has refused to make `resource`, and which it was asked
+/// under `processor_key`: that key the processor remembers, and the next request takes another.
+pub(super) async fn refused(
     tx: &mut Connection,
-    Won(()): Won,
     resource: &str,
+    processor_key: &str,
 ) -> Result<(), Failure> {
-    free(tx, resource).await
+    let refusals = refusals_before(processor_key).saturating_add(1);
+    stands_refused(tx, resource, refusals).await
+}
+
+async fn stands_refused(tx: &mut Connection, resource: &str, refusals: u32) -> Result<(), Failure> {
+    query("UPDATE idempotency_keys SET resource = $2 WHERE resource = $1")
+        .bind(resource)
+        .bind(format!("{REFUSED}{refusals}"))
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 /// Frees the key behind which `resource` was to be made: nothing was. The key itself may be gone.
@@ -239,5 +290,28 @@ pub(super) fn dangling(claim: &Claim) -> Failure {
         table: "idempotency_keys",
         column: "resource",
         row: claim.key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_each_refusal_the_processor_is_asked_under_another_key() {
+        let first = "cloakroom-0123456789abcdef";
+        let mut key = Won::without_a_key().processor_key(first);
+        assert_eq!(key, first);
+        for refusals in 1..=12 {
+            assert_eq!(refusals_before(&key).saturating_add(1), refusals);
+            let resource = format!("{REFUSED}{refusals}");
+            let refusals = refusals_of(&resource).unwrap();
+            key = Won { refusals }.processor_key(first);
+            assert_eq!(key, format!("{first}-{refusals}"));
+        }
+        // A keyed hash that happens to be all digits is no count.
+        let digits = format!("cloakroom-{}", "1".repeat(64));
+        assert_eq!(refusals_before(&digits), 0);
+        assert_eq!(refusals_of("test_chg_1"), None);
     }
 }

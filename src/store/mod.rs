@@ -122,7 +122,7 @@ pub use refunds::{
     DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
     RefundTaken, RefundWork,
 };
-pub use reports::{ReportBudget, ReportRow};
+pub use reports::{ReportBudget, ReportRow, ReportTaken};
 pub use reviews::DueReview;
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};

@@ -102,7 +102,10 @@ pub struct Renewal {
 /// Proof that the work a lease is about was not done and will not be: what gives up an operation
 /// on money demands it.
 #[derive(Debug)]
-pub struct NothingDone(Lease);
+pub struct NothingDone {
+    lease: Lease,
+    refused: bool,
+}
 
 impl NothingDone {
     /// The only request that was ever sent for this work did nothing.
@@ -113,22 +116,43 @@ impl NothingDone {
         if lease.resumed {
             Err(lease)
         } else {
-            Ok(Self(lease))
+            Ok(Self {
+                lease,
+                refused: false,
+            })
         }
     }
 
     /// The processor has refused the request for good: under this key it never will be done.
     #[must_use]
     pub const fn refused(lease: Lease) -> Self {
-        Self(lease)
+        Self {
+            lease,
+            refused: true,
+        }
+    }
+
+    /// The processor does not tell what became of the request, and what was to be changed was read
+    /// after it, unchanged. Asked again, it is asked under the same key: late, it may still tell.
+    #[must_use]
+    pub const fn unchanged(lease: Lease) -> Self {
+        Self {
+            lease,
+            refused: false,
+        }
     }
 
     pub(super) const fn token(&self) -> i64 {
-        self.0.token
+        self.lease.token
     }
 
     pub(super) const fn is_resumed(&self) -> bool {
-        self.0.resumed
+        self.lease.resumed
+    }
+
+    /// Whether the processor keeps its refusal under the key that it was asked under.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refused
     }
 }
 

@@ -1,7 +1,9 @@
 //! Reports from anybody: taken within bounds, and never changed.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use super::connection::Connection;
-use super::events::{record, record_refused};
+use super::events::record;
 use super::parse::{Reading, one_row, quiet_debug};
 use super::row::row;
 use super::sql::query;
@@ -37,14 +39,77 @@ quiet_debug! {
 /// How many reports are taken within an hour.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportBudget {
-    /// From one address.
+    /// From one address, or one /64 of IPv6.
     pub of_an_address_max: u32,
-    /// From everybody.
+    /// That the operator is told of at once; the others are kept.
     pub of_all_max: u32,
 }
 
+impl ReportBudget {
+    /// Reports that are kept within an hour, for each that the operator is told of.
+    const KEPT_FACTOR: usize = 10;
+
+    /// What becomes of a report from there, where those came within the hour. Nobody shuts the door
+    /// on others: past the budget reports are kept, and of the last places each network that has
+    /// not reported yet has one.
+    fn decide(self, origin: &str, others: &[String]) -> ReportTaken {
+        let count = |max: u32| usize::try_from(max).unwrap_or(usize::MAX);
+        let (address, network) = (household(origin), neighbourhood(origin));
+        let of_address = others.iter().filter(|other| household(other) == address);
+        if of_address.count() >= count(self.of_an_address_max) {
+            return ReportTaken::Refused;
+        }
+        if others.len() < count(self.of_all_max) {
+            return ReportTaken::Told;
+        }
+        let kept_max = count(self.of_all_max).saturating_mul(Self::KEPT_FACTOR);
+        let is_first = !others.iter().any(|other| neighbourhood(other) == network);
+        let places = if is_first { kept_max } else { kept_max / 2 };
+        if others.len() < places {
+            ReportTaken::Kept
+        } else {
+            ReportTaken::Refused
+        }
+    }
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportTaken {
+    /// It is there, and the operator is told at once.
+    Told,
+    /// It is there; so many came that the operator is told no more of each.
+    Kept,
+    /// It is not there.
+    Refused,
+}
+
+/// The address, or the /64 that one household has.
+fn household(origin: &str) -> String {
+    masked(origin, 32, 64)
+}
+
+/// The /24 or /48 around it.
+fn neighbourhood(origin: &str) -> String {
+    masked(origin, 24, 48)
+}
+
+fn masked(origin: &str, of_v4: u32, of_v6: u32) -> String {
+    match origin.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(of_v4));
+            Ipv4Addr::from_bits(ip.to_bits() & mask.unwrap_or_default()).to_string()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(of_v6));
+            Ipv6Addr::from_bits(ip.to_bits() & mask.unwrap_or_default()).to_string()
+        }
+        Err(_) => origin.to_owned(),
+    }
+}
+
 impl Store {
-    /// Takes a report, unless as many have come within the hour as are taken; says which it was.
+    /// Takes a report, unless as many have come within the hour as are kept; says what became of it.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -53,18 +118,15 @@ impl Store {
         report: ReportRow,
         budget: ReportBudget,
         event: Event,
-    ) -> Result<bool, Failure> {
+    ) -> Result<ReportTaken, Failure> {
         self.write(move |tx| {
             Box::pin(async move {
                 let since = report.created_at.unix_ms().saturating_sub(WINDOW_MS);
-                let (all, of_address) = counted(tx, since, &report.origin).await?;
-                let taken = all < i64::from(budget.of_all_max)
-                    && of_address < i64::from(budget.of_an_address_max);
-                if taken {
+                let others = origins(tx, since).await?;
+                let taken = budget.decide(&report.origin, &others);
+                if taken != ReportTaken::Refused {
                     insert(tx, &report).await?;
                     record(tx, event);
-                } else {
-                    record_refused(tx, event);
                 }
                 Ok(taken)
             })
@@ -102,17 +164,17 @@ impl Store {
     }
 }
 
-/// How many reports have come since, and how many of them from that address.
-async fn counted(tx: &mut Connection, since: i64, origin: &str) -> Result<(i64, i64), Failure> {
-    query(
-        "SELECT COUNT(*), COUNT(CASE WHEN origin = $2 THEN 1 END)
+/// Where the reports came from that have come since.
+async fn origins(tx: &mut Connection, since: i64) -> Result<Vec<String>, Failure> {
+    let rows: Vec<(String,)> = query(
+        "SELECT origin
            FROM reports
           WHERE created_at_ms > $1",
     )
     .bind(since)
-    .bind(origin)
-    .one(tx)
-    .await
+    .all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|(origin,)| origin).collect())
 }
 
 async fn insert(tx: &mut Connection, report: &ReportRow) -> Result<(), Failure> {
@@ -153,5 +215,47 @@ impl Row {
             origin: self.origin,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: ReportBudget = ReportBudget {
+        of_an_address_max: 5,
+        of_all_max: 100,
+    };
+
+    fn from(prefix: &str, count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("{prefix}{n:x}")).collect()
+    }
+
+    #[test]
+    fn a_household_has_one_budget_and_all_addresses_of_its_network_are_it() {
+        let others = from("2001:db8:1:2::", 5);
+        let decide = |origin| BUDGET.decide(origin, &others);
+        assert_eq!(decide("2001:db8:1:2:ffff::1"), ReportTaken::Refused);
+        assert_eq!(decide("2001:db8:1:3::1"), ReportTaken::Told);
+        assert_eq!(decide("192.0.2.1"), ReportTaken::Told);
+        let others = vec!["::ffff:192.0.2.1".to_owned(); 5];
+        assert_eq!(BUDGET.decide("192.0.2.1", &others), ReportTaken::Refused);
+    }
+
+    #[test]
+    fn past_the_budget_of_all_reports_are_kept_and_the_last_places_are_first_timers() {
+        let many = |networks: u32, each: usize| -> Vec<String> {
+            let network = |n: u32| Ipv4Addr::from_bits(0xc612_0000 | n << 8).to_string();
+            (0..networks).flat_map(|n| vec![network(n); each]).collect()
+        };
+        // A hundred from 38 networks, as the issue has it: an honest reporter is still heard.
+        let crowd = many(38, 3);
+        assert_eq!(BUDGET.decide("192.0.2.1", &crowd), ReportTaken::Kept);
+        assert_eq!(BUDGET.decide("198.18.3.7", &crowd), ReportTaken::Kept);
+        let half = many(125, 4);
+        assert_eq!(BUDGET.decide("198.18.3.7", &half), ReportTaken::Refused);
+        assert_eq!(BUDGET.decide("192.0.2.1", &half), ReportTaken::Kept);
+        let full = many(250, 4);
+        assert_eq!(BUDGET.decide("192.0.2.1", &full), ReportTaken::Refused);
     }
 }

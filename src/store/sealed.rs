@@ -20,7 +20,7 @@ pub struct SealedRow {
     pub account: Account,
     /// The merchant's name for its customer.
     pub customer_ref: Option<String>,
-    /// How it is charged.
+    /// How its owner means it to be charged.
     pub usage: Usage,
     /// The token that the value was sealed for: a card that takes the place of this token's card
     /// was sealed for another id.

@@ -83,6 +83,8 @@ pub struct SessionRow {
     pub created_at: Timestamp,
     /// From when on it takes no card.
     pub expires_at: Timestamp,
+    /// When a card was last posted to it, or when it was made.
+    pub last_seen_at: Timestamp,
 }
 
 quiet_debug! {
@@ -229,7 +231,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
     let row: Option<Row> = query(
-        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, last_seen_at_ms
            FROM sessions
           WHERE id = $1",
     )
@@ -259,6 +261,7 @@ row! {
         expires_at_ms: i64,
         shopper_verified: bool,
         owner_mac: Option<Vec<u8>>,
+        last_seen_at_ms: i64,
     }
 }
 
@@ -284,6 +287,7 @@ impl Row {
             token_key: self.token_key,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             expires_at: Timestamp::from_unix_ms(self.expires_at_ms),
+            last_seen_at: Timestamp::from_unix_ms(self.last_seen_at_ms),
         })
     }
 }

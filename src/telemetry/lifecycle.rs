@@ -34,7 +34,7 @@ impl Lifecycle {
             reports: add.counters(
                 (
                     "cloakroom_reports_total",
-                    "Reports of abuse or an incident, by what they are about; refused ones are past the budget.",
+                    "Reports of abuse or an incident, by what they are about; kept ones the operator is not told of one by one, refused ones are past the budget.",
                 ),
                 &["about"],
             ),
@@ -47,7 +47,14 @@ impl Lifecycle {
             ),
         };
         // A series that is there from the start shows its first increase.
-        for about in ["abuse", "incident", "vulnerability", "other", "refused"] {
+        for about in [
+            "abuse",
+            "incident",
+            "vulnerability",
+            "other",
+            "kept",
+            "refused",
+        ] {
             families.reports.with_label_values(&[about]);
         }
         for outcome in ["delivered", "failed", "given_up"] {

@@ -102,6 +102,7 @@ struct Families {
     log_lines_lost: IntCounter,
     grants_refused: IntCounterVec,
     browser_reports: IntCounterVec,
+    browser_reporters: IntCounterVec,
 }
 
 impl fmt::Debug for Metrics {
@@ -172,7 +173,14 @@ impl Metrics {
             browser_reports: add.counters(
                 (
                     "cloakroom_browser_reports_total",
-                    "Reports of browsers that kept a page of ours from something; each is a defect or an attack.",
+                    "Reports of browsers that kept a page of ours from something.",
+                ),
+                &["violated"],
+            ),
+            browser_reporters: add.counters(
+                (
+                    "cloakroom_browser_report_addresses_total",
+                    "Addresses from which a serious violation was reported, each once an hour.",
                 ),
                 &["violated"],
             ),
@@ -296,15 +304,24 @@ impl Metrics {
             .inc();
     }
 
-    /// Browsers may report that this was violated; its series is there from now on.
-    pub fn browsers_may_report(&self, violated: &'static str) {
+    /// Browsers may report that this was violated; its series are there from now on.
+    pub fn browsers_may_report(&self, violated: &'static str, is_serious: bool) {
         self.0.browser_reports.with_label_values(&[violated]);
+        if is_serious {
+            self.0.browser_reporters.with_label_values(&[violated]);
+        }
     }
 
     /// A browser reported that a page of ours was kept from something.
     pub fn browser_reported(&self, violated: &'static str) {
         let reports = &self.0.browser_reports;
         reports.with_label_values(&[violated]).inc();
+    }
+
+    /// An address reported something serious for the first time within the hour.
+    pub fn browser_reporter_counted(&self, violated: &'static str) {
+        let reporters = &self.0.browser_reporters;
+        reporters.with_label_values(&[violated]).inc();
     }
 }
 

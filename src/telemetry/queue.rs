@@ -157,28 +157,34 @@ mod tests {
 
     /// A pipe whose reader reads once it is let.
     #[derive(Clone, Default)]
-    struct Pipe(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Pipe(Arc<Ends>);
+
+    #[derive(Default)]
+    struct Ends {
+        read: Mutex<Option<String>>,
+        is_let: Condvar,
+    }
 
     impl Pipe {
         fn let_through(&self) {
-            self.0.0.lock().unwrap().0 = true;
-            self.0.1.notify_all();
+            *self.0.read.lock().unwrap() = Some(String::new());
+            self.0.is_let.notify_all();
         }
 
         fn lines(&self) -> usize {
-            let state = self.0.0.lock().unwrap();
-            state.1.iter().filter(|byte| **byte == b'\n').count()
+            let read = self.0.read.lock().unwrap();
+            read.as_ref().map_or(0, |text| text.lines().count())
         }
     }
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let (state, changed) = &*self.0;
-            let is_stalled = |state: &mut (bool, Vec<u8>)| !state.0;
-            let mut state = changed
-                .wait_while(state.lock().unwrap(), is_stalled)
+            let Ends { read, is_let } = &*self.0;
+            let mut read = is_let
+                .wait_while(read.lock().unwrap(), |read| read.is_none())
                 .unwrap();
-            state.1.extend_from_slice(bytes);
+            let text = std::str::from_utf8(bytes).unwrap();
+            read.as_mut().unwrap().push_str(text);
             Ok(bytes.len())
         }
 

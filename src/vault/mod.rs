@@ -28,6 +28,7 @@ mod owed;
 pub mod processor_events;
 pub mod refund;
 mod refusal;
+pub mod refusals;
 pub mod report;
 mod review;
 pub mod rotation;
@@ -50,7 +51,6 @@ use crate::alerts::Destination;
 use crate::audit::{self, Action, Actor, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::processor::Processor;
-use crate::processor::webhook::WebhookSecret;
 use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
@@ -59,6 +59,7 @@ use crate::telemetry::Metrics;
 use crate::token::{Account, Environment, EventId};
 
 pub(crate) use canary::process;
+pub use processor_events::EventSource;
 pub(crate) use processor_events::dispute_is_open;
 pub use refusal::{CardFault, Refusal};
 
@@ -79,6 +80,8 @@ pub struct Common {
     pub limits: Limits,
     /// Who tries cards, and what is done about it.
     pub watch: Arc<watch::Watcher>,
+    /// Refused attempts of the minutes that are not over.
+    pub refusals: Arc<refusals::Refusals>,
     /// The runtime that outlives every worker thread: work that must go on when its caller has
     /// hung up, and when the caller's worker stops, runs here.
     pub runtime: Handle,
@@ -127,7 +130,7 @@ pub struct Capture {
     /// Marks vaulted cards, so that they are known again.
     pub marking: Arc<MacKeys>,
     /// What each account's processor signs its notices with.
-    pub webhook_secrets: BTreeMap<Account, Vec<WebhookSecret>>,
+    pub webhook_secrets: BTreeMap<Account, EventSource>,
     /// Where the issuer's authentication page returns the shopper.
     pub return_url: String,
     /// Where security.txt says to write, before our own page.

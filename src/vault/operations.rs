@@ -177,7 +177,11 @@ impl Internal {
                 if after.operation.is_none() {
                     return Ok(after);
                 }
-                let nothing = NothingDone::refused(lease);
+                let nothing = if failure.effect() == Effect::Final {
+                    NothingDone::refused(lease)
+                } else {
+                    NothingDone::unchanged(lease)
+                };
                 self.abandon_operation(context, nothing, charge).await?;
                 Err(if let processor::Failure::Invalid(fault) = failure {
                     Refusal::Invalid(fault)

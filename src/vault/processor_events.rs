@@ -11,7 +11,7 @@ use super::refund::status_of;
 use super::{Capture, Common, Internal, Refusal, Witness, marks};
 use crate::audit::{Action, Actor, Outcome};
 use crate::processor::webhook::{
-    self, DisputePhase, DisputeStatus, NoticeRefused, PaymentState, What,
+    self, DisputePhase, DisputeStatus, NoticeRefused, PaymentState, WebhookSecret, What,
 };
 use crate::store::{
     Applied, DisputeChange, DisputeRow, DueEvent, News, ProcessorEvent, Publish, Received, Report,
@@ -21,6 +21,15 @@ use crate::token::{Account, ChargeStatus, Environment};
 /// Milliseconds for which an event is kept whose object is not known here: it may belong to a
 /// charge whose outcome we have not heard yet, or to somebody else who uses the account.
 const KEPT_FOR_MS: u64 = 24 * 3_600 * 1_000;
+
+/// What an account's processor signs its events with.
+#[derive(Debug)]
+pub struct EventSource {
+    /// The secrets of its endpoint.
+    pub secrets: Vec<WebhookSecret>,
+    /// The connected account that this one acts for, where it does: `acct_…`.
+    pub connected: Option<String>,
+}
 
 impl Capture {
     /// Takes an event: `body` as it came, under `signature`.
@@ -38,7 +47,7 @@ impl Capture {
         let common = &self.common;
 
         // 1. The signature says whose it is. The envelope writes a wrong one down as an attempt.
-        let (account, notice) = self.read_event(signature, body).map_err(|refused| {
+        let read = self.read_event(signature, body).map_err(|refused| {
             tracing::warn!(?refused, "a processor event was refused");
             common.metrics.noticed("refused");
             match refused {
@@ -49,6 +58,11 @@ impl Capture {
                 NoticeRefused::Unreadable => Refusal::Unreadable,
             }
         })?;
+        let Some((account, notice)) = read else {
+            tracing::info!("a processor event is of an account that is not served here");
+            common.metrics.noticed("elsewhere");
+            return Ok(());
+        };
         if notice.live != (common.environment == Environment::Live) {
             tracing::error!("an event of the processor's other mode was sent here");
             return Err(Refusal::Unreadable);
@@ -80,23 +94,32 @@ impl Capture {
         Ok(())
     }
 
-    /// Tries each account's secrets.
+    /// Tries each account's secrets. Several may have the same one, where one endpoint of a platform
+    /// serves its connected accounts: then the event says whose it is. Nothing for the event of an
+    /// account that is none of ours.
     fn read_event(
         &self,
         signature: &str,
         body: &[u8],
-    ) -> Result<(Account, webhook::Notice), NoticeRefused> {
+    ) -> Result<Option<(Account, webhook::Notice)>, NoticeRefused> {
         let now = self.common.now();
         let mut refused = NoticeRefused::Signature;
-        for (account, secrets) in &self.webhook_secrets {
-            match webhook::read(secrets, signature, body, now) {
-                Ok(notice) => return Ok((account.clone(), notice)),
+        let mut signed: Option<webhook::Notice> = None;
+        let mut signers: Vec<(&Account, Option<&str>)> = Vec::new();
+        for (account, source) in &self.webhook_secrets {
+            match webhook::read(&source.secrets, signature, body, now) {
+                Ok(notice) => {
+                    signers.push((account, source.connected.as_deref()));
+                    signed = Some(notice);
+                }
                 // Another account's secret may fit; what fits but is old or unreadable is said.
                 Err(NoticeRefused::Signature) => {}
                 Err(other) => refused = other,
             }
         }
-        Err(refused)
+        let notice = signed.ok_or(refused)?;
+        let owner = owner_of(&signers, notice.account.as_deref()).cloned();
+        Ok(owner.map(|owner| (owner, notice)))
     }
 
     /// What an event says to the store; the processor's names of cards become keyed fingerprints.
@@ -162,6 +185,20 @@ impl Capture {
             | What::Other => None,
         }
     }
+}
+
+/// Whose event it is, among the accounts whose secret has signed it. An account that acts for no
+/// connected one takes what is said of none, and, where it alone has the secret, whatever is said.
+fn owner_of<'a>(
+    signers: &[(&'a Account, Option<&str>)],
+    about: Option<&str>,
+) -> Option<&'a Account> {
+    let exactly = signers.iter().find(|(_, connected)| *connected == about);
+    let alone = match signers {
+        [only @ (_, connected)] if connected.is_none() || about.is_none() => Some(only),
+        _ => None,
+    };
+    exactly.or(alone).map(|(account, _)| *account)
 }
 
 /// Whether a dispute is not decided, by its own status; one of a status that is not known yet, by
@@ -242,6 +279,37 @@ impl Common {
             };
             let kind = format!("dispute.{}", change.name());
             common.news(&row.account, kind, &dispute)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_of_the_connected_account_that_it_names() {
+        let names =
+            ["one", "two", "platform"].map(|name| Account::try_from(name.to_owned()).unwrap());
+        let [one, two, platform] = &names;
+        let shared = [
+            (one, Some("acct_1")),
+            (two, Some("acct_2")),
+            (platform, None),
+        ];
+        for (signers, about, expected) in [
+            (&shared[..], Some("acct_1"), Some(one)),
+            (&shared[..], Some("acct_2"), Some(two)),
+            (&shared[..], None, Some(platform)),
+            (&shared[..], Some("acct_3"), None),
+            (&shared[..2], None, None),
+            (&shared[..1], Some("acct_1"), Some(one)),
+            (&shared[..1], Some("acct_2"), None),
+            (&shared[..1], None, Some(one)),
+            (&shared[2..], Some("acct_3"), Some(platform)),
+            (&[][..], None, None),
+        ] {
+            assert_eq!(owner_of(signers, about), expected, "{about:?}");
         }
     }
 }

@@ -145,7 +145,7 @@ impl Internal {
             Ok(Some(found)) => return self.refunded(context, (&lease, &refund), found).await,
             // Past the key's lifetime, and not among the payment's refunds: none was made.
             Ok(None) => {
-                let nothing = NothingDone::refused(lease);
+                let nothing = NothingDone::unchanged(lease);
                 self.abandon_refund(context, (nothing, refund)).await?;
                 return Err(NOT_MADE);
             }
@@ -177,7 +177,7 @@ impl Internal {
             Effect::AskWhat => match self.find_refund(&refund, &charge).await {
                 Ok(Some(found)) => self.refunded(context, (&lease, &refund), found).await,
                 Ok(None) if self.age_of(&refund) > LISTED_WITHIN_MS => {
-                    let nothing = NothingDone::refused(lease);
+                    let nothing = NothingDone::unchanged(lease);
                     self.abandon_refund(context, (nothing, refund)).await?;
                     Err(NOT_MADE)
                 }

@@ -1,10 +1,11 @@
 //! Reports: anybody may tell of abuse or an incident; the operator is alerted and reads them.
 
 use super::grant::{Granted, Origin, ReportsRead};
+use super::refusals::Attempt;
 use super::{Capture, Internal, Refusal, Witness};
 use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Actor, Outcome};
-use crate::store::{ReportBudget, ReportRow};
+use crate::store::{ReportBudget, ReportRow, ReportTaken};
 use crate::token::ReportId;
 
 /// Seconds after which to come back when as many have reported as are heard.
@@ -33,7 +34,7 @@ impl Capture {
     /// Takes a report and alerts the operator.
     ///
     /// # Errors
-    /// [`Refusal::RateLimited`] past the hour's budget, of the address or of all.
+    /// [`Refusal::RateLimited`] past the hour's budget, of the address or of what is kept.
     #[tracing::instrument(name = "report.take", skip_all)]
     pub async fn take_report(
         &self,
@@ -58,27 +59,45 @@ impl Capture {
             actor: Actor::Unidentified,
             account: None,
             origin: origin.address,
-            request_id: Some(origin.request_id),
+            request_id: Some(origin.request_id.clone()),
         };
+        let request_id = origin.request_id;
         let subject = Some(report.id.to_string());
         let event = common.event(&witness, Action::ReportTaken, Outcome::Success, subject);
         let taken = common
             .store
             .take_report(report.clone(), budget, event)
             .await?;
-        if taken {
-            // What the report says is read behind a grant, not in the log and not in a mail.
-            let seen = format!("a report of {} was taken as {}", order.about, report.id);
-            let alert = Alert::new(AlertName::ReportTaken, &report.id.to_string(), &seen);
-            common.raise_or_log(alert).await;
-            common.metrics.reported(order.about);
-            Ok(report)
-        } else {
-            tracing::warn!("more reports come in than are taken");
-            common.metrics.reported("refused");
-            Err(Refusal::RateLimited {
-                retry_after_s: RETRY_AFTER_S,
-            })
+        match taken {
+            ReportTaken::Told => {
+                // What the report says is read behind a grant, not in the log and not in a mail.
+                let seen = format!("a report of {} was taken as {}", order.about, report.id);
+                let alert = Alert::new(AlertName::ReportTaken, &report.id.to_string(), &seen);
+                common.raise_or_log(alert).await;
+                common.metrics.reported(order.about);
+                Ok(report)
+            }
+            ReportTaken::Kept => {
+                tracing::warn!("more reports come in than the operator is told of: they are kept");
+                common.metrics.reported(order.about);
+                common.metrics.reported("kept");
+                Ok(report)
+            }
+            ReportTaken::Refused => {
+                tracing::warn!("more reports come in than are taken");
+                common.metrics.reported("refused");
+                let attempt = Attempt {
+                    actor: Actor::Unidentified,
+                    action: Action::ReportTaken,
+                    reason: "rate_limited".to_owned(),
+                    address: report.origin,
+                    request_id: Some(request_id),
+                };
+                common.refused(attempt).await?;
+                Err(Refusal::RateLimited {
+                    retry_after_s: RETRY_AFTER_S,
+                })
+            }
         }
     }
 }

@@ -128,7 +128,7 @@ impl Internal {
                 return Ok(Looked::Again);
             }
         };
-        let mut looked = Looked::Done;
+        let (mut looked, mut agree) = (Looked::Done, true);
         // The oldest first: what is left of the charge is given back in that order.
         for refund in listed.into_iter().rev() {
             let ours = refund.refund.as_deref();
@@ -148,13 +148,18 @@ impl Internal {
                 RefundTaken::Known | RefundTaken::Changed => {}
                 RefundTaken::NotYet => {
                     tracing::warn!(charge = %charge.id, "a refund made at the processor cannot be applied yet");
-                    looked = Looked::Again;
+                    (looked, agree) = (Looked::Again, false);
                 }
                 RefundTaken::Contradiction => {
+                    agree = false;
                     common.metrics.alert_raised(AlertName::ChargeContradicted);
                     tracing::error!(charge = %charge.id, "the processor contradicts a refund of ours");
                 }
             }
+        }
+        if agree && charge.contradiction.is_some() {
+            let whose = (&charge.account, charge.id);
+            common.store.refunds_agree(whose, common.now()).await?;
         }
         Ok(looked)
     }

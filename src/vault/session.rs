@@ -122,6 +122,27 @@ impl Internal {
         self.answered(begun, id).await
     }
 
+    /// Reads a session, without its secret.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] also for what belongs to another account, or was made by another
+    /// client of this one.
+    pub async fn read_session(
+        &self,
+        granted: &Granted<SessionsCreate>,
+        id: SessionId,
+    ) -> Result<SessionRow, Refusal> {
+        let session = self.common.store.session(id).await?;
+        let own = |session: &SessionRow| {
+            session.account == *granted.account() && session.client == granted.client()
+        };
+        let session = session.filter(own).ok_or(Refusal::NotFound)?;
+        self.common
+            .witness_read(granted, Action::SessionRead, id.to_string())
+            .await?;
+        Ok(session)
+    }
+
     async fn answered(&self, begun: SessionBegun, id: SessionId) -> Result<Issued, Refusal> {
         match begun {
             Begun::New(()) | Begun::Resumed(()) => {

@@ -5,6 +5,7 @@ mod charge;
 mod event;
 mod refund;
 mod report;
+mod session;
 mod token;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ pub use charge::{Charge, ChargePage, Checks, Contradiction, Processor};
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
 pub use report::{Report, ReportPage, ReportTicket};
+pub use session::SessionStatus;
 pub use token::{Card, Token, TokenPage};
 
 /// Where the shopper must go.

@@ -3,8 +3,13 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::support::apart::Apart;
 use crate::support::{App, VISA, Who};
@@ -25,11 +30,14 @@ fn scene(overrides: &[(&str, &str)]) -> App {
 
 /// What came of an order.
 async fn order(app: &mut App, order: &str) -> String {
-    let stdin = app.beside[0].stdin.as_mut().unwrap();
-    writeln!(stdin, "{order}").unwrap();
     let log = app.path("capture-log");
+    told(app.beside[0].stdin.as_mut().unwrap(), &log, order).await
+}
+
+async fn told(thief: &mut ChildStdin, log: &Path, order: &str) -> String {
+    writeln!(thief, "{order}").unwrap();
     for _ in 0..100 {
-        let text = fs::read_to_string(&log).unwrap();
+        let text = fs::read_to_string(log).unwrap();
         let tried = format!("tried {order}: ");
         if let Some(line) = text.lines().rev().find(|line| line.starts_with(&tried)) {
             return line[tried.len()..].to_owned();
@@ -60,6 +68,13 @@ fn wanted() -> Wanted {
         format!("write {}", secret.path().display()),
         format!("connect {port}"),
         "listen".to_owned(),
+        // Ways around what looks at `connect` and at families alone.
+        format!("mptcp {port}"),
+        format!("fastopen {port}"),
+        format!("option {port}"),
+        format!("udp {port}"),
+        "udp-listen".to_owned(),
+        format!("map {}", library()),
         "dumpable".to_owned(),
     ];
     Wanted {
@@ -67,6 +82,12 @@ fn wanted() -> Wanted {
         _listening: listening,
         secret,
     }
+}
+
+/// A library that the program has not loaded.
+fn library() -> String {
+    let architecture = std::env::consts::ARCH;
+    format!("/usr/lib/{architecture}-linux-gnu/libresolv.so.2")
 }
 
 #[tokio::test]
@@ -77,8 +98,11 @@ async fn inside_the_running_service_exec_foreign_files_and_unlisted_ports_are_re
         assert_eq!(order(&mut app, wish).await, DENIED, "{wish}");
     }
     assert_eq!(fs::read(wanted.secret.path()).unwrap(), b"");
-    // What it needs it can still do, and does.
+    // Nor can a file of its own be opened to everybody.
     let own = app.path("capture-host").join("tls/capture.pem");
+    let wish = format!("fchmod {}", own.display());
+    assert_eq!(order(&mut app, &wish).await, DENIED);
+    // What it needs it can still do, and does.
     assert_eq!(
         order(&mut app, &format!("read {}", own.display())).await,
         DONE
@@ -102,6 +126,9 @@ async fn without_confinement_the_thief_does_all_of_it() {
     for wish in &wanted().orders {
         assert_eq!(order(&mut app, wish).await, DONE, "{wish}");
     }
+    let own = app.path("capture-host").join("tls/capture.pem");
+    let wish = format!("fchmod {}", own.display());
+    assert_eq!(order(&mut app, &wish).await, DONE);
     let ready = app
         .get(Who::Nobody, &format!("{}/readyz", app.at.ops))
         .await
@@ -157,4 +184,33 @@ async fn every_thread_of_both_processes_is_confined_and_readiness_says_so() {
         (state("confinement"), state("memory_hardening")),
         ("ok".into(), "ok".into())
     );
+}
+
+/// The database of the other scenes stands behind a local socket; SQLite needs none.
+#[tokio::test]
+async fn a_process_whose_configuration_names_no_local_socket_connects_to_none() {
+    let dir = Arc::new(TempDir::new().unwrap());
+    assert!(App::start_in(Arc::clone(&dir), &[], &[]).stop().success());
+    let local = dir.path().join("somebodys.socket");
+    let _listening = UnixListener::bind(&local).unwrap();
+    let wish = format!("unix {}", local.display());
+    for (confinement, outcome) in [("require", DENIED), ("off", DONE)] {
+        let log = dir.path().join(format!("thief-log-{confinement}"));
+        let planes = ["CAPTURE", "INTERNAL", "OPS"];
+        let mut process = Command::new(thief())
+            .args(["serve", "--config"])
+            .arg(dir.path().join("cloakroom.toml"))
+            .envs(planes.map(|plane| (format!("CLOAKROOM__{plane}__LISTEN"), "127.0.0.1:0")))
+            .env("CLOAKROOM__PROCESS__CONFINEMENT", confinement)
+            .stdin(Stdio::piped())
+            .stdout(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut stdin = process.stdin.take().unwrap();
+        // Nothing is listened to before it serves: the line waits until then.
+        let came = told(&mut stdin, &log, &wish).await;
+        assert_eq!(came, outcome, "{confinement}");
+        drop(stdin);
+        assert!(process.wait().unwrap().success());
+    }
 }

@@ -12,12 +12,18 @@ use crate::support::{App, VISA, Who, request};
 
 /// Route, body, and the status for checkout, billing and admin. A status under 400 or one that
 /// only a granted request can reach (404, 410, 422) says that the door was open.
-const INTERNAL: [(Method, &str, &str, [u16; 3]); 11] = [
+const INTERNAL: [(Method, &str, &str, [u16; 3]); 12] = [
     (
         Method::POST,
         "/v1/capture_sessions",
         r#"{"customer_ref":"c"}"#,
         [201, 403, 403],
+    ),
+    (
+        Method::GET,
+        "/v1/capture_sessions/test_cs_00000000000000000000000000",
+        "",
+        [404, 403, 403],
     ),
     (
         Method::GET,
@@ -173,12 +179,12 @@ async fn a_certified_client_that_no_configuration_names_is_unauthenticated() {
     served.wait().unwrap();
 }
 
-fn port_of(url: &str) -> String {
+pub(crate) fn port_of(url: &str) -> String {
     format!(":{}", url.rsplit(':').next().unwrap())
 }
 
 /// Where the internal plane listens, as the log says it.
-fn internal_address(served: &mut Child) -> String {
+pub(crate) fn internal_address(served: &mut Child) -> String {
     let log = BufReader::new(served.stdout.take().unwrap());
     let line = log.lines().map(Result::unwrap).find_map(|line| {
         let line: Value = serde_json::from_str(&line).unwrap();

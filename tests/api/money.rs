@@ -29,7 +29,7 @@ on_both_engines! {
 }
 
 impl App {
-    async fn keyed(&self, who: Who, path: &str, key: &str, body: &Value) -> Answer {
+    pub(crate) async fn keyed(&self, who: Who, path: &str, key: &str, body: &Value) -> Answer {
         let url = format!("{}{path}", self.at.internal);
         let headers = [("idempotency-key", key)];
         let body = if body.is_null() {
@@ -59,7 +59,7 @@ impl App {
     }
 
     /// A card that a browser vaulted at the processor itself.
-    async fn vaulted_there(&self) -> String {
+    pub(crate) async fn vaulted_there(&self) -> String {
         let form = format!(
             "type=card&card[number]={VISA}&card[exp_month]=12&card[exp_year]=2030&card[cvc]=123"
         );
@@ -67,22 +67,22 @@ impl App {
         made["id"].as_str().unwrap().to_owned()
     }
 
-    async fn fault(&self, fault: &Value) {
+    pub(crate) async fn fault(&self, fault: &Value) {
         let staged = self.sandbox(Method::POST, "faults", fault).await;
         assert!(matches!(staged.status, 200 | 201), "{}", staged.status);
     }
 
-    async fn charge_now(&self, id: &str) -> Value {
+    pub(crate) async fn charge_now(&self, id: &str) -> Value {
         let url = format!("{}/v1/charges/{id}", self.at.internal);
         self.get(Who::Billing, &url).await.json()
     }
 
-    async fn payment_of(&self, charge: &str) -> Value {
+    pub(crate) async fn payment_of(&self, charge: &str) -> Value {
         self.ledger().await["by_charge"][charge].clone()
     }
 
     /// A charge of 12.50 EUR: its id and the processor's id of its payment.
-    async fn charged(&self, key: &str, capture: bool) -> (String, String) {
+    pub(crate) async fn charged(&self, key: &str, capture: bool) -> (String, String) {
         let token = self.token(VISA).await;
         let order =
             json!({ "token": token, "amount": 1250, "currency": "eur", "capture": capture });
@@ -91,7 +91,7 @@ impl App {
         (charge["id"].as_str().unwrap().to_owned(), payment)
     }
 
-    async fn refunds_of(&self, charge: &str) -> Vec<Value> {
+    pub(crate) async fn refunds_of(&self, charge: &str) -> Vec<Value> {
         let url = format!("{}/v1/refunds?charge={charge}", self.at.internal);
         let page = self.get(Who::Billing, &url).await.json();
         page["data"].as_array().unwrap().clone()

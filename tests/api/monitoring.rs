@@ -124,9 +124,14 @@ const HONEST: &[(&str, &str)] = &[
         "0+2x180",
     ),
     (r#"cloakroom_reports_total{about="refused"}"#, "0+1x180"),
+    // Every visit of some browsers, and one browser that is full of anything.
     (
-        r#"cloakroom_browser_reports_total{violated="script-src"}"#,
-        "0x180",
+        r#"cloakroom_browser_reports_total{violated="style-src-elem"}"#,
+        "0+3x180",
+    ),
+    (
+        r#"cloakroom_browser_report_addresses_total{violated="script-src-elem"}"#,
+        "0x60 1x60 2x60",
     ),
     (
         r#"cloakroom_grants_refused_total{plane="internal"}"#,
@@ -265,8 +270,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "CloakroomBrowserReport",
-        r#"cloakroom_browser_reports_total{violated="script-src"}"#,
-        "0x175 1x5",
+        r#"cloakroom_browser_report_addresses_total{violated="script-src-elem"}"#,
+        "0x170 4x10",
     ),
     (
         "CloakroomGrantsRefused",

@@ -114,7 +114,7 @@ async fn a_notice_is_believed_for_its_signature_alone(engine: Engine) {
     app.tell_signed(&live)
         .await
         .problem(400, "malformed_request");
-    let huge = "x".repeat(70_000);
+    let huge = "x".repeat(524_289);
     app.tell(&app.signature(now, &huge), &huge)
         .await
         .problem(413, "body_too_large");

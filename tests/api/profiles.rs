@@ -92,6 +92,8 @@ fn the_units_of_systemd_have_the_same_limits_and_little_exposure() {
             "MemoryDenyWriteExecute=yes",
             "ProtectSystem=strict",
             "CapabilityBoundingSet=\n",
+            "IPAddressDeny=any\n",
+            "IPAddressAllow=localhost\n",
         ] {
             assert!(unit.contains(limit), "{name}: {limit}");
         }

@@ -322,6 +322,43 @@ async fn a_revocation_list_takes_effect_at_once_and_one_that_has_ended_lets_nobo
 }
 
 #[tokio::test]
+async fn a_revocation_list_of_another_authority_is_not_taken_and_locks_nobody_out() {
+    let dir = std::sync::Arc::new(tempfile::TempDir::new().unwrap());
+    let (authority, other) = (Authority::new(), Authority::new());
+    let path = |name: &str| dir.path().join(name);
+    let (ca, list) = (path("clients-ca.pem"), path("clients.crl"));
+    fs::write(&ca, &authority.pem).unwrap();
+    let month = Duration::days(30);
+    fs::write(&list, authority.revocation_list(&[], month)).unwrap();
+    let lists = format!("[{:?}]", list.to_str().unwrap());
+    let overrides = [
+        ("CLOAKROOM__INTERNAL__CLIENT_CA_FILE", ca.to_str().unwrap()),
+        ("CLOAKROOM__INTERNAL__CLIENT_CRL_FILES", lists.as_str()),
+    ];
+    let app = App::start_in(std::sync::Arc::clone(&dir), &[], &overrides);
+    authority.billing(app.dir.path(), 1_001);
+    assert!(is_let_in(&app, Who::Billing).await);
+
+    // Both have the same name: only the signature tells them apart.
+    replace(&list, &other.revocation_list(&[], month));
+    hang_up(&app);
+    eventually("readiness says that it is not taken", || async {
+        let ready = readiness(&app, "certificate_internal").await;
+        ready.to_string().contains("not signed by an authority")
+    })
+    .await;
+    assert!(is_let_in(&app, Who::Billing).await);
+
+    // What belongs together is taken again.
+    replace(&list, &authority.revocation_list(&[1_001], month));
+    hang_up(&app);
+    eventually("the certificate is refused", || async {
+        !is_let_in(&app, Who::Billing).await
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_plane_agrees_on_hybrid_post_quantum_keys() {
     let app = App::start();
     for url in [&app.at.capture, &app.at.internal, &app.at.ops] {

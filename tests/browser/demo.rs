@@ -122,3 +122,51 @@ async fn firefox_buys_a_ticket_after_mending_a_slip_and_visiting_the_issuer() {
     let token = browser.text("#token").await;
     assert!(token.starts_with("test_tok_"), "{token}");
 }
+
+#[actix_web::test]
+async fn a_line_lost_at_the_charge_is_offered_again_and_a_decline_is_said_in_words() {
+    let app = App::start();
+    let browser = Browser::chromium(&app).await;
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4242424242424242").await;
+    // The shop's backend has charged each time; the answers do not arrive, three times.
+    browser
+        .run(
+            "const real = window.fetch; window.lost = 0;
+            window.fetch = async (url, given) => {
+                const answer = await real(url, given);
+                if (url === '/charge' && (window.lost += 1) <= 3) throw new TypeError('lost');
+                return answer;
+            }",
+        )
+        .await;
+    browser.click("#pay").await;
+    browser
+        .until("return document.getElementById('again').textContent === 'Try again'")
+        .await;
+    let status = browser.text("#status").await;
+    assert!(status.contains("not been charged twice"), "{status}");
+    browser.click("#again").await;
+    browser.until(PAID).await;
+    let charges = app.ledger().await["payment_intents"].clone();
+    assert_eq!(charges.as_array().unwrap().len(), 1, "{charges}");
+    // The issuer says no to the charge: a word for the shopper, and a way on.
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4000000000009995").await;
+    browser.click("#pay").await;
+    browser
+        .until("return document.getElementById('status').dataset.kind === 'bad'")
+        .await;
+    let status = browser.text("#status").await;
+    assert!(
+        status.starts_with("The card has insufficient funds"),
+        "{status}"
+    );
+    browser.click("#again").await;
+    browser
+        .until(
+            "return document.getElementById('pay').disabled === false && \
+            !document.getElementById('card').hidden",
+        )
+        .await;
+}

@@ -1,9 +1,10 @@
 //! A real browser, driven by the W3C `WebDriver` protocol: JSON over loopback, and no crate for it,
-//! because those there are bring a licence that the project does not take.
+//! because those there are bring a licence that the project does not take. Firefox takes the same
+//! commands under other names, see `marionette.rs`.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,10 +18,11 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::marionette::{self, Marionette};
 use crate::support::App;
 
 /// How the protocol names an element.
-const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+pub(crate) const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Keys that are no letters (`WebDriver`, 17.4.2).
 pub(crate) const TAB: &str = "\u{e004}";
@@ -34,67 +36,65 @@ pub(crate) const LEFT: &str = "\u{e012}";
 pub(crate) enum Kind {
     Chromium,
     Firefox,
+    /// Safari's engine, as Debian has it: `WebKitGTK`.
+    WebKit,
 }
 
 /// An element of the page or frame that was looked at when it was found.
 #[derive(Clone, Debug)]
 pub(crate) struct Element(Value);
 
+/// Over what a browser is spoken to.
+enum Link {
+    WebDriver {
+        base: String,
+        client: Client<HttpConnector, Full<Bytes>>,
+    },
+    Marionette(Marionette),
+}
+
 /// A browser with one window.
 pub(crate) struct Browser {
     pub(crate) kind: Kind,
-    driver: Child,
-    base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
-    profile: TempDir,
+    link: Link,
+    /// Ended with the browser: it, its driver, the screen that it draws on.
+    programs: Vec<Child>,
+    _profile: TempDir,
 }
 
 impl Browser {
     /// Starts one that trusts the app's certificates.
     pub(crate) async fn start(kind: Kind, app: &App) -> Self {
         let profile = TempDir::new().unwrap();
-        let program = match kind {
-            Kind::Chromium => PathBuf::from("chromedriver"),
-            Kind::Firefox => crate::looks::target().join("driver/bin/geckodriver"),
+        let (programs, link, wanted) = match kind {
+            Kind::Chromium => {
+                let (driver, port) = chromedriver(profile.path());
+                let link = Link::web_driver(port);
+                (vec![driver], link, chromium(app, profile.path()))
+            }
+            Kind::Firefox => {
+                let firefox = marionette::start(profile.path());
+                let link = Link::Marionette(Marionette::connect(profile.path()).await);
+                (vec![firefox], link, json!({ "acceptInsecureCerts": true }))
+            }
+            Kind::WebKit => webkit(profile.path()).await,
         };
-        let mut driver = Command::new(&program)
-            .args(
-                ["--port", "0"]
-                    .iter()
-                    .take(if kind == Kind::Firefox { 2 } else { 0 }),
-            )
-            .args((kind == Kind::Chromium).then_some("--port=0"))
-            .env("HOME", profile.path())
-            .env("TMPDIR", profile.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            // A group of its own: whatever it starts ends with it.
-            .process_group(0)
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error}; tests/run installs it", program.display())
-            });
-        let port = port(&mut driver);
-        let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
         let mut browser = Self {
             kind,
-            driver,
-            base: format!("http://127.0.0.1:{port}"),
-            client,
-            profile,
+            link,
+            programs,
+            _profile: profile,
         };
-        let wanted = match kind {
-            Kind::Chromium => chromium(app, browser.profile.path()),
-            Kind::Firefox => json!({
-                "acceptInsecureCerts": true,
-                "moz:firefoxOptions": { "args": ["-headless", "--width=1000", "--height=900"] },
-            }),
+        // Firefox takes them as they are: a driver would have matched them.
+        let capabilities = match kind {
+            Kind::Firefox => wanted,
+            Kind::Chromium | Kind::WebKit => json!({ "capabilities": { "alwaysMatch": wanted } }),
         };
-        let capabilities = json!({ "capabilities": { "alwaysMatch": wanted } });
         let made = browser.call(Method::POST, "/session", &capabilities).await;
-        let id = made["sessionId"].as_str().unwrap().to_owned();
-        browser.base = format!("{}/session/{id}", browser.base);
+        let id = made["sessionId"].as_str().unwrap();
+        if let Link::WebDriver { base, .. } = &mut browser.link {
+            *base = format!("{base}/session/{id}");
+        }
         let limits = json!({ "script": 60_000, "pageLoad": 60_000, "implicit": 0 });
         browser.call(Method::POST, "/timeouts", &limits).await;
         browser
@@ -105,28 +105,18 @@ impl Browser {
     }
 
     async fn try_call(&self, method: Method, path: &str, body: &Value) -> Result<Value, Value> {
-        let text = if method == Method::POST {
-            body.to_string()
-        } else {
-            String::new()
-        };
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header("content-type", "application/json")
-            .body(Full::from(text))
-            .unwrap();
         let exchange = async {
-            let answer = self.client.request(request).await.unwrap();
-            let ok = answer.status().is_success();
-            let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-            let value: Value = serde_json::from_slice(&bytes).unwrap();
-            (ok, value["value"].clone())
+            match &self.link {
+                Link::WebDriver { base, client } => {
+                    let url = format!("{base}{path}");
+                    web_driver(client, method, &url, body).await
+                }
+                Link::Marionette(link) => link.call(&method, path, body).await,
+            }
         };
-        let (ok, value) = tokio::time::timeout(Duration::from_mins(2), exchange)
+        tokio::time::timeout(Duration::from_mins(2), exchange)
             .await
-            .unwrap_or_else(|_| panic!("the browser did not answer {path} within 2 minutes"));
-        if ok { Ok(value) } else { Err(value) }
+            .unwrap_or_else(|_| panic!("the browser did not answer {path} within 2 minutes"))
     }
 
     async fn call(&self, method: Method, path: &str, body: &Value) -> Value {
@@ -159,11 +149,14 @@ impl Browser {
         self.call(Method::POST, "/execute/sync", &body).await
     }
 
-    /// The first element of a selector, waited for.
+    /// The first element of a selector, in the page or in our element's own tree, waited for.
     pub(crate) async fn find(&self, selector: &str) -> Element {
-        let body = json!({ "using": "css selector", "value": selector });
+        let script = "const own = document.querySelector('cloakroom-card')?.shadowRoot;
+            return document.querySelector(arguments[0]) ?? own?.querySelector(arguments[0])";
+        let body = json!({ "script": script, "args": [selector] });
         for _ in 0..100 {
-            if let Ok(found) = self.try_call(Method::POST, "/element", &body).await {
+            let found = self.try_call(Method::POST, "/execute/sync", &body).await;
+            if let Ok(found @ Value::Object(_)) = found {
                 return Element(found);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -192,6 +185,11 @@ impl Browser {
 
     /// Clicks into a field and types.
     pub(crate) async fn fill(&self, selector: &str, text: &str) {
+        if self.kind == Kind::WebKit {
+            // Its driver gives the focus by script, which WebKit lets no frame of another origin do.
+            self.click(selector).await;
+            return self.press(text, false).await;
+        }
         let element = self.find(selector).await;
         let path = format!("/element/{}/value", element.0[ELEMENT].as_str().unwrap());
         self.call(Method::POST, &path, &json!({ "text": text }))
@@ -251,7 +249,7 @@ impl Browser {
 
     /// What the browser wrote on its console since last asked (Chromium).
     pub(crate) async fn log(&self) -> Vec<String> {
-        if self.kind == Kind::Firefox {
+        if self.kind != Kind::Chromium {
             return Vec::new();
         }
         let log = self
@@ -288,27 +286,131 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The whole group: the driver, the browser and its processes.
-        let _ended = Command::new("kill")
-            .args(["-KILL", "--", &format!("-{}", self.driver.id())])
-            .status();
-        let _reaped = self.driver.wait();
+        // Each with its whole group: the driver, the browser and its processes.
+        for program in &mut self.programs {
+            let _ended = Command::new("kill")
+                .args(["-KILL", "--", &format!("-{}", program.id())])
+                .status();
+            let _reaped = program.wait();
+        }
     }
 }
 
-/// The port that a driver says it listens on.
-fn port(driver: &mut Child) -> u16 {
-    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-    let port = lines.by_ref().find_map(|line| {
-        let line = line.unwrap();
-        let (_, rest) = line
-            .split_once("successfully on port ")
-            .or_else(|| line.split_once("Listening on 127.0.0.1:"))?;
-        rest.trim_end_matches('.').trim().parse().ok()
-    });
-    // It goes on writing; nobody who reads would stop it.
-    std::thread::spawn(move || lines.for_each(drop));
-    port.expect("the driver says where it listens")
+impl Link {
+    fn web_driver(port: u16) -> Self {
+        Self::WebDriver {
+            base: format!("http://127.0.0.1:{port}"),
+            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+        }
+    }
+}
+
+async fn web_driver(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    method: Method,
+    url: &str,
+    body: &Value,
+) -> Result<Value, Value> {
+    let text = if method == Method::POST {
+        body.to_string()
+    } else {
+        String::new()
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(url)
+        .header("content-type", "application/json")
+        .body(Full::from(text))
+        .unwrap();
+    let answer = client.request(request).await.unwrap();
+    let ok = answer.status().is_success();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    let value: Value = serde_json::from_slice(&bytes).unwrap();
+    let value = value["value"].clone();
+    if ok { Ok(value) } else { Err(value) }
+}
+
+/// Starts a program in a group of its own: whatever it starts ends with it.
+pub(crate) fn spawn(mut program: Command, home: &Path) -> Child {
+    let name = program.get_program().to_owned();
+    program
+        .env("HOME", home)
+        .env("TMPDIR", home)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", name.display()))
+}
+
+/// `WebKitGTK`'s small browser, on a screen that nobody sees.
+async fn webkit(home: &Path) -> (Vec<Child>, Link, Value) {
+    let mut screen = Command::new("Xvfb");
+    screen
+        .args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1100x950x24",
+            "-nolisten",
+            "tcp",
+        ])
+        .stdout(Stdio::piped());
+    let mut screen = spawn(screen, home);
+    let mut display = String::new();
+    BufReader::new(screen.stdout.take().unwrap())
+        .read_line(&mut display)
+        .unwrap();
+    // It does not say which port it chose, so it is given one that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|free| free.local_addr())
+        .unwrap()
+        .port();
+    let mut driver = Command::new("WebKitWebDriver");
+    driver
+        .arg(format!("--port={port}"))
+        .env("DISPLAY", format!(":{}", display.trim()))
+        .env("GDK_BACKEND", "x11")
+        .env("LIBGL_ALWAYS_SOFTWARE", "1")
+        // Its sandbox needs rights that a container has not.
+        .env("WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS", "1")
+        .stdout(Stdio::null());
+    let driver = spawn(driver, home);
+    for _ in 0..100 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port))
+            .await
+            .is_ok()
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let wanted = json!({ "acceptInsecureCerts": true });
+    (vec![driver, screen], Link::web_driver(port), wanted)
+}
+
+/// Chromium's driver and the port that it says it listens on. It ends when the port that it has
+/// chosen for one family of addresses is taken in the other, so it is started again.
+fn chromedriver(home: &Path) -> (Child, u16) {
+    for _ in 0..5 {
+        let mut driver = Command::new("chromedriver");
+        driver.arg("--port=0").stdout(Stdio::piped());
+        let mut driver = spawn(driver, home);
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = lines.by_ref().find_map(|line| {
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("successfully on port ")?;
+            rest.trim_end_matches('.').trim().parse().ok()
+        });
+        // It goes on writing; nobody who reads would stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        if let Some(port) = port {
+            return (driver, port);
+        }
+        let _ended = driver.wait();
+    }
+    panic!("the driver does not say where it listens")
 }
 
 fn chromium(app: &App, profile: &Path) -> Value {

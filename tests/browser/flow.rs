@@ -42,7 +42,9 @@ async fn the_issuers_page_is_visited_and_left_for_the_shop_with_the_token() {
             .until("return document.querySelector('h1')?.textContent === '3-D Secure test page'")
             .await;
         browser.click(&format!("button[value={button}]")).await;
-        let back = browser.until("return window.back").await;
+        let back = browser
+            .until("return window.back?.session && window.back")
+            .await;
         assert_eq!(back["status"], status);
         assert_eq!(back["session"], secret.split("_secret_").next().unwrap());
         let token = back["token"].as_str().unwrap();

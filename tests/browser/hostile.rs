@@ -417,7 +417,7 @@ async fn what_the_capture_plane_gives_to_browsers_is_fenced_in() {
     let shop = Shop::open();
     let capture = &shop.app.at.capture;
     let secret = shop.secret().await;
-    let session = secret.split("_secret_").next().unwrap();
+    let (session, hidden) = secret.split_once("_secret_").unwrap();
     for (path, embeds) in [
         (format!("/fields/v1/frame?session={session}"), true),
         (format!("/pay/{session}"), false),
@@ -426,7 +426,7 @@ async fn what_the_capture_plane_gives_to_browsers_is_fenced_in() {
         assert_eq!(page.status, 200, "{path}");
         let policy = page.header("content-security-policy").unwrap();
         assert!(
-            policy.starts_with("default-src 'none'; script-src 'self' 'sha256-"),
+            policy.starts_with("default-src 'none'; script-src 'sha384-"),
             "{policy}"
         );
         assert!(
@@ -472,14 +472,31 @@ async fn what_the_capture_plane_gives_to_browsers_is_fenced_in() {
                 .unwrap()
                 .contains("camera=()")
         );
-        let text = String::from_utf8(page.body).unwrap();
+        let text = String::from_utf8_lossy(&page.body);
+        let markup = text.split("<script>").next().unwrap();
+        assert!(!markup.contains("style=") && !markup.contains("onclick"));
+        assert!(!text.contains(&secret));
+        // One document: nothing is loaded from anywhere, and what stands in it is named by its hash.
+        assert_eq!(text.matches("<script>").count(), 1, "{text}");
         assert!(
-            !text.contains("style=") && !text.contains("onclick") && !text.contains("_secret_")
+            !text.contains(" src=") && !text.contains("stylesheet"),
+            "{text}"
         );
-        // Every script and style names its hash.
-        let loads = text.matches("<script type=\"module\"").count()
-            + text.matches("<link rel=\"stylesheet\"").count();
-        assert_eq!(text.matches("integrity=\"sha384-").count(), loads, "{text}");
+        let stands = text.matches("<script>").count() + text.matches("<style>").count();
+        assert_eq!(policy.matches("'sha384-").count(), stands, "{policy}");
+        // A page that is opened with a secret in its address names no place to report to.
+        let reports = [
+            "content-security-policy",
+            "integrity-policy",
+            "reporting-endpoints",
+        ];
+        let told = reports.iter().filter_map(|name| page.header(name));
+        let told = told.collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            told.contains("report") || told.contains("endpoints"),
+            embeds,
+            "{told}"
+        );
     }
     // A session's name tells its origin, and nothing else.
     let page = shop

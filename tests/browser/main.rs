@@ -1,4 +1,4 @@
-//! The checkout page in real browsers: Debian's Chromium and Firefox, driven as a shopper would.
+//! The checkout page in real browsers: Debian's Chromium, Firefox and `WebKitGTK`, driven as a shopper would.
 
 #![cfg(test)]
 #![expect(
@@ -9,10 +9,14 @@
 mod checkout;
 mod demo;
 mod driver;
+mod engines;
 mod flow;
+mod frames;
 mod guide;
 mod hostile;
 mod looks;
+mod marionette;
+mod mishaps;
 mod site;
 mod status;
 #[path = "../support/mod.rs"]

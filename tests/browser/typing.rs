@@ -112,7 +112,7 @@ const INSERTIONS: &[(&str, &str, &str, &str)] = &[
     ("#cvc", "12", "12", "Enter the full security code."),
 ];
 
-async fn insertions(browser: &Browser) {
+pub(crate) async fn insertions(browser: &Browser) {
     browser.enter("iframe").await;
     for (field, given, stands, said) in INSERTIONS {
         for kind in ["insertFromPaste", "insertReplacementText"] {
@@ -232,7 +232,7 @@ async fn an_error_is_said_when_the_field_is_left_and_goes_when_it_is_mended() {
 }
 
 /// Where the focus goes, from before the form to behind it and back.
-async fn tabs(browser: &Browser) {
+pub(crate) async fn tabs(browser: &Browser) {
     let at = "return document.activeElement.id || document.activeElement.tagName";
     browser
         .run("document.getElementById('before').focus()")
@@ -260,32 +260,6 @@ async fn tab_goes_through_the_page_and_the_fields_both_ways() {
     let browser = Browser::chromium(&shop.app).await;
     shop.visit(&browser, &json!({})).await;
     tabs(&browser).await;
-}
-
-#[actix_web::test]
-async fn firefox_types_tabs_and_pastes_alike() {
-    let shop = Shop::open();
-    let browser = Browser::start(crate::driver::Kind::Firefox, &shop.app).await;
-    shop.visit(&browser, &json!({})).await;
-    tabs(&browser).await;
-    insertions(&browser).await;
-    browser.enter("iframe").await;
-    browser
-        .run("for (const each of document.querySelectorAll('input')) each.value = ''")
-        .await;
-    browser.click("#number").await;
-    shop.app
-        .note_sent(&json!({ "card": { "number": "4242424242424242" } }));
-    browser.press("4242424242424242", false).await;
-    browser.press(TAB, false).await;
-    browser.press("1234", false).await;
-    browser.press(TAB, false).await;
-    browser.press("123", false).await;
-    browser.leave().await;
-    browser.run("document.getElementById('pay').focus()").await;
-    browser.click("#pay").await;
-    let made = browser.until("return window.made ?? window.refused").await;
-    assert_eq!(made["status"], "active", "{made}");
 }
 
 #[actix_web::test]

@@ -2,21 +2,29 @@
 //! line of standard input that says what to try, tries it and says what came of it. The control of
 //! the confinement; built for tests only, it is no part of any package or image.
 //!
-//! Lines: `exec PROGRAM`, `read FILE`, `write FILE`, `connect PORT`, `listen`, `dumpable`.
+//! Lines: `exec PROGRAM`, `read FILE`, `write FILE`, `connect PORT`, `listen`, `dumpable`; and ways
+//! around what looks at those: `mptcp PORT`, `fastopen PORT`, `udp PORT`, `udp-listen`, `unix PATH`,
+//! `option PORT`, `fchmod FILE`, `map LIBRARY`.
 
 #![expect(clippy::print_stdout, reason = "what came of it is said there")]
 
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use cloakroom::clock::Clock;
 use cloakroom::config::Config;
 use cloakroom::memory;
+use cloakroom::net::names;
 use cloakroom::service::{self, Listeners, Service};
 use cloakroom::telemetry::{self, Metrics, Output};
+use cryptoki::context::Pkcs11;
+use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, ipproto, sockopt};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -36,6 +44,7 @@ fn main() -> ExitCode {
 /// As the command line's `serve`, step by step.
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let hardening = memory::harden();
+    names::over_tcp()?;
     let file = std::env::args().nth(3).ok_or("serve --config FILE")?;
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = Config::read(Path::new(&file))?;
@@ -48,7 +57,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             level: config.log.level.clone(),
             log_line_bytes_max: config.log.log_line_bytes_max,
         };
-        telemetry::start(&settings, Output::Stdout, &clock, &metrics)?;
+        let _flush = telemetry::start(&settings, Output::Stdout, &clock, &metrics)?;
         println!("confined: {:?}", memory::missing(hardening.confinement()));
         let service = Service::build(&config, clock, metrics, hardening, listeners).await?;
         let addresses = service.addresses();
@@ -94,7 +103,52 @@ fn attempt(order: &str) -> io::Result<()> {
         "write" => fs::write(object, "here I was"),
         "connect" => TcpStream::connect(("127.0.0.1", port()?)).map(drop),
         "listen" => TcpListener::bind(("127.0.0.1", 0)).map(drop),
+        "mptcp" => {
+            let socket = stream_socket(Some(ipproto::MPTCP))?;
+            Ok(rustix::net::connect(&socket, &loopback(port()?))?)
+        }
+        "fastopen" => {
+            let socket = stream_socket(None)?;
+            let flags = SendFlags::from_bits_retain(MSG_FASTOPEN);
+            rustix::net::sendto(&socket, b"loot", flags, &loopback(port()?))?;
+            Ok(())
+        }
+        // As TCP_FASTOPEN_CONNECT is one: an option of TCP that no server and no client sets here.
+        "option" => {
+            let socket = stream_socket(None)?;
+            Ok(sockopt::set_tcp_cork(&socket, true)?)
+        }
+        "udp" => {
+            let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+            socket.send_to(b"loot", loopback(port()?)).map(drop)
+        }
+        "udp-listen" => UdpSocket::bind(("127.0.0.1", 0)).map(drop),
+        "unix" => UnixStream::connect(object).map(drop),
+        "fchmod" => File::open(object)?.set_permissions(Permissions::from_mode(0o777)),
+        "map" => map(object),
         "dumpable" => Ok(set_dumpable_behavior(DumpableBehavior::Dumpable)?),
         _ => Err(io::Error::other("no such order")),
+    }
+}
+
+/// Of Linux's socket.h: connect, and send with the SYN.
+const MSG_FASTOPEN: u32 = 0x2000_0000;
+
+fn loopback(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)
+}
+
+fn stream_socket(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, protocol)?;
+    Ok(socket)
+}
+
+/// Maps a library's code. It is no PKCS #11 module, which is found out once it is there.
+fn map(library: &str) -> io::Result<()> {
+    match Pkcs11::new(library) {
+        Err(error) if error.to_string().contains("failed to map segment") => {
+            Err(io::ErrorKind::PermissionDenied.into())
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -92,7 +92,8 @@ pub(crate) fn spelled(random: &mut Random, number: &str) -> String {
 fn groups(random: &mut Random, digits: usize) -> Vec<usize> {
     let even = |length: usize| {
         let mut groups = vec![length; digits / length];
-        groups.extend((digits % length > 0).then_some(digits % length));
+        let rest = digits % length;
+        groups.extend((rest > 0).then_some(rest));
         groups
     };
     match (random.between(0, 9), digits) {

@@ -309,6 +309,7 @@ fn start_sandbox(
             )),
             None => None,
         },
+        file: Some(dir.join(settings::SANDBOX_FILE)),
         workers: 1,
         clock: Clock::system(),
     })

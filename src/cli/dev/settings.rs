@@ -17,6 +17,8 @@ const CHECKPOINTS_TOO: &str = "audit-checkpoints-too.jsonl";
 pub(super) const PASSPHRASE: &str = "kek-passphrase";
 pub(super) const STRIPE_CAPTURE_KEY: &str = "stripe-capture.key";
 pub(super) const STRIPE_INTERNAL_KEY: &str = "stripe-internal.key";
+/// What the sandbox remembers; without it, it begins anew.
+pub(super) const SANDBOX_FILE: &str = "sandbox.jsonl";
 pub(super) const STRIPE_WEBHOOK_SECRET: &str = "stripe-webhook.secret";
 const CONFIG: &str = "cloakroom.toml";
 const SANDBOX_LIMITS: &str = r"# The sandbox is on this machine and takes what it gets; Stripe takes 25 requests a second in test

@@ -10,13 +10,43 @@ const say = (text, kind = "") => {
   status.dataset.kind = kind;
 };
 
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Asks the shop's backend; a lost line is tried again, because the backend does each order once. */
 const post = async (url, body) => {
-  const answer = await fetch(url, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  return answer.json();
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const answer = await fetch(url, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(60_000),
+      });
+      if (answer.status < 500) return await answer.json();
+    } catch {
+      // The outcome is not known; the next attempt asks for it.
+    }
+    if (attempt === 2) throw new Error("no answer");
+    await wait(1_000 * 2 ** attempt);
+  }
+};
+
+/** What a shopper is told of a decline. The code is for the shop's own eyes. */
+const DECLINED = {
+  insufficient_funds: "The card has insufficient funds. Please use another card.",
+  expired_card: "The card has expired. Please use another card.",
+  authentication_required: "Your bank wants to confirm this payment. Please try again.",
+};
+
+/** Offers what can be done next, and nothing else. */
+const offer = (text, act) => {
+  element("again").textContent = text;
+  element("again").hidden = false;
+  element("again").onclick = (event) => {
+    event.preventDefault();
+    element("again").hidden = true;
+    act();
+  };
 };
 
 /** Tells the shop's backend which token to charge for which order, and shows what came of it. */
@@ -24,20 +54,32 @@ async function charge(token, session) {
   element("form").querySelector("#card").hidden = true;
   pay.hidden = true;
   element("hosted").hidden = true;
-  say("Charging the token …");
-  const charged = await post("/charge", { token, session });
-  element("again").hidden = false;
-  if (charged.next_action) {
-    say("The bank asks for one more confirmation. Taking you there …");
-    location.assign(charged.next_action.redirect_url);
-  } else if (charged.status === "succeeded") {
-    say("Thank you! Your ticket is paid.", "good");
-  } else {
-    say(charged.decline ? `The charge was declined: ${charged.decline.code}.` : (charged.title ?? `The charge is ${charged.status}.`), "bad");
+  say("Paying …");
+  let charged;
+  try {
+    charged = await post("/charge", { token, session });
+  } catch {
+    // Asked again under the same order it is paid once, however often.
+    say("We could not reach the shop. You have not been charged twice: please try again.", "bad");
+    return offer("Try again", () => charge(token, session));
   }
   element("charge").textContent = charged.id ?? charged.charge ?? "none";
   element("token").textContent = token;
   element("receipt").hidden = false;
+  if (charged.next_action) {
+    say("The bank asks for one more confirmation. Taking you there …");
+    return location.assign(charged.next_action.redirect_url);
+  }
+  if (charged.status === "succeeded") {
+    say("Thank you! Your ticket is paid.", "good");
+    return offer("Buy another ticket", () => location.assign("/"));
+  }
+  if (charged.status === "processing") {
+    say("Your bank is still at work. We will write to you when the ticket is paid.");
+    return offer("Look again", () => charge(token, session));
+  }
+  say(DECLINED[charged.decline?.code] ?? "The payment was declined. Please use another card.", "bad");
+  offer("Use another card", () => location.assign("/"));
 }
 
 async function checkout() {
@@ -57,8 +99,9 @@ async function checkout() {
       const made = await card.tokenize();
       element("summary").textContent = `${made.card.brand} ···· ${made.card.last4}`;
       await charge(made.token, session);
-    } catch {
-      // The form has told the shopper why; here it is only tried again.
+    } catch (error) {
+      // The form has told the shopper why. Where this session takes no card any more, a new one does.
+      if (["canceled", "session_over", "too_many"].includes(error.code)) offer("Start again", () => location.assign("/"));
       pay.disabled = false;
     }
   });
@@ -73,6 +116,11 @@ pay.disabled = true;
 const back = returned();
 if (back?.token && back.status !== "failed") await charge(back.token, back.session);
 else {
-  if (back) say("The bank did not confirm the card. Please try again, or use another card.", "bad");
-  await checkout();
+  // The bank's app may come back in another browser, which does not know the token.
+  if (back?.status === "succeeded") say("Your bank has confirmed the card. Please finish in the window where you began, or pay again here.");
+  else if (back) say("The bank did not confirm the card. Please try again, or use another card.", "bad");
+  await checkout().catch(() => {
+    say("We could not reach the shop.", "bad");
+    offer("Try again", () => location.reload());
+  });
 }

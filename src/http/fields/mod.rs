@@ -6,6 +6,7 @@
 //! stands in a URL that a server sees.
 
 pub mod assets;
+mod bundle;
 mod policy;
 pub mod reports;
 mod templates;
@@ -19,7 +20,8 @@ use serde::Deserialize;
 use url::Url;
 
 use self::assets::{ASSETS, Asset, LOADER};
-use self::policy::Embedding;
+use self::policy::{Embedding, Reporting};
+use self::templates::Template;
 pub(super) use self::templates::escaped;
 use crate::problem::{Code, Problem};
 use crate::store::SessionRow;
@@ -31,11 +33,13 @@ pub const REPORTS_PATH: &str = policy::REPORTS;
 /// Bytes of a path within the shop.
 const RETURN_PATH_BYTES_MAX: usize = 500;
 
-/// Which session a page is for.
+/// Which session a page is for, and how the page around it is drawn.
 #[derive(Debug, Deserialize)]
 pub struct Asked {
     #[serde(default)]
     session: String,
+    #[serde(default)]
+    scheme: String,
 }
 
 /// `GET /fields/v1/frame?session=…`: the form, in a frame of the session's origin and no other.
@@ -54,15 +58,26 @@ pub async fn frame(
     Ok(match origin {
         Some(origin) => page(
             &request,
+            &templates::FRAME,
             Embedding::By(&origin),
-            200,
-            templates::frame(&origin),
+            Reporting::On,
+            templates::frame(&origin, scheme(&asked.scheme)),
         ),
         None => over(&request),
     })
 }
 
-/// `GET /pay/{session}`: the form on a page of our own.
+/// The scheme that a frame is drawn in from its first pixel on; what is not one is none.
+fn scheme(asked: &str) -> &'static str {
+    let known = ["light", "dark", "auto"];
+    known
+        .into_iter()
+        .find(|known| *known == asked)
+        .unwrap_or("")
+}
+
+/// `GET /pay/{session}`: the form on a page of our own. The session's secret is in the address when
+/// the page is opened, behind the `#`, and the page's script takes it out before anything else.
 ///
 /// # Errors
 /// `store_unavailable`.
@@ -83,7 +98,13 @@ pub async fn pay(
         return Ok(over(&request));
     };
     let text = templates::pay(&origin, &id.to_string());
-    Ok(page(&request, Embedding::Nobody, 200, text))
+    Ok(page(
+        &request,
+        &templates::PAY,
+        Embedding::Nobody,
+        Reporting::Off,
+        text,
+    ))
 }
 
 /// Where the issuer's page sends the shopper back to, with what the processor appends.
@@ -121,7 +142,13 @@ pub async fn returned(
         .append_pair("cloakroom_session", &id)
         .append_pair("cloakroom_status", status);
     let text = templates::returning(to.as_str(), &origin, &id);
-    Ok(page(&request, Embedding::Nobody, 200, text))
+    Ok(page(
+        &request,
+        &templates::RETURN,
+        Embedding::Nobody,
+        Reporting::On,
+        text,
+    ))
 }
 
 fn status(told: &str) -> &'static str {
@@ -154,10 +181,11 @@ pub fn loader_path() -> String {
 /// # Errors
 /// None in practice: the file is there.
 pub async fn loader(request: HttpRequest) -> Result<HttpResponse, Problem> {
-    serve(&request, LOADER, "public, max-age=300")
+    serve(&request, ASSETS.find(LOADER), "public, max-age=300")
 }
 
-/// `GET /fields/v1/{release}/…` and `GET /fields/v1/loader.….js`: files that never change.
+/// `GET /fields/v1/{release}/…`: the scripts and styles of the pages, for whoever compares them with
+/// the inventory; the pages hold them themselves.
 ///
 /// # Errors
 /// `not_found`.
@@ -169,10 +197,11 @@ pub async fn file(
     if release != ASSETS.release || name == LOADER {
         return Err(Problem::new(Code::NotFound));
     }
-    serve(&request, &name, IMMUTABLE)
+    serve(&request, ASSETS.find(&name), IMMUTABLE)
 }
 
-/// The loader under the name that is made of its bytes.
+/// The loader under the name that is made of its bytes: this release's, or an earlier one's, which
+/// shops have in their pages with its hash.
 ///
 /// # Errors
 /// `not_found` for any other name.
@@ -180,18 +209,17 @@ pub async fn named_loader(
     request: HttpRequest,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    if *name != ASSETS.loader_name {
-        return Err(Problem::new(Code::NotFound));
-    }
-    serve(&request, LOADER, IMMUTABLE)
+    serve(&request, ASSETS.named_loader(&name), IMMUTABLE)
 }
 
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
-fn serve(request: &HttpRequest, name: &str, keep: &'static str) -> Result<HttpResponse, Problem> {
-    let asset = ASSETS
-        .find(name)
-        .ok_or_else(|| Problem::new(Code::NotFound))?;
+fn serve(
+    request: &HttpRequest,
+    asset: Option<&'static Asset>,
+    keep: &'static str,
+) -> Result<HttpResponse, Problem> {
+    let asset = asset.ok_or_else(|| Problem::new(Code::NotFound))?;
     let tag = format!("\"{}\"", asset.integrity);
     let held = request.headers().get(IF_NONE_MATCH);
     let mut answer = if held.is_some_and(|held| held.as_bytes() == tag.as_bytes()) {
@@ -204,7 +232,7 @@ fn serve(request: &HttpRequest, name: &str, keep: &'static str) -> Result<HttpRe
         .insert_header((ETAG, tag))
         .insert_header((VARY, "Accept-Encoding"))
         .insert_header(("content-security-policy", "default-src 'none'"));
-    if name == LOADER {
+    if asset.name.starts_with("loader.") {
         // Any shop's page may load it, isolated or not, and check its hash.
         answer
             .insert_header((ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
@@ -243,19 +271,27 @@ fn is_open(vault: &Capture, session: &SessionRow) -> bool {
 
 /// One answer for sessions that are unknown, over, or of no origin.
 fn over(request: &HttpRequest) -> HttpResponse {
-    page(request, Embedding::Nobody, 404, templates::over())
+    let mut over = page(
+        request,
+        &templates::OVER,
+        Embedding::Nobody,
+        Reporting::Off,
+        templates::over(),
+    );
+    *over.status_mut() = actix_web::http::StatusCode::NOT_FOUND;
+    over
 }
 
 /// A page; packed where the browser takes it so, because nothing secret stands in it.
 fn page(
     request: &HttpRequest,
+    template: &Template,
     embedding: Embedding<'_>,
-    status: u16,
+    reporting: Reporting,
     text: String,
 ) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status);
-    let mut answer = HttpResponse::build(status.unwrap_or_default());
-    policy::page(&mut answer, embedding);
+    let mut answer = HttpResponse::Ok();
+    policy::page(&mut answer, template, embedding, reporting);
     match assets::packed(text.as_bytes()) {
         Ok(packed) if takes_packed(request) => {
             answer.insert_header((CONTENT_ENCODING, "gzip"));

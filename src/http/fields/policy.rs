@@ -1,16 +1,14 @@
 //! The headers under which browsers get pages and files of ours.
 //!
-//! Nothing inline but the import map, which is named by its hash; nothing from elsewhere; no text
-//! that becomes markup (Trusted Types); no right to devices; a process apart from other sites.
+//! One script and one style, each named by its hash; nothing from elsewhere, not even from us; no
+//! text that becomes markup (Trusted Types); no right to devices; a process apart from other sites.
 
-use std::sync::LazyLock;
+use std::fmt::Write as _;
 
 use actix_web::HttpResponseBuilder;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 
-use super::assets::ASSETS;
+use super::assets::Asset;
+use super::templates::Template;
 
 /// Who may show a page in a frame.
 #[derive(Clone, Copy, Debug)]
@@ -28,33 +26,46 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), \
     picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), \
     xr-spatial-tracking=()";
 
-static IMPORT_MAP_HASH: LazyLock<String> = LazyLock::new(|| {
-    let hash = digest(&SHA256, ASSETS.import_map().as_bytes());
-    format!("'sha256-{}'", BASE64_STANDARD.encode(hash))
-});
+/// Whether browsers report what a page was kept from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reporting {
+    /// To [`REPORTS`].
+    On,
+    /// To nobody: the page's address holds a secret when it is opened, and some engines report
+    /// addresses with their fragment (WebKit does in reports of integrity).
+    Off,
+}
 
 /// The headers of a page that may take a card.
-pub(super) fn page(answer: &mut HttpResponseBuilder, embedding: Embedding<'_>) {
+pub(super) fn page(
+    answer: &mut HttpResponseBuilder,
+    template: &Template,
+    embedding: Embedding<'_>,
+    reporting: Reporting,
+) {
     let (ancestors, resource) = match embedding {
         Embedding::Nobody => ("'none'", "same-origin"),
         // An isolated shop (COEP) shows only what says that it may be shown.
         Embedding::By(origin) => (origin, "cross-origin"),
     };
-    let policy = format!(
-        "default-src 'none'; script-src 'self' {}; style-src 'self'; connect-src 'self'; \
+    let mut policy = format!(
+        "default-src 'none'; script-src {}; style-src {}; img-src data:; connect-src 'self'; \
          base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}; \
-         require-trusted-types-for 'script'; trusted-types 'none'; \
-         report-uri {REPORTS}; report-to cards",
-        *IMPORT_MAP_HASH
+         require-trusted-types-for 'script'; trusted-types 'none'",
+        hashes(&template.scripts),
+        hashes(&template.styles),
     );
+    let mut integrity = "blocked-destinations=(script)".to_owned();
+    if reporting == Reporting::On {
+        // Writing to a String cannot fail.
+        let _infallible = write!(policy, "; report-uri {REPORTS}; report-to cards");
+        integrity.push_str(", endpoints=(cards)");
+        answer.insert_header(("reporting-endpoints", format!("cards=\"{REPORTS}\"")));
+    }
     answer
         .content_type("text/html; charset=utf-8")
         .insert_header(("content-security-policy", policy))
-        .insert_header(("reporting-endpoints", format!("cards=\"{REPORTS}\"")))
-        .insert_header((
-            "integrity-policy",
-            "blocked-destinations=(script), endpoints=(cards)",
-        ))
+        .insert_header(("integrity-policy", integrity))
         .insert_header(("permissions-policy", PERMISSIONS))
         .insert_header(("cross-origin-opener-policy", "same-origin"))
         .insert_header(("cross-origin-embedder-policy", "require-corp"))
@@ -64,6 +75,15 @@ pub(super) fn page(answer: &mut HttpResponseBuilder, embedding: Embedding<'_>) {
     if matches!(embedding, Embedding::Nobody) {
         answer.insert_header(("x-frame-options", "DENY"));
     }
+}
+
+/// The hashes of what may stand in a page.
+fn hashes(assets: &[&Asset]) -> String {
+    if assets.is_empty() {
+        return "'none'".to_owned();
+    }
+    let quoted = assets.iter().map(|asset| format!("'{}'", asset.integrity));
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// Where browsers report what a page of ours was kept from doing.

@@ -1,66 +1,98 @@
-//! The pages of the card form, filled with what the service knows: where its files are, their
-//! hashes, and the shop's origin.
+//! The pages of the card form: one document each, with its script and its style in it, filled with
+//! what the service knows of a session.
 
-use super::assets::ASSETS;
+use std::sync::LazyLock;
 
-const FRAME: &str = include_str!("../../../web/frame.html");
-const PAY: &str = include_str!("../../../web/pay.html");
-const RETURN: &str = include_str!("../../../web/return.html");
-const OVER: &str = include_str!("../../../web/over.html");
+use super::assets::{ASSETS, Asset};
+
 const FORM: &str = include_str!("../../../web/form.html");
 
-/// The frame, for a shop of that origin.
-pub(super) fn frame(origin: &str) -> String {
-    filled(FRAME, &[("origin", origin)])
+/// A page before it is filled, and what may run and style it.
+#[derive(Debug)]
+pub(super) struct Template {
+    text: String,
+    pub(super) scripts: Vec<&'static Asset>,
+    pub(super) styles: Vec<&'static Asset>,
+}
+
+impl Template {
+    /// Puts the script, the styles and the form where the page names them.
+    fn of(page: &str) -> Self {
+        let mut text = page
+            .lines()
+            .map(str::trim_start)
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace("{{form}}", FORM);
+        let (mut scripts, mut styles) = (Vec::new(), Vec::new());
+        for asset in ASSETS.iter() {
+            for (element, used) in [("script", &mut scripts), ("style", &mut styles)] {
+                let place = format!("<{element}>{{{{{}}}}}</{element}>", asset.name);
+                if text.contains(&place) {
+                    let stands = format!("<{element}>{}</{element}>", asset.text);
+                    text = text.replace(&place, &stands);
+                    used.push(asset);
+                }
+            }
+        }
+        Self {
+            text,
+            scripts,
+            styles,
+        }
+    }
+
+    /// The page with the caller's values in their places, as text.
+    fn filled(&self, values: &[(&str, &str)]) -> String {
+        let mut page = self.text.clone();
+        for (name, value) in values {
+            page = page.replace(&["{{", name, "}}"].concat(), &escaped(value));
+        }
+        page
+    }
+}
+
+macro_rules! template {
+    ($name:literal) => {
+        LazyLock::new(|| Template::of(include_str!(concat!("../../../web/", $name))))
+    };
+}
+
+/// The frame.
+pub(super) static FRAME: LazyLock<Template> = template!("frame.html");
+/// The hosted page.
+pub(super) static PAY: LazyLock<Template> = template!("pay.html");
+/// The way back from the issuer.
+pub(super) static RETURN: LazyLock<Template> = template!("return.html");
+/// What stands where there is no open session.
+pub(super) static OVER: LazyLock<Template> = template!("over.html");
+
+/// The frame, for a shop of that origin, in the scheme that its page is drawn in.
+pub(super) fn frame(origin: &str, scheme: &str) -> String {
+    FRAME.filled(&[("origin", origin), ("scheme", scheme)])
 }
 
 /// The hosted page.
 pub(super) fn pay(origin: &str, session: &str) -> String {
-    filled(
-        PAY,
-        &[
-            ("origin", origin),
-            ("host", host(origin)),
-            ("session", session),
-        ],
-    )
+    PAY.filled(&[
+        ("origin", origin),
+        ("host", host(origin)),
+        ("session", session),
+    ])
 }
 
 /// The way back to the shop.
 pub(super) fn returning(to: &str, origin: &str, session: &str) -> String {
-    filled(
-        RETURN,
-        &[("to", to), ("host", host(origin)), ("session", session)],
-    )
+    RETURN.filled(&[("to", to), ("host", host(origin)), ("session", session)])
 }
 
 /// What stands where there is no open session.
 pub(super) fn over() -> String {
-    filled(OVER, &[])
+    OVER.filled(&[])
 }
 
 fn host(origin: &str) -> &str {
     origin.split_once("://").map_or(origin, |(_, host)| host)
-}
-
-/// Puts values in their places: those of files as they are, the caller's as text.
-fn filled(template: &str, values: &[(&str, &str)]) -> String {
-    let mut page = template
-        .lines()
-        .map(str::trim_start)
-        .collect::<Vec<_>>()
-        .join("\n")
-        .replace("{{form}}", FORM)
-        .replace("{{importmap}}", &ASSETS.import_map())
-        .replace("{{base}}", &ASSETS.base());
-    for asset in ASSETS.iter() {
-        let place = ["{{", asset.name, "}}"].concat();
-        page = page.replace(&place, &asset.integrity);
-    }
-    for (name, value) in values {
-        page = page.replace(&["{{", name, "}}"].concat(), &escaped(value));
-    }
-    page
 }
 
 /// Text as markup shows it.
@@ -79,7 +111,7 @@ mod tests {
     #[test]
     fn no_place_stays_empty_and_no_value_becomes_markup() {
         for page in [
-            frame("https://shop.example"),
+            frame("https://shop.example", "dark"),
             pay("https://shop.example", "cs_1"),
             returning(
                 "https://shop.example/?a=1&b=\"><script>",
@@ -90,6 +122,21 @@ mod tests {
         ] {
             assert!(!page.contains("{{"), "{page}");
             assert!(!page.contains("\"><script>"), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_one_document_whose_script_ends_where_it_should() {
+        for (template, scripts) in [(&FRAME, 1), (&PAY, 1), (&RETURN, 1), (&OVER, 0)] {
+            let page = &template.text;
+            assert_eq!(template.scripts.len(), scripts);
+            assert!(!template.styles.is_empty());
+            assert_eq!(page.matches("<script").count(), scripts);
+            assert_eq!(page.matches("</script").count(), scripts);
+            assert_eq!(page.matches("</style").count(), template.styles.len());
+            for outside in [" src=", "stylesheet", "import {", "@import", "url(", "<!--"] {
+                assert!(!page.contains(outside), "{outside}");
+            }
         }
     }
 }

@@ -19,7 +19,9 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
 };
 
+use super::attempt;
 use super::files::{self, Refused};
+use super::lists;
 use super::live::{ClientFiles, Live};
 use crate::clock::Timestamp;
 use crate::http::peer;
@@ -48,22 +50,29 @@ impl Clients {
     pub(super) fn read(from: &ClientFiles) -> Result<Self, Refused> {
         let inconsistent = |error: String| Refused::Inconsistent(error);
         let mut roots = RootCertStore::empty();
-        for authority in files::certificates(&from.ca)? {
+        let authorities = files::certificates(&from.ca)?;
+        for authority in &authorities {
             roots
-                .add(authority)
+                .add(authority.clone())
                 .map_err(|error| inconsistent(format!("{}: {error}", from.ca.display())))?;
         }
-        let mut lists: Vec<CertificateRevocationListDer<'static>> = Vec::new();
+        let mut revocation_lists: Vec<CertificateRevocationListDer<'static>> = Vec::new();
         let mut ends = Vec::new();
         for path in &from.revocation_lists {
             let (of_file, end) = files::revocation_lists(path)?;
-            lists.extend(of_file);
+            revocation_lists.extend(of_file);
             ends.push(end);
+        }
+        if !revocation_lists.is_empty() {
+            let told = |why: &str| inconsistent(format!("client_crl_files: {why}"));
+            lists::fit(&authorities, &revocation_lists).map_err(told)?;
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        if !lists.is_empty() {
-            builder = builder.with_crls(lists).enforce_revocation_expiration();
+        if !revocation_lists.is_empty() {
+            builder = builder
+                .with_crls(revocation_lists)
+                .enforce_revocation_expiration();
         }
         let verifier = builder
             .build()
@@ -173,7 +182,11 @@ impl ClientCertVerifier for Door {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.0.verify_client(end_entity, intermediates, now)
+        let verified = self.0.verify_client(end_entity, intermediates, now);
+        if verified.is_err() {
+            attempt::refused(end_entity);
+        }
+        verified
     }
 
     fn verify_tls12_signature(

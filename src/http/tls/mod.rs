@@ -4,11 +4,14 @@
 //! - [`files`] reads PEM, and says which file is wrong with what;
 //! - [`live`] holds what is in force, and replaces it when the files have changed: connections go
 //!   on, the next handshake gets the new. What does not hold together is not taken, and said;
+//! - `attempt` is what is known of a connection until it is let in;
 //! - `clients` decides whose certificate is taken on the internal plane: authorities, revocation
 //!   lists, and names that are revoked by hand.
 
+pub(super) mod attempt;
 mod clients;
 pub mod files;
+mod lists;
 pub mod live;
 
 use std::sync::Arc;

@@ -8,13 +8,15 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use super::amounts;
-use crate::processor::Failure;
 use crate::processor::failure::is_name;
 use crate::processor::reference::is_id;
+use crate::processor::{Check, Failure, PaymentDetails};
 use crate::token::CardSummary;
 
 const REDIRECT_URL_BYTES_MAX: usize = 4_096;
 const FINGERPRINT_BYTES_MAX: usize = 64;
+/// A network's id of a transaction is no longer, and the schema holds no longer one.
+const TRANSACTION_ID_BYTES_MAX: usize = 64;
 
 /// Reads a successful answer. One that cannot be read leaves the outcome unknown: the processor
 /// did something, and has not told us what.
@@ -137,6 +139,7 @@ pub(super) struct PaymentIntent {
     amount_received: Option<i64>,
     currency: Option<String>,
     metadata: Option<Metadata>,
+    latest_charge: Option<LatestCharge>,
 }
 
 /// Our own names among the merchant's pairs.
@@ -194,6 +197,26 @@ impl PaymentIntent {
         self.metadata.as_ref()?.cloakroom_charge.as_deref()
     }
 
+    /// What the networks and the issuer said of it, where the answer has it.
+    pub(super) fn details(&self) -> PaymentDetails {
+        let Some(LatestCharge::Object(charge)) = &self.latest_charge else {
+            return PaymentDetails::default();
+        };
+        let Some(card) = charge.card() else {
+            return PaymentDetails::default();
+        };
+        let check = |name: &Option<String>| name.as_deref().and_then(Check::from_name);
+        let checks = card.checks.as_ref();
+        PaymentDetails {
+            network_transaction_id: card.network_transaction_id.clone().filter(|id| {
+                (1..=TRANSACTION_ID_BYTES_MAX).contains(&id.len())
+                    && id.bytes().all(|byte| byte.is_ascii_graphic())
+            }),
+            cvc_check: checks.and_then(|checks| check(&checks.cvc_check)),
+            postal_code_check: checks.and_then(|checks| check(&checks.address_postal_code_check)),
+        }
+    }
+
     /// The id, when it is one.
     pub(super) fn id(&self) -> Result<String, Failure> {
         checked_id(self.id.clone(), "pi_")
@@ -203,6 +226,46 @@ impl PaymentIntent {
     pub(super) fn redirect_url(self) -> Result<String, Failure> {
         redirect_url(self.next_action)
     }
+}
+
+/// The charge of a payment: its id, or itself where Stripe was asked to expand it. Whatever it is,
+/// it hides nothing of the payment.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LatestCharge {
+    Object(ExpandedCharge),
+    Other(IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct ExpandedCharge {
+    payment_method_details: Option<MethodDetails>,
+}
+
+impl ExpandedCharge {
+    fn card(&self) -> Option<&CardDetails> {
+        self.payment_method_details.as_ref()?.card.as_ref()
+    }
+}
+
+#[derive(Deserialize)]
+struct MethodDetails {
+    card: Option<CardDetails>,
+}
+
+#[derive(Deserialize)]
+struct CardDetails {
+    #[serde(default, deserialize_with = "text_or_none")]
+    network_transaction_id: Option<String>,
+    checks: Option<Checks>,
+}
+
+#[derive(Deserialize)]
+struct Checks {
+    #[serde(default, deserialize_with = "text_or_none")]
+    cvc_check: Option<String>,
+    #[serde(default, deserialize_with = "text_or_none")]
+    address_postal_code_check: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -43,9 +43,9 @@ impl Stripe {
         .on_behalf_of(order.client);
 
         // (2) The card against a PaymentMethod. The form goes with the call.
-        let intake = once(intake, &format!("{}-pm", order.idempotency_key))?;
+        let key = format!("{}-pm", order.idempotency_key);
         let answer = self
-            .exchange(Step::CardIntake, intake)
+            .exchange_afresh(Step::CardIntake, intake, &key)
             .await
             .map_err(|refusal| refusal.failure)?;
         let taken: PaymentMethod = answers::read(&answer.body)?;
@@ -139,8 +139,9 @@ impl Stripe {
                 Usage::OnSession => CreateSetupIntentUsage::OnSession,
             });
         let key = format!("{}-si", order.idempotency_key);
-        self.ask(once(call(request.build(), order.client), &key)?)
-            .await
+        let call = call(request.build(), order.client);
+        let answer = self.exchange_afresh(Step::Other, call, &key).await;
+        answers::read(&answer.map_err(|refusal| refusal.failure)?.body)
     }
 
     /// See [`Processor::create_customer`](crate::processor::Processor::create_customer).

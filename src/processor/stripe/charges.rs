@@ -18,6 +18,8 @@ use crate::processor::{
     ChargeOrder, Decline, Failure, Payment, PaymentDetails, PaymentStatus, Reference,
 };
 
+use crate::token::Usage;
+
 use super::amounts;
 use super::answers::{self, PaymentIntent};
 use super::errors::{self, Refusal, Step};
@@ -123,7 +125,8 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
         .confirm(true)
         .customer(reference.customer())
         .metadata(metadata)
-        .payment_method(reference.payment_method());
+        .payment_method(reference.payment_method())
+        .expand(with_charge());
     if let Some(description) = order.description {
         request = request.description(description);
     }
@@ -137,7 +140,10 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
         request.return_url(order.return_url)
     };
     if order.setup_pending {
-        request = request.setup_future_usage(PaymentIntentSetupFutureUsage::OffSession);
+        request = request.setup_future_usage(match order.usage {
+            Usage::OffSession => PaymentIntentSetupFutureUsage::OffSession,
+            Usage::OnSession => PaymentIntentSetupFutureUsage::OnSession,
+        });
     }
     call(request.build(), order.client)
 }
@@ -145,8 +151,14 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
 fn confirm(payment: &str, reference: &Reference, order: &ChargeOrder<'_>) -> Call {
     let request = ConfirmPaymentIntent::new(payment)
         .payment_method(reference.payment_method())
-        .return_url(order.return_url);
+        .return_url(order.return_url)
+        .expand(with_charge());
     call(request.build(), order.client)
+}
+
+/// The charge beside its payment: it has what the networks and the issuer said.
+pub(super) fn with_charge() -> [String; 1] {
+    ["latest_charge".to_owned()]
 }
 
 fn payment(answer: &Answer) -> Result<Payment, Failure> {
@@ -157,6 +169,7 @@ fn payment(answer: &Answer) -> Result<Payment, Failure> {
 pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
     let id = intent.id()?;
     let captured = intent.captured()?;
+    let details = intent.details();
     let charge = intent.ours().map(str::to_owned);
     let status = match intent.status.as_str() {
         "succeeded" => PaymentStatus::Succeeded,
@@ -180,7 +193,7 @@ pub(super) fn payment_of(intent: PaymentIntent) -> Result<Payment, Failure> {
         id,
         captured: if taken { captured } else { 0 },
         charge,
-        details: PaymentDetails::default(),
+        details,
         status,
     })
 }

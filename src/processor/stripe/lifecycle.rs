@@ -8,7 +8,7 @@ use stripe_types::RangeQueryTs;
 
 use super::amounts;
 use super::answers::{List, PaymentIntent};
-use super::charges::payment_of;
+use super::charges::{payment_of, with_charge};
 use super::{Stripe, call, named, once};
 use crate::clock::Timestamp;
 use crate::processor::transport::Call;
@@ -27,7 +27,7 @@ impl Stripe {
         id: &str,
         client: &str,
     ) -> Result<Payment, Failure> {
-        let request = RetrievePaymentIntent::new(named(id)?);
+        let request = RetrievePaymentIntent::new(named(id)?).expand(with_charge());
         self.about(id, call(request.build(), client)).await
     }
 
@@ -77,7 +77,7 @@ impl Stripe {
         &self,
         order: &CaptureOrder<'_>,
     ) -> Result<Payment, Failure> {
-        let mut request = CapturePaymentIntent::new(named(order.payment)?);
+        let mut request = CapturePaymentIntent::new(named(order.payment)?).expand(with_charge());
         if let Some(amount) = order.amount {
             let theirs = amounts::to_stripe(amount, order.currency);
             request = request.amount_to_capture(theirs.map_err(Failure::Invalid)?);
@@ -91,7 +91,7 @@ impl Stripe {
         &self,
         order: &CancelOrder<'_>,
     ) -> Result<Payment, Failure> {
-        let request = CancelPaymentIntent::new(named(order.payment)?);
+        let request = CancelPaymentIntent::new(named(order.payment)?).expand(with_charge());
         let cancel = once(call(request.build(), order.client), order.idempotency_key)?;
         self.about(order.payment, cancel).await
     }

@@ -36,6 +36,8 @@ pub(super) use refunds::state as refund_state;
 
 /// One call is attempted so often, with the same key. More waiting is the caller's to decide.
 const ATTEMPTS_MAX: u32 = 3;
+/// Keys of one making under which a call is made, the last of them whatever it brings.
+const GENERATIONS_MAX: u32 = 8;
 /// Before the second attempt; doubled before each later one.
 const PAUSE_MS: u64 = 100;
 /// A processor that asks for a longer wait than this is not waited for here.
@@ -99,6 +101,20 @@ impl Stripe {
         }
     }
 
+    /// Sends a call whose repetition does no harm, once for each `key`. Stripe keeps a refusal under its
+    /// key for a day and repeats it whatever has changed meanwhile; then the call is made under the
+    /// next key of the same making.
+    async fn exchange_afresh(&self, step: Step, call: Call, key: &str) -> Result<Answer, Refusal> {
+        let mut name = key.to_owned();
+        for generation in 2..=GENERATIONS_MAX {
+            match self.exchange(step, under(&call, &name)?).await {
+                Err(refusal) if refusal.is_stale() => name = format!("{key}-{generation}"),
+                ended => return ended,
+            }
+        }
+        self.exchange(step, under(&call, &name)?).await
+    }
+
     /// One attempt, when the governor lets it go. The only way to the processor.
     async fn attempt(&self, call: &Call, deadline: Instant) -> Result<Answer, Refusal> {
         let permit = self
@@ -141,6 +157,7 @@ impl From<Refused> for Refusal {
         Self {
             failure,
             again: false,
+            replayed: false,
             payment: None,
         }
     }
@@ -156,6 +173,7 @@ impl From<Broken> for Refusal {
         Self {
             failure,
             again,
+            replayed: false,
             payment: None,
         }
     }
@@ -237,6 +255,16 @@ fn sorted(form: &str) -> Zeroizing<Vec<u8>> {
 /// query it could make another request of this one.
 fn named(id: &str) -> Result<&str, Failure> {
     is_id(id).then_some(id).ok_or(Failure::Rejected)
+}
+
+/// A call to be done once for that key, of which another may be made for another key.
+fn under(call: &Call, key: &str) -> Result<Call, Refusal> {
+    call.under(key).ok_or(Refusal {
+        failure: Failure::Rejected,
+        again: false,
+        replayed: false,
+        payment: None,
+    })
 }
 
 /// A call to be done once for each key. A key that cannot stand in a header is our own fault.

@@ -97,6 +97,19 @@ impl Call {
         }
     }
 
+    /// One like it, to be done once for each `key`; `None` when the key cannot stand in a header. The
+    /// bytes are shared.
+    pub(super) fn under(&self, key: &str) -> Option<Self> {
+        let like_it = Self {
+            method: self.method.clone(),
+            path: self.path.clone(),
+            idempotency_key: None,
+            body: self.body.clone(),
+            client: self.client.clone(),
+        };
+        like_it.once(key)
+    }
+
     /// The same, to be done once for each `key`; `None` when the key cannot stand in a header.
     pub(super) fn once(self, key: &str) -> Option<Self> {
         let fits =

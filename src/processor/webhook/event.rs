@@ -75,6 +75,8 @@ fn what(kind: &str, object: Value) -> Result<What, Unsound> {
         _ if kind.starts_with("charge.dispute.") => {
             read::<Dispute>(object)?.what(DisputePhase::Updated)
         }
+        // How it began is known from the answer to whoever made it.
+        "payment_intent.created" => Ok(What::Other),
         _ if kind.starts_with("payment_intent.") => read::<Payment>(object)?.what(),
         "charge.succeeded" | "charge.failed" | "charge.captured" | "charge.expired"
         | "charge.pending" | "charge.refunded" => read::<Charge>(object)?.what(),

@@ -173,7 +173,7 @@ async fn every_answer_names_its_request_and_version() {
 #[actix_web::test]
 async fn an_oversized_body_is_refused_and_the_connection_closed() {
     let stage = Stage::open();
-    let body = format!("description={}", "x".repeat(64 * 1_024));
+    let body = format!("description={}", "x".repeat(512 * 1_024));
     let answer = stage.post("/v1/payment_intents", &body).await;
     assert_eq!(answer.status, 413);
     assert_eq!(answer.header("connection"), Some("close"));

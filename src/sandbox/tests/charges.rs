@@ -310,7 +310,7 @@ async fn an_order_that_makes_no_sense_is_refused_and_makes_nothing() {
         ),
         (
             "amount=100&currency=eur&statement_descriptor_suffix=%3C",
-            "-",
+            "invalid_characters",
             "statement_descriptor_suffix",
         ),
         (

@@ -105,6 +105,58 @@ async fn a_request_that_never_began_leaves_the_key_free() {
 }
 
 #[actix_web::test]
+async fn a_refusal_is_kept_once_execution_has_begun() {
+    let stage = Stage::open();
+    let order = stage.order("4242424242424242").await;
+    let unknown =
+        format!("{order}&metadata[a]=b").replace("payment_method=pm_", "payment_method=pm_x");
+    let small = order.replace("amount=1250", "amount=49");
+    for (key, order, code) in [
+        ("k1", &unknown, "resource_missing"),
+        ("k2", &small, "amount_too_small"),
+    ] {
+        let first = stage.post_keyed("/v1/payment_intents", order, key).await;
+        assert_eq!(first.refusal(), (400, "invalid_request_error", code));
+        let again = stage.post_keyed("/v1/payment_intents", order, key).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{code}");
+        assert_eq!(again.body, first.body);
+    }
+    let astray = stage
+        .post_keyed("/v1/payment_intents/pi_x/capture", "", "k3")
+        .await;
+    assert_eq!(astray.status, 404);
+    let again = stage
+        .post_keyed("/v1/payment_intents/pi_x/capture", "", "k3")
+        .await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+}
+
+#[actix_web::test]
+async fn a_payments_charge_is_shown_where_that_is_asked_for() {
+    let stage = Stage::open();
+    let order = stage.order("4242424242424242").await;
+    let paid = stage
+        .post(
+            "/v1/payment_intents",
+            &format!("{order}&expand[0]=latest_charge"),
+        )
+        .await;
+    let card = &paid.body["latest_charge"]["payment_method_details"]["card"];
+    assert_eq!(card["checks"]["cvc_check"], "pass", "{}", paid.text);
+    let network = card["network_transaction_id"].as_str().unwrap();
+    assert!(network.len() == 15 && network.bytes().all(|letter| letter.is_ascii_uppercase()));
+    let path = format!("/v1/payment_intents/{}", paid.id());
+    assert!(stage.get(&path).await.body["latest_charge"].is_string());
+    let list = stage
+        .get("/v1/payment_intents?expand[0]=data.latest_charge")
+        .await;
+    assert_eq!(
+        list.body["data"][0]["latest_charge"],
+        paid.body["latest_charge"]
+    );
+}
+
+#[actix_web::test]
 async fn a_key_is_forgotten_after_its_lifetime() {
     let stage = Stage::open();
     let order = stage.order("4242424242424242").await;

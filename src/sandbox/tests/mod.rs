@@ -101,6 +101,7 @@ impl Stage {
             restricted_keys: vec![Zeroizing::new(RESTRICTED.to_owned())],
             webhook_authorities: vec![certificate.clone()],
             webhook: None,
+            file: None,
             workers: 1,
             clock: clock.clone(),
         })

@@ -1,8 +1,10 @@
 //! Charges: what was asked for, written down once before the processor hears of it.
 //!
 //! `row` is a charge as it stands; here it is begun; `settle` writes what the processor said,
-//! `operations` captures and cancels, `release` lets go, `due` finds what is open.
+//! `operations` captures and cancels, `contradiction` keeps what the processor says against one,
+//! `release` lets go, `due` finds what is open.
 
+mod contradiction;
 mod due;
 mod operations;
 mod proof;
@@ -25,12 +27,12 @@ use crate::audit::{Action, Event};
 use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenStatus};
 
+pub(super) use contradiction::{contradict, end_contradiction};
 pub use due::{DueCharge, DueCharges};
 pub use operations::{NewOperation, NoOperation, OperationBegun};
 pub(super) use proof::{authenticate, check, forged};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
 pub(super) use row::{find, find_to_change};
-pub(super) use settle::contradict;
 pub use settle::{Announce, Authority, ChargeOutcome};
 
 /// A charge to be made.
@@ -219,10 +221,11 @@ async fn take_lease(
 /// Writes the charge for which its key was won, and the proof that it was ordered.
 async fn insert(
     tx: &mut Connection,
-    _won: Won,
+    won: Won,
     environment: Environment,
     mut charge: ChargeRow,
 ) -> Result<Authentic<ChargeRow>, Failure> {
+    charge.processor_key = won.processor_key(&charge.processor_key);
     let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
         "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, version)

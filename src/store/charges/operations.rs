@@ -118,7 +118,7 @@ impl Store {
         now: Timestamp,
         event: Event,
     ) -> Result<(), Failure> {
-        let token = nothing.token();
+        let (token, refused) = (nothing.token(), nothing.is_refused());
         self.write(move |tx| {
             Box::pin(async move {
                 let id = charge.operation_id.as_deref().unwrap_or_default();
@@ -139,7 +139,12 @@ impl Store {
                 .execute(tx)
                 .await?;
                 if abandoned == 1 {
-                    claims::free(tx, id).await?;
+                    match &charge.operation {
+                        Some(operation) if refused => {
+                            claims::refused(tx, id, &operation.processor_key).await?;
+                        }
+                        Some(_) | None => claims::free(tx, id).await?,
+                    }
                     crate::store::reviews::request(tx, (&charge.account, charge.id), None, now)
                         .await?;
                 }
@@ -187,7 +192,7 @@ fn allows(charge: &ChargeRow, new: &NewOperation) -> bool {
 /// Writes the operation for which its key was won into a charge that the transaction holds.
 async fn begin(
     tx: &mut Connection,
-    _won: Won,
+    won: Won,
     (environment, charge): (Environment, &Authentic<ChargeRow>),
     (new, lease, now): (&NewOperation, &Lease, Timestamp),
 ) -> Result<Authentic<ChargeRow>, Failure> {
@@ -195,7 +200,7 @@ async fn begin(
     let operation = OperationRow {
         operation: new.operation,
         amount: capture.then(|| new.amount.unwrap_or(charge.amount)),
-        processor_key: new.processor_key.clone(),
+        processor_key: won.processor_key(&new.processor_key),
     };
     let whose = (&charge.account, charge.id);
     let order = proof::operation(environment, whose, (&new.id, &operation));

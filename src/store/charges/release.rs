@@ -54,6 +54,7 @@ impl Store {
         publish: impl Fn(&ChargeRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<bool, Failure> {
         let (token, known) = (nothing.token(), nothing.is_resumed());
+        let refused = nothing.is_refused();
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
@@ -74,7 +75,11 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
                 if canceled == 1 {
-                    claims::free(tx, &key).await?;
+                    if refused {
+                        claims::refused(tx, &key, &charge.processor_key).await?;
+                    } else {
+                        claims::free(tx, &key).await?;
+                    }
                     record(tx, event);
                     // Its caller was told of it when the first try ended.
                     if known

@@ -4,6 +4,7 @@
 //! from several nodes. What cannot be true beside a final state is a contradiction: it is kept on
 //! the charge, an operator is paged, and nothing else is changed.
 
+use super::contradiction::{contradict, end_contradiction, is_of_another};
 use super::proof;
 use super::row::{self, ChargeRow, DeclineRow, DetailsRow, OperationRow, Row};
 use crate::audit::Event;
@@ -65,6 +66,8 @@ pub enum Authority<'l> {
 pub(in crate::store) enum Compared {
     /// It says more.
     More,
+    /// It says the same of the charge, and more of its payment.
+    Details,
     /// It says the same, or what was so before.
     Nothing,
     /// Both cannot be true.
@@ -110,7 +113,14 @@ impl Store {
                 let before = reading.found("id", before)?;
                 record(tx, event);
                 let after = match compare(&before, &outcome) {
+                    Compared::Details => {
+                        add_details(tx, &before, &outcome).await?;
+                        return retry_later(tx, environment, (&before, mine), &outcome).await;
+                    }
                     Compared::Nothing => {
+                        if is_of_another(&before, &outcome) {
+                            end_contradiction(tx, &before, ANOTHER_PAYMENT, outcome.at).await?;
+                        }
                         return retry_later(tx, environment, (&before, mine), &outcome).await;
                     }
                     Compared::Contradiction(code) => {
@@ -173,11 +183,16 @@ pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Com
     use ChargeStatus::{
         Canceled, Declined, Processing, RequiresAction, RequiresCapture, Succeeded,
     };
-    use Compared::{Contradiction, More, Nothing};
+    use Compared::{Contradiction, Details, More, Nothing};
     if let (Some(known), Some(named)) = (&before.payment, &said.payment)
         && known != named
     {
-        return Contradiction(ANOTHER_PAYMENT);
+        // One that is over and took nothing is none that anybody has to look for.
+        return if matches!(said.status, Canceled | Declined) {
+            Nothing
+        } else {
+            Contradiction(ANOTHER_PAYMENT)
+        };
     }
     match (before.status, said.status) {
         (Succeeded, Succeeded) if before.captured != said.captured => {
@@ -190,7 +205,8 @@ pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Com
         }
         // Without its payment this is only what was supposed before.
         (RequiresAction, Processing) if said.payment.is_none() => Nothing,
-        (before, said) if before == said => Nothing,
+        (was, is) if was == is && says_more(&before.details, &said.details) => Details,
+        (was, is) if was == is => Nothing,
         (Processing, _)
         | (RequiresCapture, Succeeded | Canceled)
         | (RequiresAction, Processing | Succeeded | RequiresCapture | Declined | Canceled) => More,
@@ -208,33 +224,39 @@ pub(in crate::store) fn compare(before: &ChargeRow, said: &ChargeOutcome) -> Com
     }
 }
 
-/// Keeps that the processor contradicts a final state; whether that was known before.
-pub(in crate::store) async fn contradict(
+/// Whether something is said that was not known. What is known already stays.
+fn says_more(known: &DetailsRow, said: &DetailsRow) -> bool {
+    let more = |known: &Option<String>, said: &Option<String>| known.is_none() && said.is_some();
+    more(&known.network_transaction_id, &said.network_transaction_id)
+        || more(&known.cvc_check, &said.cvc_check)
+        || more(&known.postal_code_check, &said.postal_code_check)
+}
+
+/// Writes down what was said late of a payment whose charge stands as it stood. Whoever reads the
+/// charge sees it; nothing has happened that would be announced.
+async fn add_details(
     tx: &mut Connection,
     before: &ChargeRow,
-    code: &'static str,
-    at: Timestamp,
-) -> Result<bool, Failure> {
-    if let Some(known) = &before.contradiction
-        && known.code == code
-    {
-        return Ok(true);
-    }
+    outcome: &ChargeOutcome,
+) -> Result<(), Failure> {
+    let details = &outcome.details;
     let written = query(
         "UPDATE charges
-            SET contradiction = $2,
-                contradicted_at_ms = $3,
+            SET network_transaction_id = COALESCE(network_transaction_id, $2),
+                cvc_check = COALESCE(cvc_check, $3),
+                postal_code_check = COALESCE(postal_code_check, $4),
                 version = version + 1,
-                updated_at_ms = $3
+                updated_at_ms = $5
           WHERE id = $1",
     )
     .bind(before.id.to_string())
-    .bind(code)
-    .bind(at.unix_ms())
+    .bind(details.network_transaction_id.as_deref())
+    .bind(details.cvc_check.as_deref())
+    .bind(details.postal_code_check.as_deref())
+    .bind(outcome.at.unix_ms())
     .execute(tx)
     .await?;
-    one_row(written, "charges", &before.id)?;
-    Ok(false)
+    one_row(written, "charges", &before.id)
 }
 
 /// Whether another worker than `mine` holds the charge.

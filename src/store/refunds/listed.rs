@@ -39,7 +39,33 @@ pub enum RefundTaken {
     Contradiction,
 }
 
+/// That a refund of the charge has another end or amount at the processor than here.
+const REFUND_DIFFERS: &str = "refund_differs";
+
 impl Store {
+    /// Writes down that the processor's refunds of a charge are those that are known here: what it
+    /// said against one of them is over.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn refunds_agree(
+        &self,
+        (account, charge): (&Account, ChargeId),
+        at: Timestamp,
+    ) -> Result<(), Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.write(move |tx| {
+            Box::pin(async move {
+                let key = charge.to_string();
+                let reading = Reading::new("charges", &key, environment);
+                let charge = charges::find_to_change(tx, environment, &account, &key).await?;
+                let charge = reading.found("id", charge)?;
+                charges::end_contradiction(tx, &charge, REFUND_DIFFERS, at).await
+            })
+        })
+        .await
+    }
+
     /// Takes over a refund of a charge as the processor lists it.
     ///
     /// # Errors
@@ -66,7 +92,7 @@ impl Store {
                     let charge = charges::find(tx, environment, &account, &key).await?;
                     let charge = reading.found("id", charge)?;
                     let at = listed.outcome.at;
-                    if !charges::contradict(tx, &charge, "refund_differs", at).await? {
+                    if !charges::contradict(tx, &charge, REFUND_DIFFERS, at).await? {
                         let charge = charges::find(tx, environment, &account, &key).await?;
                         alerts::raise(tx, &alert(&reading.found("id", charge)?)).await?;
                     }

@@ -118,8 +118,7 @@ impl Store {
                             Some(amount) => {
                                 let lease = Lease::first();
                                 let refund = written(&new, &lease, (amount, &charge));
-                                let refund = proof::ordered(tx, environment, refund)?;
-                                insert(tx, won, &refund).await?;
+                                let refund = insert(tx, won, environment, refund).await?;
                                 // No more than what is left of it has changed.
                                 let charge = Authentic::ordered(charge);
                                 record(tx, event);
@@ -209,13 +208,17 @@ fn written(new: &NewRefund, lease: &Lease, (amount, charge): (i64, &ChargeRow)) 
     }
 }
 
-/// Writes the refund for which its key was won.
+/// Writes the refund for which its key was won, and the proof that it was ordered.
 async fn insert(
     tx: &mut Connection,
-    _won: Won,
-    refund: &Authentic<RefundRow>,
-) -> Result<(), Failure> {
-    row::insert(tx, refund).await
+    won: Won,
+    environment: Environment,
+    mut refund: RefundRow,
+) -> Result<Authentic<RefundRow>, Failure> {
+    refund.processor_key = won.processor_key(&refund.processor_key);
+    let refund = proof::ordered(tx, environment, refund)?;
+    row::insert(tx, &refund).await?;
+    Ok(refund)
 }
 
 /// Reserves `amount`, or all that is left, on a charge that the transaction holds; how much that

@@ -116,7 +116,7 @@ impl Store {
         publish: impl Fn(&RefundRow) -> News + Clone + Send + Sync + 'static,
     ) -> Result<bool, Failure> {
         let (environment, token) = (self.environment, nothing.token());
-        let known = nothing.is_resumed();
+        let (known, refused) = (nothing.is_resumed(), nothing.is_refused());
         self.write(move |tx| {
             Box::pin(async move {
                 // The charge's row first, as everybody does.
@@ -140,7 +140,11 @@ impl Store {
                 if canceled == 1 {
                     release(tx, &refund, now).await?;
                     let key = refund.id.to_string();
-                    claims::free(tx, &key).await?;
+                    if refused {
+                        claims::refused(tx, &key, &refund.processor_key).await?;
+                    } else {
+                        claims::free(tx, &key).await?;
+                    }
                     record(tx, event);
                     // Its caller was told of it when the first try ended.
                     if known

@@ -236,7 +236,7 @@ async fn every_outcome_is_written_once_and_may_be_repeated() {
         );
         let exchanged = ChargeOutcome {
             payment: Some("pi_2".into()),
-            ..outcome(status)
+            ..outcome(ChargeStatus::Succeeded)
         };
         let kept = finish(exchanged).await.unwrap();
         let contradiction = kept.contradiction.clone().unwrap();

@@ -29,7 +29,9 @@ async fn a_session_is_read_back_as_it_was_made() {
         token_key,
         created_at,
         expires_at,
+        last_seen_at,
     } = row;
+    assert_eq!(last_seen_at, created_at);
     assert_eq!((attempts_left, attempts_made), (made.attempts_max, 0));
     assert_eq!((busy_until, token, token_key), (None, None, None));
     let again = NewSession {

@@ -16,7 +16,7 @@ use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
 use crate::store::{
     Authentic, Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow,
 };
-use crate::token::ChargeStatus;
+use crate::token::{ChargeStatus, Usage};
 
 pub(super) use outcome::code;
 use outcome::{declined, final_decline, plain};
@@ -37,7 +37,7 @@ impl Internal {
     ) -> Result<ChargeRow, Refusal> {
         let ChargeWork {
             lease,
-            charge,
+            mut charge,
             sealed,
         } = work;
         let _held = self.hold_charge(&lease, &charge);
@@ -61,9 +61,10 @@ impl Internal {
             Ok(pending) => pending,
             Err(refusal) => return self.not_sent(context, (lease, charge), refusal).await,
         };
+        charge.setup_pending = Some(pending);
 
         // 4. One transaction writes the outcome and its audit event.
-        match self.ask(&charge, &reference, pending).await {
+        match self.ask(&charge, &reference, (pending, sealed.usage)).await {
             Ok(payment) => self.learned(context, &lease, &charge, payment).await,
             Err(failure) => {
                 let work = (lease, charge);
@@ -131,8 +132,13 @@ impl Internal {
         self.settled(context, authority, &charge, outcome).await
     }
 
-    /// Whether the processor has let go of the card; false where it does not say.
+    /// Whether the processor has let go of the card; false where it does not say, and where the
+    /// issuer has not agreed yet: such a card is attached to nobody until the shopper has
+    /// authenticated.
     async fn is_detached(&self, charge: &ChargeRow, reference: &Reference) -> bool {
+        if charge.setup_pending != Some(false) {
+            return false;
+        }
         let Ok(processor) = processor_of(&self.processors, &charge.account) else {
             return false;
         };
@@ -264,7 +270,7 @@ impl Internal {
         &self,
         charge: &Authentic<ChargeRow>,
         reference: &Reference,
-        setup_pending: bool,
+        (setup_pending, usage): (bool, Usage),
     ) -> Result<Payment, processor::Failure> {
         let processor = processor_of(&self.processors, &charge.account)
             .map_err(|_| processor::Failure::NotSent)?;
@@ -279,6 +285,7 @@ impl Internal {
             capture: charge.capture,
             off_session: charge.off_session,
             setup_pending,
+            usage,
             description: charge.description.as_deref(),
             statement_descriptor_suffix: charge.statement_descriptor_suffix.as_deref(),
             metadata: &metadata,

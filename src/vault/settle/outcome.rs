@@ -76,7 +76,12 @@ pub(super) fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) ->
 fn details_of(payment: &Payment) -> DetailsRow {
     let name = |check: Option<Check>| check.map(|check| check.name().to_owned());
     DetailsRow {
-        network_transaction_id: payment.details.network_transaction_id.clone(),
+        // A run of digits that could be a card number is not kept, whoever calls it otherwise.
+        network_transaction_id: payment
+            .details
+            .network_transaction_id
+            .clone()
+            .filter(|id| !crate::card::scan::contains(id)),
         cvc_check: name(payment.details.cvc_check),
         postal_code_check: name(payment.details.postal_code_check),
     }

@@ -51,9 +51,24 @@ pub(super) struct Refusal {
     pub(super) payment: Option<String>,
     /// Whether the same call with the same key is worth another attempt.
     pub(super) again: bool,
+    /// Whether it is an old answer, kept under the call's key.
+    pub(super) replayed: bool,
 }
 
 impl Refusal {
+    /// Whether the request itself was refused, long ago, and is not looked at any more. What is said
+    /// of a card stands.
+    pub(super) fn is_stale(&self) -> bool {
+        self.replayed
+            && matches!(
+                self.failure,
+                Failure::Rejected
+                    | Failure::Missing
+                    | Failure::Invalid(_)
+                    | Failure::RawCardsRefused
+            )
+    }
+
     /// Whether something may have been done, or is being done, under this call's key.
     pub(super) const fn is_open(&self) -> bool {
         matches!(
@@ -81,6 +96,7 @@ pub(super) fn refusal(step: Step, answer: &Answer) -> Refusal {
     log(&failure, body.as_ref(), answer);
     Refusal {
         payment: body.as_ref().and_then(ErrorBody::payment),
+        replayed: answer.replayed,
         again: answer.should_retry.unwrap_or(locked) && failure != Failure::FaultKept,
         failure,
     }

@@ -351,3 +351,37 @@ async fn a_check_proves_the_key_without_touching_anything() {
         assert_eq!(peer.received()[0].method, "GET");
     }
 }
+
+#[tokio::test]
+async fn an_old_refusal_of_the_request_is_not_the_answer_for_a_day() {
+    let refused = r#"{"error":{"type":"invalid_request_error","message":"Free text."}}"#;
+    let raw_cards = r#"{"error":{"type":"invalid_request_error","message":"Sending credit card numbers directly to the Stripe API is generally unsafe."}}"#;
+    let old = |status, body: &str| Reply::with(status, &[("idempotent-replayed", "true")], body);
+    // Both calls had been refused before, under their first keys.
+    let peer = Peer::start(vec![
+        old(400, refused),
+        old(402, raw_cards),
+        ok(PAYMENT_METHOD),
+        old(400, refused),
+        ok(SETUP),
+    ])
+    .await;
+    assert!(vault(&peer).await.is_ok());
+    let received = peer.received();
+    let keys: Vec<_> = received
+        .iter()
+        .map(|one| one.header("idempotency-key").unwrap().to_owned())
+        .collect();
+    assert_eq!(
+        keys,
+        ["key-pm", "key-pm-2", "key-pm-3", "key-si", "key-si-2"]
+    );
+    assert_eq!(received[0].body, received[2].body);
+
+    // What is refused anew, and what is said of the card, is the answer.
+    for answer in [Reply::json(400, refused), old(402, DECLINED)] {
+        let peer = Peer::start(vec![answer]).await;
+        assert!(vault(&peer).await.is_err());
+        assert_eq!(peer.received().len(), 1);
+    }
+}

@@ -39,6 +39,7 @@ async fn a_charge_without_the_shopper_is_one_call_under_its_key() {
             ("confirm", "true"),
             ("currency", "eur"),
             ("customer", "cus_1"),
+            ("expand[0]", "latest_charge"),
             ("metadata[cloakroom_charge]", "test_chg_1"),
             ("off_session", "true"),
             ("payment_method", "pm_1"),
@@ -72,6 +73,7 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
             ("currency", "chf"),
             ("customer", "cus_1"),
             ("description", "Two tickets"),
+            ("expand[0]", "latest_charge"),
             ("metadata[cloakroom_charge]", "test_chg_1"),
             ("metadata[order]", "A & B = 100%"),
             ("payment_method", "pm_1"),
@@ -84,19 +86,23 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
 #[tokio::test]
 async fn a_charge_whose_setup_is_pending_asks_for_both_at_once() {
     let metadata = BTreeMap::new();
-    let peer = Peer::start(vec![ok(ACTION)]).await;
-    let order = ChargeOrder {
-        off_session: true,
-        setup_pending: true,
-        ..charge_order(&metadata)
-    };
-    let payment = processor(&peer).charge(&reference(), &order).await.unwrap();
-    assert_eq!(payment.status, action());
-    let pairs = peer.received()[0].pairs();
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    assert!(pairs.contains(&pair("setup_future_usage", "off_session")));
-    assert!(pairs.contains(&pair("return_url", RETURN_URL)));
-    assert!(!pairs.iter().any(|(key, _)| key == "off_session"));
+    // No more than the shopper has agreed to.
+    for usage in [Usage::OffSession, Usage::OnSession] {
+        let peer = Peer::start(vec![ok(ACTION)]).await;
+        let order = ChargeOrder {
+            off_session: true,
+            setup_pending: true,
+            usage,
+            ..charge_order(&metadata)
+        };
+        let payment = processor(&peer).charge(&reference(), &order).await.unwrap();
+        assert_eq!(payment.status, action());
+        let pairs = peer.received()[0].pairs();
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert!(pairs.contains(&pair("setup_future_usage", usage.name())));
+        assert!(pairs.contains(&pair("return_url", RETURN_URL)));
+        assert!(!pairs.iter().any(|(key, _)| key == "off_session"));
+    }
 }
 
 #[tokio::test]
@@ -168,7 +174,11 @@ async fn a_shopper_who_is_away_and_wanted_is_sent_for_with_the_same_payment() {
     assert_eq!(received[1].header("idempotency-key"), Some("key-auth"));
     assert_form(
         &received[1],
-        &[("payment_method", "pm_1"), ("return_url", RETURN_URL)],
+        &[
+            ("expand[0]", "latest_charge"),
+            ("payment_method", "pm_1"),
+            ("return_url", RETURN_URL),
+        ],
     );
 }
 

@@ -85,7 +85,10 @@ async fn a_payment_is_read_and_not_touched() {
     };
     assert_eq!(payment, expected);
     let received = peer.received().remove(0);
-    assert_eq!(received.line(), "GET /v1/payment_intents/pi_1");
+    assert_eq!(
+        received.line(),
+        "GET /v1/payment_intents/pi_1?expand[0]=latest_charge"
+    );
     assert_eq!(received.header("idempotency-key"), None);
     assert_eq!(received.body, "");
 }
@@ -93,8 +96,14 @@ async fn a_payment_is_read_and_not_touched() {
 #[tokio::test]
 async fn a_capture_takes_all_or_a_part_under_its_key() {
     for (amount, form) in [
-        (None, &[][..]),
-        (Some(1_000), &[("amount_to_capture", "1000")][..]),
+        (None, &[("expand[0]", "latest_charge")][..]),
+        (
+            Some(1_000),
+            &[
+                ("amount_to_capture", "1000"),
+                ("expand[0]", "latest_charge"),
+            ][..],
+        ),
     ] {
         let peer = Peer::start(vec![ok(CAPTURED)]).await;
         let order = capture_order("pi_1", amount);
@@ -121,7 +130,7 @@ async fn a_payment_is_given_up_under_its_key() {
     assert_eq!(received.line(), "POST /v1/payment_intents/pi_1/cancel");
     let key = received.header("idempotency-key");
     assert_eq!(key, Some("test_chg_1-cancel-1"));
-    assert_form(&received, &[]);
+    assert_form(&received, &[("expand[0]", "latest_charge")]);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod attach;
 mod attempts;
 mod cards;
 mod charges;
+mod details;
 mod fixtures;
 mod governed;
 mod lifecycle;
@@ -65,6 +66,7 @@ fn charge_order(metadata: &BTreeMap<String, String>) -> ChargeOrder<'_> {
         capture: true,
         off_session: true,
         setup_pending: false,
+        usage: Usage::OffSession,
         description: None,
         statement_descriptor_suffix: None,
         metadata,
