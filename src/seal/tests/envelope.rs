@@ -265,7 +265,7 @@ async fn a_sealed_value_names_its_data_key_and_prints_nothing() {
         None
     );
     assert_eq!(
-        Sealed::from_bytes(vec![2; 557]).data_key(Environment::Test),
+        Sealed::from_bytes(vec![3; 557]).data_key(Environment::Test),
         None
     );
 

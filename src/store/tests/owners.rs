@@ -69,6 +69,11 @@ pub(super) async fn no_card_takes_a_place_that_nobody_gave_it(
     store: &Store,
     attacker: &mut impl Attacker,
 ) {
+    // What others left behind is taken already.
+    store
+        .take_due_orphans(due_at(7_200), |_| event(Action::CardDetachStarted))
+        .await
+        .unwrap();
     let victim = new(token_for(store, "victim-2", 41, 51).await);
     let thief = new(token_for(store, "thief-2", 42, 52).await);
     let id = TokenId::new(ENVIRONMENT, START);
