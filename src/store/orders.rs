@@ -10,6 +10,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::alerts::{self, NewAlert};
+use super::charges::ChargeRow;
 use super::connection::Connection;
 use super::events::record;
 use super::owed::Work;
@@ -37,6 +38,15 @@ impl<T> Authentic<T> {
     #[must_use]
     pub fn into_claim(self) -> T {
         self.0
+    }
+}
+
+impl Authentic<ChargeRow> {
+    /// With how the processor is asked, which is noted after the order, and which no proof binds.
+    #[must_use]
+    pub fn with_setup(mut self, pending: bool) -> Self {
+        self.0.setup_pending = Some(pending);
+        self
     }
 }
 

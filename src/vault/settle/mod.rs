@@ -37,7 +37,7 @@ impl Internal {
     ) -> Result<ChargeRow, Refusal> {
         let ChargeWork {
             lease,
-            mut charge,
+            charge,
             sealed,
         } = work;
         let _held = self.hold_charge(&lease, &charge);
@@ -61,7 +61,7 @@ impl Internal {
             Ok(pending) => pending,
             Err(refusal) => return self.not_sent(context, (lease, charge), refusal).await,
         };
-        charge.setup_pending = Some(pending);
+        let charge = charge.with_setup(pending);
 
         // 4. One transaction writes the outcome and its audit event.
         match self.ask(&charge, &reference, (pending, sealed.usage)).await {
