@@ -23,6 +23,8 @@ const PLACE: Context<'static> = Context {
     table: "tokens",
     row: "test_tok_1",
     column: "sealed",
+    customer_ref: None,
+    usage: "off_session",
 };
 
 struct Keys {

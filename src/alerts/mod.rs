@@ -101,6 +101,9 @@ alerts! {
     /// The processor says otherwise than the final state of a charge.
     ChargeContradicted = "charge_contradicted" Page
         "Look at the charge (GET /v1/charges/{id}: member `contradiction`) and at its payment in the processor's dashboard; run `cloakroom reconcile` and, where the processor is right, `cloakroom reconcile --repair`.",
+    /// A row was found that nobody who may has ordered.
+    RowQuarantined = "row_quarantined" Page
+        "Somebody writes to the database who should not, or a restored copy is older than what it tells of: treat it as an incident, change the database's logins, and compare with `cloakroom audit verify` and `cloakroom reconcile`.",
     /// The store and the processor differ.
     ReconciliationDiffers = "reconciliation_differs" Page
         "Run `cloakroom reconcile` to see each difference; follow the runbook of reconciliation in pci-docs/runbooks.md, then `cloakroom reconcile --repair` for what may be repaired.",

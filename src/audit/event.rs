@@ -189,6 +189,8 @@ names! {
         ChargeRequested = "charge.requested",
         /// The processor said what became of it.
         ChargeSettled = "charge.settled",
+        /// A row was found that nobody who may has ordered; nothing is done on it.
+        RowQuarantined = "row.quarantined",
         /// What is known of one charge was read (10.2.1.1).
         ChargeRead = "charge.read",
         /// What is known of an account's charges was read (10.2.1.1).

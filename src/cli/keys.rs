@@ -19,6 +19,7 @@ pub(super) mod names {
     pub(in crate::cli) const SESSION_ISSUE: &str = "session-issue.key";
     pub(in crate::cli) const SESSION_VERIFY: &str = "session-verify.key";
     pub(in crate::cli) const FINGERPRINT: &str = "fingerprint.key";
+    pub(in crate::cli) const ORDER: &str = "order.key";
     pub(in crate::cli) const RECEIPT: &str = "receipt.key";
     pub(in crate::cli) const CHECKPOINT: &str = "checkpoint.key";
     pub(in crate::cli) const CHECKPOINT_PUBLIC: &str = "checkpoint.vkey";
@@ -182,7 +183,12 @@ fn told(dir: &Path, provider: Provider) -> String {
         Some(names::SESSION_VERIFY),
         Some(names::FINGERPRINT),
     ]);
-    let internal = list(&[private, Some(names::SESSION_ISSUE), Some(names::RECEIPT)]);
+    let internal = list(&[
+        private,
+        Some(names::SESSION_ISSUE),
+        Some(names::ORDER),
+        Some(names::RECEIPT),
+    ]);
     let dir = dir.display();
     format!("made in {dir}: for both planes {both}; for the internal plane only {internal}")
 }
@@ -206,6 +212,7 @@ fn make_others(dir: &Path) -> Result<SigningKey, Failure> {
     write(dir, names::SESSION_ISSUE, MacKey::generate().as_bytes())?;
     write(dir, names::SESSION_VERIFY, MacKey::generate().as_bytes())?;
     write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;
+    write(dir, names::ORDER, MacKey::generate().as_bytes())?;
     let receipt = SigningKey::generate().map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::RECEIPT, receipt.as_bytes())?;
     make_manifest_key(dir)?;
@@ -238,6 +245,9 @@ fn make_checkpoint_key(dir: &Path) -> Result<(), Failure> {
 pub(super) fn ensure_later_keys(dir: &Path) -> Result<(), Failure> {
     if !dir.join(names::FINGERPRINT).exists() {
         write(dir, names::FINGERPRINT, MacKey::generate().as_bytes())?;
+    }
+    if !dir.join(names::ORDER).exists() {
+        write(dir, names::ORDER, MacKey::generate().as_bytes())?;
     }
     if !dir.join(names::MANIFEST).exists() {
         make_manifest_key(dir)?;

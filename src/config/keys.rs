@@ -38,6 +38,10 @@ pub struct KeyFiles {
     pub fingerprint_key_also_file: Option<RelativePathBuf>,
     /// HMAC key from which session secrets are made: the internal plane only.
     pub session_issue_key_file: Option<RelativePathBuf>,
+    /// HMAC key that shows that a row was ordered by the internal plane: the internal plane only.
+    pub order_key_file: Option<RelativePathBuf>,
+    /// The one before it, whose proofs are believed as well.
+    pub previous_order_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs deletion receipts: the internal plane only.
     pub receipt_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs the key manifest: whoever rotates keys, with the internal plane's
@@ -97,6 +101,8 @@ impl KeyFiles {
             || self.kek_passphrase_file.is_some()
             || self.pkcs11.is_some()
             || self.session_issue_key_file.is_some()
+            || self.order_key_file.is_some()
+            || self.previous_order_key_file.is_some()
             || self.receipt_key_file.is_some()
             || self.manifest_key_file.is_some()
     }

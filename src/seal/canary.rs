@@ -66,5 +66,7 @@ fn place(environment: Environment, kek: &KekId) -> Context<'_> {
         table: TABLE,
         row: kek.as_str(),
         column: COLUMN,
+        customer_ref: None,
+        usage: "",
     }
 }

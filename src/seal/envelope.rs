@@ -1,7 +1,7 @@
 //! The sealed value, byte by byte.
 //!
 //! ```text
-//! version 1 ‖ data key's UUID 16 ‖ nonce 12 ‖ ciphertext 512 ‖ tag 16
+//! version 2 ‖ data key's UUID 16 ‖ nonce 12 ‖ ciphertext 512 ‖ tag 16
 //! ```
 //!
 //! The plaintext is the payload's length (u16, big-endian), the payload, and zeros up to 512 bytes:
@@ -22,7 +22,7 @@ use crate::token::{DataKeyId, Environment};
 /// Longer payloads are not sealed.
 pub const PAYLOAD_BYTES_MAX: usize = 510;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const VERSION_BYTES: usize = 1;
 const UUID_BYTES: usize = 16;
 const LENGTH_BYTES: usize = 2;
@@ -217,6 +217,9 @@ fn authenticated(context: &Context<'_>, data_key: DataKeyId) -> Vec<u8> {
         context.table.as_bytes(),
         context.row.as_bytes(),
         context.column.as_bytes(),
+        &[u8::from(context.customer_ref.is_some())],
+        context.customer_ref.unwrap_or_default().as_bytes(),
+        context.usage.as_bytes(),
         data_key.to_string().as_bytes(),
         &[VERSION],
     ])

@@ -40,7 +40,7 @@ impl MacKey {
         text
     }
 
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text.trim_ascii()).ok()?);
         let key = KeyBytes::from_slice(&bytes)?;
         Some(Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose())))

@@ -6,7 +6,8 @@
 //!
 //! # The map
 //!
-//! - [`Context`] names the one place (environment, account, table, row, column) a value belongs to.
+//! - [`Context`] names the one place (environment, account, table, row, column) a value belongs to, and
+//!   whose it is (customer, usage).
 //! - [`Sealer`] is the capture plane's half. It makes a random data key, has it wrapped to a key
 //!   it cannot use itself, seals under it, and after a while or a number of values wipes it. Whoever
 //!   steals the capture host opens nothing that was sealed before.
@@ -18,6 +19,7 @@
 //! - [`manifest`] says which key-encryption keys there are and what each may still do, signed.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
 //! - [`custody`]: a private key that takes several custodians to open.
+//! - [`order`]: what shows that a row was ordered by who may order it.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
@@ -32,6 +34,7 @@ pub mod file;
 pub mod mac;
 pub mod manifest;
 mod opener;
+pub mod order;
 pub mod pkcs11;
 pub mod provider;
 mod sealer;
@@ -52,7 +55,8 @@ pub use provider::{UnwrapKey, WrapKey};
 pub use sealer::{DataKeyLimits, LimitsRefused, Sealer};
 
 /// The one place a sealed value belongs to. All of it is authenticated with the value, so a value
-/// moved to another row, column, table, account or environment does not open.
+/// moved to another row, column, table, account or environment, or given to another customer, does
+/// not open.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The world of the row.
@@ -65,6 +69,10 @@ pub struct Context<'a> {
     pub row: &'a str,
     /// The column.
     pub column: &'static str,
+    /// The merchant's name for the customer whose value it is, where it has one.
+    pub customer_ref: Option<&'a str>,
+    /// How it may be used, in the row's word.
+    pub usage: &'a str,
 }
 
 /// A sealed value and the wrapped data key it needs. They travel together, so that the store can

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::{Refused, keys, place};
+use super::{Refused, keys, orders, place};
 use crate::clock::Clock;
 use crate::config::{self, Config, ProcessorSettings, StripeSettings};
 use crate::http::PlaneName;
@@ -47,6 +47,7 @@ pub fn store_settings(config: &Config, metrics: &Metrics) -> Result<store::Setti
             metrics.store_committed(commit.operations, commit.duration);
             metrics.store_queue(commit.queued);
         })),
+        orders: store::Orders::default(),
     })
 }
 
@@ -55,13 +56,13 @@ pub(super) async fn common(
     clock: Clock,
     metrics: Metrics,
 ) -> Result<Common, Refused> {
-    let store = Store::open(
-        &store_settings(config, &metrics)?,
-        config.environment,
-        &clock,
-    )
-    .await
-    .map_err(|refused| Refused::Store(refused.to_string()))?;
+    let settings = store::Settings {
+        orders: orders::of(config, &clock, &metrics)?,
+        ..store_settings(config, &metrics)?
+    };
+    let store = Store::open(&settings, config.environment, &clock)
+        .await
+        .map_err(|refused| Refused::Store(refused.to_string()))?;
     let limits = &config.limits;
     Ok(Common {
         environment: config.environment,

@@ -9,6 +9,7 @@ mod assembly;
 mod key_maker;
 mod keys;
 mod listen;
+mod orders;
 mod place;
 mod reach;
 mod renewal;

@@ -244,6 +244,8 @@ impl Needs {
             fingerprint_key_file,
             fingerprint_key_also_file,
             session_issue_key_file,
+            order_key_file,
+            previous_order_key_file,
             receipt_key_file,
             manifest_key_file: _,
             manifest_public_key_file,
@@ -259,8 +261,8 @@ impl Needs {
         self.renewed(kek_private_file);
         self.files(manifest_public_key_file);
         self.files(kek_passphrase_file);
-        self.files(session_issue_key_file);
-        self.files(receipt_key_file);
+        self.files(order_key_file.iter().chain(previous_order_key_file));
+        self.files(session_issue_key_file.iter().chain(receipt_key_file));
         if let Some(Pkcs11Settings {
             module_file,
             token_label: _,

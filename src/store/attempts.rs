@@ -172,6 +172,8 @@ impl Store {
                     let late = NewOrphan {
                         id: token.id,
                         account: &found.account,
+                        customer_ref: found.customer_ref.as_deref(),
+                        usage: found.usage,
                         value: &token.value,
                         reference: token.reference,
                         adopt_for: None,

@@ -7,6 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
 use super::Failure;
+use super::orders::Orders;
 use crate::audit::Event;
 
 /// No hand, and no pooler's time limit, cancels a commit sooner than this.
@@ -17,6 +18,8 @@ pub(super) struct Connection {
     held: Held,
     /// Events of the transaction under way: written together, as its last act.
     events: Vec<Event>,
+    /// What its rows are ordered and believed with.
+    orders: Orders,
 }
 
 /// Where the connection comes from, and goes when it is dropped.
@@ -39,6 +42,16 @@ impl Connection {
             Held::Postgres(connection) => Link::Postgres(connection),
             Held::PostgresReader(connection) => Link::Postgres(connection),
         }
+    }
+
+    /// Orders and believes with `orders` from now on.
+    pub(super) fn set_orders(&mut self, orders: &Orders) {
+        self.orders.clone_from(orders);
+    }
+
+    /// What its rows are ordered and believed with.
+    pub(super) const fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// Notes an event of the transaction under way.
@@ -148,6 +161,7 @@ macro_rules! from {
                 Self {
                     held: Held::$kind(connection),
                     events: Vec::new(),
+                    orders: Orders::default(),
                 }
             }
         }

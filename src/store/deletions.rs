@@ -4,6 +4,7 @@
 use super::claims::Begun;
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::orders::{self, Forged, Orders};
 use super::outbox::{self, News};
 use super::owed::{self, Lease, Take};
 use super::parse::Reading;
@@ -13,6 +14,7 @@ use super::tokens::{self, TokenRow};
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::seal::order::{Kind, Order};
 use crate::token::{Account, TokenId, TokenStatus};
 
 /// A deletion that is the caller's to finish: the card is to be detached.
@@ -63,7 +65,8 @@ impl Store {
                         } else {
                             Lease::first()
                         };
-                        if !take_out_of_use(tx, id, &lease, (now, until)).await? {
+                        let whose = (&account, id);
+                        if !take_out_of_use(tx, whose, &lease, (now, until)).await? {
                             record_refused(tx, event);
                             return Ok(Begun::InFlight);
                         }
@@ -113,6 +116,15 @@ impl Store {
                     let reading = Reading::new("tokens", &id, environment);
                     let account = reading.account(take.scope.clone())?;
                     let token: TokenId = reading.id("id", &id)?;
+                    if !is_ordered(tx, (&account, token)).await? {
+                        let work = (&owed::DELETIONS, take.scope.as_str(), lease.token());
+                        let forged = Forged {
+                            table: "tokens",
+                            row: id.clone(),
+                        };
+                        orders::set_aside(tx, (&id, work), &forged).await?;
+                        continue;
+                    }
                     if let Kept::Sealed(sealed) =
                         sealed::find(tx, environment, &account, token).await?
                     {
@@ -214,30 +226,60 @@ pub(super) async fn is_being_charged(tx: &mut Connection, id: TokenId) -> Result
         "SELECT EXISTS (
            SELECT 1
              FROM charges
-            WHERE token_id = $1 AND status = 'processing')",
+            WHERE token_id = $1 AND status = 'processing'
+              AND NOT EXISTS (SELECT 1
+                                FROM quarantine
+                               WHERE table_name = 'charges' AND row_id = charges.id))",
     )
     .bind(id.to_string())
     .scalar(tx)
     .await
 }
 
-/// Begins the deletion, or takes up one that stopped on the way; false where somebody is at it.
+/// That the token is to end.
+fn order(orders: &Orders, (account, id): (&Account, TokenId)) -> Order {
+    orders
+        .order(Kind::Deletion)
+        .text(&id.to_string())
+        .text(account.as_str())
+}
+
+/// Whether somebody who may has ordered the token's end.
+async fn is_ordered(tx: &mut Connection, whose: (&Account, TokenId)) -> Result<bool, Failure> {
+    let proof: Option<(Option<Vec<u8>>,)> =
+        query("SELECT deletion_proof FROM tokens WHERE id = $1")
+            .bind(whose.1.to_string())
+            .optional(tx)
+            .await?;
+    let proof = proof.and_then(|(proof,)| proof);
+    Ok(tx
+        .orders()
+        .believes(&order(tx.orders(), whose), proof.as_deref()))
+}
+
+/// Begins the deletion, or takes up one that stopped on the way, or that nobody had ordered before;
+/// false where somebody is at it.
 async fn take_out_of_use(
     tx: &mut Connection,
-    id: TokenId,
+    (account, id): (&Account, TokenId),
     lease: &Lease,
     (now, until): (Timestamp, Timestamp),
 ) -> Result<bool, Failure> {
+    let proof = tx.orders().sign(&order(tx.orders(), (account, id)))?;
     let written = query(
         "UPDATE tokens
             SET version = CASE WHEN status = 'deleting' THEN version ELSE version + 1 END,
-                status = 'deleting', lease_until_ms = $3, lease_token = $4, updated_at_ms = $2
-          WHERE id = $1 AND (status <> 'deleting' OR lease_until_ms <= $2)",
+                status = 'deleting', lease_until_ms = $3, lease_token = $4, updated_at_ms = $2,
+                deletion_proof = $5
+          WHERE id = $1
+            AND (status <> 'deleting' OR lease_until_ms <= $2 OR lease_until_ms >= $6)",
     )
     .bind(id.to_string())
     .bind(now.unix_ms())
     .bind(until.unix_ms())
     .bind(lease.token())
+    .bind(proof)
+    .bind(orders::FOREVER.unix_ms())
     .execute(tx)
     .await?;
     Ok(written == 1)

@@ -19,8 +19,8 @@
 //!
 //! # Where to read next
 //!
-//! `claims` (idempotency: begin once) and `owed` (open work and its leases) first: every verb about
-//! money stands on them. Then `sessions`, `attempts` and `same_card` (a card becomes a token),
+//! `claims` (idempotency: begin once), `owed` (open work and its leases) and `orders` (which rows are
+//! believed) first: every verb about money stands on them. Then `sessions`, `attempts` and `same_card` (a card becomes a token),
 //! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
 //! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
 //! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
@@ -45,8 +45,11 @@ mod incidents;
 mod key_jobs;
 mod keys;
 mod manifests;
+mod orders;
+mod orphan_orders;
 mod orphans;
 mod outbox;
+mod outbox_orders;
 mod owed;
 mod parse;
 mod postgres;
@@ -102,6 +105,7 @@ pub use incidents::{
 };
 pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
 pub use manifests::{Held, UnderKek};
+pub use orders::{Authentic, Forged, ForgeryReport, Orders};
 pub use orphans::{Adopted, OrphanRow, OrphanWork};
 pub use outbox::{Due, News, Subscriber, Told};
 pub use owed::{Lease, NothingDone, OwedWork, Renewal, Take};
@@ -143,6 +147,8 @@ pub struct Settings {
     pub readers_max: u32,
     /// Told of every commit.
     pub observer: Option<Observer>,
+    /// What rows are ordered and believed with.
+    pub orders: Orders,
 }
 
 impl fmt::Debug for Settings {
@@ -189,6 +195,7 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     environment: Environment,
+    orders: Orders,
 }
 
 /// Connections that read.
@@ -245,6 +252,7 @@ impl Store {
             writer,
             readers,
             environment,
+            orders: settings.orders.clone(),
         };
         store.probe_write(clock.now()).await?;
         Ok(store)

@@ -6,11 +6,11 @@
 use super::connection::Connection;
 use super::deletions::is_being_charged;
 use super::events::record;
-use super::keys::{DataKeyRow, put_data_key};
+use super::keys::put_data_key;
+use super::orphan_orders::{Ordered, disown, find};
 use super::outbox::{self, News};
 use super::owed::{self, Lease, Take};
-use super::parse::{Reading, one_row};
-use super::row::row;
+use super::parse::one_row;
 use super::sealed::{self, Kept, SealedRow};
 use super::sql::query;
 use super::tokens::{self, TokenRow};
@@ -19,7 +19,7 @@ use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::seal::mac::Mark;
 use crate::seal::{Sealed, SealedValue, WrappedDataKey};
-use crate::token::{Account, Environment, TokenId, TokenStatus};
+use crate::token::{Account, Environment, TokenId, TokenStatus, Usage};
 
 /// A card that belongs to no token of its own, with the lease of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +39,10 @@ pub struct OrphanRow {
     pub account: Account,
     /// The token that the sealed value is bound to.
     pub sealed_for: TokenId,
+    /// The customer that it is bound to.
+    pub customer_ref: Option<String>,
+    /// The usage that it is bound to.
+    pub usage: Usage,
     /// The processor's reference, sealed.
     pub sealed: Sealed,
     /// What it is sealed under, wrapped.
@@ -70,6 +74,8 @@ pub enum Adopted {
 pub(super) struct NewOrphan<'a> {
     pub(super) id: TokenId,
     pub(super) account: &'a Account,
+    pub(super) customer_ref: Option<&'a str>,
+    pub(super) usage: Usage,
     pub(super) value: &'a SealedValue,
     /// Keyed hash of the processor's name of the card.
     pub(super) reference: Mark,
@@ -91,9 +97,19 @@ pub(super) async fn insert(
     }
     put_data_key(tx, environment, &orphan.value.data_key).await?;
     let adopt_for = orphan.adopt_for;
+    let order = Ordered {
+        id: orphan.id,
+        account: orphan.account,
+        sealed_for: orphan.id,
+        customer_ref: orphan.customer_ref,
+        usage: orphan.usage,
+        sealed: &orphan.value.sealed,
+        adopt_for: adopt_for.map(|(token, _, _)| token),
+    };
+    let proof = tx.orders().sign(&order.order(tx.orders()))?;
     let written = query(
-        "INSERT INTO orphans (id, account, sealed, data_key_id, token_id, exp_month, exp_year, tries, lease_until_ms, created_at_ms, sealed_for, reference_mac)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, $1, $9)",
+        "INSERT INTO orphans (id, account, sealed, data_key_id, token_id, exp_month, exp_year, tries, lease_until_ms, created_at_ms, sealed_for, reference_mac, customer_ref, usage, ordered_for, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $8, $1, $9, $10, $11, $5, $12)",
     )
     .bind(orphan.id.to_string())
     .bind(orphan.account.as_str())
@@ -104,6 +120,9 @@ pub(super) async fn insert(
     .bind(adopt_for.map(|(_, _, year)| i64::from(year)))
     .bind(orphan.now.unix_ms())
     .bind(orphan.reference.now.as_slice())
+    .bind(orphan.customer_ref)
+    .bind(orphan.usage.name())
+    .bind(proof)
     .execute(tx)
     .await?;
     one_row(written, "orphans", &orphan.id)
@@ -144,10 +163,13 @@ impl Store {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for (id, lease) in owed::ORPHANS.take(tx, &take).await? {
+                    let Some(orphan) = find(tx, environment, &id).await? else {
+                        disown(tx, &id).await?;
+                        continue;
+                    };
                     if forget_if_in_use(tx, &id).await? {
                         continue;
                     }
-                    let orphan = find(tx, environment, &id).await?;
                     record(tx, event_of(&orphan));
                     due.push(OrphanWork { lease, orphan });
                 }
@@ -172,6 +194,7 @@ impl Store {
         let environment = self.environment;
         let (id, lease) = (work.orphan.id, work.lease.token());
         let account = work.orphan.account.clone();
+        let (customer_ref, usage) = (work.orphan.customer_ref.clone(), work.orphan.usage);
         self.write(move |tx| {
             Box::pin(async move {
                 let before = match sealed::find(tx, environment, &account, token).await? {
@@ -184,6 +207,10 @@ impl Store {
                 // A charge that is under way asks for the earlier card until it is settled.
                 if is_being_charged(tx, token).await? {
                     return Ok(Adopted::NotYet);
+                }
+                // A card of another customer takes nobody's place.
+                if before.customer_ref != customer_ref || before.usage != usage {
+                    return Ok(Adopted::Gone);
                 }
                 if !swap(tx, (id, lease), &before, now).await? {
                     return Ok(Adopted::Lost);
@@ -317,9 +344,20 @@ async fn swap(
     before: &SealedRow,
     now: Timestamp,
 ) -> Result<bool, Failure> {
+    let order = Ordered {
+        id,
+        account: &before.account,
+        sealed_for: before.token,
+        customer_ref: before.customer_ref.as_deref(),
+        usage: before.usage,
+        sealed: &before.sealed,
+        adopt_for: None,
+    };
+    let proof = tx.orders().sign(&order.order(tx.orders()))?;
     let swapped = query(
         "UPDATE orphans
             SET sealed = $3, data_key_id = $4, sealed_for = $5, token_id = NULL,
+                ordered_for = NULL, order_proof = $7,
                 reference_mac = (SELECT tokens.reference_mac FROM tokens WHERE tokens.id = $5),
                 exp_month = NULL, exp_year = NULL, tries = 0, lease_until_ms = $6, lease_token = NULL
           WHERE id = $1 AND lease_token = $2",
@@ -330,6 +368,7 @@ async fn swap(
     .bind(before.data_key.id.to_string())
     .bind(before.token.to_string())
     .bind(now.unix_ms())
+    .bind(proof)
     .execute(tx)
     .await?;
     Ok(swapped == 1)
@@ -358,49 +397,4 @@ async fn take_place(
     .execute(tx)
     .await?;
     one_row(written, "tokens", &token)
-}
-
-async fn find(
-    tx: &mut Connection,
-    environment: Environment,
-    id: &str,
-) -> Result<OrphanRow, Failure> {
-    let row: Row = query(
-        "SELECT orphans.id, orphans.account, orphans.sealed, orphans.sealed_for, orphans.token_id, orphans.tries, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
-           FROM orphans
-           JOIN data_keys ON data_keys.id = orphans.data_key_id
-          WHERE orphans.id = $1",
-    )
-    .bind(id)
-    .one(tx)
-    .await?;
-    row.read(environment)
-}
-
-row! {
-    struct Row {
-        id: String,
-        account: String,
-        sealed: Vec<u8>,
-        sealed_for: Option<String>,
-        token_id: Option<String>,
-        tries: i64,
-        data_key: DataKeyRow,
-    }
-}
-
-impl Row {
-    fn read(self, environment: Environment) -> Result<OrphanRow, Failure> {
-        let reading = Reading::new("orphans", &self.id, environment);
-        let sealed_for = reading.found("sealed_for", self.sealed_for)?;
-        Ok(OrphanRow {
-            id: reading.id("id", &self.id)?,
-            account: reading.account(self.account)?,
-            sealed_for: reading.id("sealed_for", &sealed_for)?,
-            sealed: Sealed::from_bytes(self.sealed),
-            data_key: self.data_key.read(environment)?,
-            adopt_for: reading.id_if_any("token_id", self.token_id.as_deref())?,
-            tries: reading.number("tries", self.tries)?,
-        })
-    }
 }

@@ -1,18 +1,21 @@
 //! The outbox: what happened is written with what it tells of, gets its place in the feed after
 //! that commit, and is delivered to each endpoint at least once.
 //!
+//! What is published carries the proof of who ordered it; without one it is not told to anybody.
+//!
 //! Places are given after the commit, one numbering at a time, so that a reader of the feed never
 //! passes by an event that was committed late; and in the order of writing, which for one object is
 //! the order of its changes, behind the lock of its row, whatever the nodes' clocks say.
 
 use super::connection::Connection;
+use super::orders::{self, Authentic};
+use super::outbox_orders::{Row, forged, order, take_out};
 use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
-use super::row::row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::clock::Timestamp;
-use crate::token::{Account, Environment, EventId};
+use crate::token::{Account, EventId};
 
 /// Something that happened, for those who are told.
 #[derive(Clone, PartialEq, Eq)]
@@ -60,7 +63,7 @@ pub struct Due {
     /// The right to end it.
     pub lease: Lease,
     /// What is told.
-    pub news: News,
+    pub news: Authentic<News>,
     /// Who is told.
     pub endpoint: String,
     /// How often it was tried before.
@@ -86,15 +89,17 @@ pub struct Told {
 
 /// Writes `news` in the transaction of what it tells of.
 pub(super) async fn tell(tx: &mut Connection, news: &News) -> Result<(), Failure> {
+    let proof = tx.orders().sign(&order(tx.orders(), news))?;
     let written = query(
-        "INSERT INTO events (id, account, kind, data, created_at_ms)
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO events (id, account, kind, data, created_at_ms, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(news.id.to_string())
     .bind(news.account.as_str())
     .bind(&news.kind)
     .bind(&news.data)
     .bind(news.at.unix_ms())
+    .bind(proof)
     .execute(tx)
     .await?;
     one_row(written, "events", &news.id)
@@ -129,7 +134,7 @@ impl Store {
                 .scalar(tx)
                 .await?;
                 let rows: Vec<Row> = query(
-                    "SELECT id, account, kind, data, created_at_ms
+                    "SELECT id, account, kind, data, created_at_ms, order_proof
                        FROM events
                       WHERE seq IS NULL
                       ORDER BY rowid
@@ -141,9 +146,13 @@ impl Store {
                 let mut place = last;
                 let numbered = rows.len();
                 for row in rows {
+                    let id = row.id();
+                    let Some(news) = row.believed(tx.orders(), environment) else {
+                        take_out(tx, &id).await?;
+                        continue;
+                    };
                     place = place.saturating_add(1);
-                    number(tx, &row.id, place).await?;
-                    let news = row.read(environment)?;
+                    number(tx, &id, place).await?;
                     for subscriber in subscribers.iter().filter(|one| one.wants(&news)) {
                         subscribe(tx, &news, &subscriber.endpoint, now).await?;
                     }
@@ -170,6 +179,7 @@ impl Store {
         limit: u32,
     ) -> Result<Option<Vec<News>>, Failure> {
         let (environment, account) = (self.environment, account.clone());
+        let orders = self.orders.clone();
         self.read(move |connection| {
             Box::pin(async move {
                 let place: i64 = match after {
@@ -190,7 +200,7 @@ impl Store {
                     }
                 };
                 let rows: Vec<Row> = query(
-                    "SELECT id, account, kind, data, created_at_ms
+                    "SELECT id, account, kind, data, created_at_ms, order_proof
                        FROM events
                       WHERE account = $1 AND seq > $2
                       ORDER BY seq
@@ -201,9 +211,11 @@ impl Store {
                 .bind(limit)
                 .all(connection)
                 .await?;
-                let news: Result<_, _> =
-                    rows.into_iter().map(|row| row.read(environment)).collect();
-                news.map(Some)
+                let believed = |row: Row| {
+                    let news = row.believed(&orders, environment);
+                    news.map(Authentic::into_claim)
+                };
+                Ok(Some(rows.into_iter().filter_map(believed).collect()))
             })
         })
         .await
@@ -222,6 +234,17 @@ impl Store {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for (event, lease) in owed::DELIVERIES.take(tx, &take).await? {
+                    let row: Row = query(
+                        "SELECT id, account, kind, data, created_at_ms, order_proof FROM events WHERE id = $1",
+                    )
+                    .bind(&event)
+                    .one(tx)
+                    .await?;
+                    let Some(news) = row.believed(tx.orders(), environment) else {
+                        let work = (&owed::DELIVERIES, take.scope.as_str(), lease.token());
+                        orders::set_aside(tx, (&event, work), &forged(&event)).await?;
+                        continue;
+                    };
                     let attempts: i64 = query(
                         "SELECT attempts FROM deliveries WHERE event_id = $1 AND endpoint = $2",
                     )
@@ -229,18 +252,12 @@ impl Store {
                     .bind(&take.scope)
                     .scalar(tx)
                     .await?;
-                    let row: Row = query(
-                        "SELECT id, account, kind, data, created_at_ms FROM events WHERE id = $1",
-                    )
-                    .bind(&event)
-                    .one(tx)
-                    .await?;
                     let reading = Reading::new("deliveries", &event, environment);
                     due.push(Due {
                         lease,
                         endpoint: take.scope.clone(),
                         attempts: reading.number("attempts", attempts)?,
-                        news: row.read(environment)?,
+                        news,
                     });
                 }
                 Ok(due)
@@ -364,27 +381,4 @@ async fn subscribe(
     .execute(tx)
     .await?;
     one_row(written, "deliveries", &news.id)
-}
-
-row! {
-    struct Row {
-        id: String,
-        account: String,
-        kind: String,
-        data: String,
-        created_at_ms: i64,
-    }
-}
-
-impl Row {
-    fn read(self, environment: Environment) -> Result<News, Failure> {
-        let reading = Reading::new("events", &self.id, environment);
-        Ok(News {
-            id: reading.id("id", &self.id)?,
-            account: reading.account(self.account)?,
-            kind: self.kind,
-            data: self.data,
-            at: Timestamp::from_unix_ms(self.created_at_ms),
-        })
-    }
 }

@@ -6,6 +6,7 @@
 
 use super::charges::{self, ChargeRow};
 use super::connection::Connection;
+use super::orders::{self, Authentic};
 use super::owed::{self, Lease, Take};
 use super::parse::Reading;
 use super::sql::query;
@@ -19,7 +20,7 @@ pub struct DueReview {
     /// The right to end it.
     pub lease: Lease,
     /// The charge as it stands.
-    pub charge: ChargeRow,
+    pub charge: Authentic<ChargeRow>,
     /// The payment to look at, where the charge has none.
     pub payment: Option<String>,
     /// How often it was asked for: one more while it is made means once more.
@@ -95,7 +96,7 @@ impl Store {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for (id, lease) in owed::REVIEWS.take(tx, &take).await? {
-                    due.push(read(tx, environment, (&id, &take.scope), lease).await?);
+                    due.extend(read(tx, environment, (&id, &take.scope), lease).await?);
                 }
                 Ok(due)
             })
@@ -176,7 +177,7 @@ async fn read(
     environment: Environment,
     (id, account): (&str, &str),
     lease: Lease,
-) -> Result<DueReview, Failure> {
+) -> Result<Option<DueReview>, Failure> {
     let reading = Reading::new("charge_reviews", id, environment);
     let account = reading.account(account.to_owned())?;
     let (payment, requests, tries): (Option<String>, i64, i64) =
@@ -185,11 +186,20 @@ async fn read(
             .one(tx)
             .await?;
     let charge = charges::find(tx, environment, &account, id).await?;
-    Ok(DueReview {
+    let charge = reading.found("charge_id", charge)?;
+    let charge = match charges::check(tx, environment, charge) {
+        Ok(charge) => charge,
+        Err(forged) => {
+            let work = (&owed::REVIEWS, account.as_str(), lease.token());
+            orders::set_aside(tx, (id, work), &charges::forged(forged)).await?;
+            return Ok(None);
+        }
+    };
+    Ok(Some(DueReview {
         lease,
-        charge: reading.found("charge_id", charge)?,
+        charge,
         payment,
         requests,
         tries: reading.number("tries", tries)?,
-    })
+    }))
 }

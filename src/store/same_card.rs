@@ -8,6 +8,7 @@ use super::claims::{self, Begun, Claim, Entered, Found};
 use super::connection::Connection;
 use super::events::{record, record_refused};
 use super::keys::put_data_key;
+use super::orders::{self, Forged};
 use super::orphans::{self, NewOrphan};
 use super::outbox::{self, News};
 use super::parse::{Reading, one_row};
@@ -163,11 +164,11 @@ pub(super) async fn keep(
     tell: &impl Fn(&TokenRow) -> News,
 ) -> Result<TokenKept, Failure> {
     let known = known(tx, environment, token, owner).await?;
-    if let Some(known) = &known
+    if let Some(Known::Ours(known)) = &known
         && known.status == TokenStatus::Active
         && known.detached_at.is_none()
     {
-        let row = meet(tx, environment, token, known.clone()).await?;
+        let row = meet(tx, environment, token, (**known).clone()).await?;
         let matched = Event {
             action: Action::CardMatched,
             subject: Some(row.id.to_string()),
@@ -178,7 +179,11 @@ pub(super) async fn keep(
     }
     put_data_key(tx, environment, &token.value.data_key).await?;
     tokens::insert(tx, token, owner).await?;
-    remember(tx, token, owner, known.map(|known| known.id)).await?;
+    let instead_of = known.map(|known| match known {
+        Known::Ours(row) => row.id,
+        Known::Anothers(id) => id,
+    });
+    remember(tx, token, owner, instead_of).await?;
     let row = tokens::find(tx, environment, &owner.account, token.id).await?;
     let key = token.id.to_string();
     let row = Reading::new("tokens", &key, environment).found("id", row)?;
@@ -194,7 +199,7 @@ async fn known(
     environment: Environment,
     token: &NewToken,
     owner: &Owner,
-) -> Result<Option<TokenRow>, Failure> {
+) -> Result<Option<Known>, Failure> {
     let (Some(mark), Some(customer_ref)) = (token.fingerprint, &owner.customer_ref) else {
         return Ok(None);
     };
@@ -223,7 +228,25 @@ async fn known(
     let reading = Reading::new("token_cards", &id, environment);
     let id = reading.id("token_id", &id)?;
     let row = tokens::find(tx, environment, &owner.account, id).await?;
-    reading.found("token_id", row).map(Some)
+    let row = reading.found("token_id", row)?;
+    // What `token_cards` says is a claim: nobody is answered with another customer's token.
+    if row.customer_ref != owner.customer_ref || row.usage != owner.usage {
+        let forged = Forged {
+            table: "token_cards",
+            row: row.id.to_string(),
+        };
+        orders::report(tx, &forged).await?;
+        return Ok(Some(Known::Anothers(row.id)));
+    }
+    Ok(Some(Known::Ours(Box::new(row))))
+}
+
+/// What a customer's card is said to be already.
+enum Known {
+    /// A token of this customer.
+    Ours(Box<TokenRow>),
+    /// Somebody else's, which it is not: the card gets a token of its own.
+    Anothers(TokenId),
 }
 
 /// Remembers which token a card is. Of two who come at once the schema refuses one, which then
@@ -282,6 +305,8 @@ async fn meet(
     let orphan = NewOrphan {
         id: token.id,
         account: &row.account,
+        customer_ref: row.customer_ref.as_deref(),
+        usage: row.usage,
         value: &token.value,
         reference: token.reference,
         adopt_for: adopted.then_some((row.id, card.exp_month, card.exp_year)),

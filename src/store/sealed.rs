@@ -3,6 +3,7 @@
 use super::Failure;
 use super::connection::Connection;
 use super::keys::DataKeyRow;
+use super::orphan_orders;
 use super::parse::{Reading, quiet_debug};
 use super::row::row;
 use super::sql::locking;
@@ -72,6 +73,8 @@ pub(super) async fn find_to_charge(
         };
     }
     // A charge is written down only while its token stays in use.
+    // A card that nobody put there takes no other's place.
+    orphan_orders::drop_forged(connection, environment, id).await?;
     let (plain, locked) = (select!(""), select!(" FOR SHARE OF tokens"));
     read(connection, environment, (plain, locked), (account, id)).await
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Member, Operation, Work};
 use super::connection::Connection;
+use super::orders::Orders;
 use super::source::Source;
 use super::witness::Witness;
 use super::{Cause, Commit, Failure, Observer, Settings};
@@ -69,6 +70,7 @@ impl Writer {
             waiting: Arc::clone(&waiting),
             witness: witness.clone(),
             observer: settings.observer.clone(),
+            orders: settings.orders.clone(),
         };
         let mut tasks = Vec::with_capacity(connections.len());
         for connection in connections {
@@ -160,6 +162,7 @@ struct Desk {
     waiting: Arc<AtomicUsize>,
     witness: Witness,
     observer: Option<Observer>,
+    orders: Orders,
 }
 
 impl Desk {
@@ -247,10 +250,11 @@ impl Desk {
                 kept = None;
             }
         }
-        let connection = match kept {
+        let mut connection = match kept {
             Some(kept) => kept,
             None => self.source.connect().await?,
         };
+        connection.set_orders(&self.orders);
         Ok(self.connection.insert(connection))
     }
 

@@ -122,7 +122,11 @@ impl Internal {
 
         // 3. The reference is sealed, and one transaction writes the token and its audit event.
         let token = self
-            .new_token(granted, vaulted, order.customer_ref.as_deref())
+            .new_token(
+                granted,
+                vaulted,
+                (order.customer_ref.as_deref(), order.usage),
+            )
             .await?;
         let owner = Owner {
             account: account.clone(),
@@ -146,13 +150,15 @@ impl Internal {
         &self,
         granted: &Granted<TokensAttach>,
         vaulted: VaultedCard,
-        customer_ref: Option<&str>,
+        (customer_ref, usage): (Option<&str>, Usage),
     ) -> Result<NewToken, Refusal> {
         let now = self.common.now();
         let account = granted.account();
         let id = TokenId::new(self.common.environment, now);
         let name = id.to_string();
-        let context = sealed_reference(self.common.environment, account.as_str(), &name);
+        let environment = self.common.environment;
+        let owned_by = (customer_ref, usage);
+        let context = sealed_reference(environment, account.as_str(), &name, owned_by);
         let value = self
             .sealer
             .seal(&context, &vaulted.reference.encode())

@@ -143,12 +143,17 @@ impl Internal {
     /// Opens a token's processor reference.
     pub(crate) async fn open(&self, row: &SealedRow) -> Result<Reference, Refusal> {
         let name = row.sealed_for.to_string();
-        let context = sealed_reference(self.common.environment, row.account.as_str(), &name);
-        let opened = self
-            .opener
-            .open(&context, &row.sealed, &row.data_key)
-            .await?;
-        Reference::decode(opened.expose()).map_err(|_| Refusal::Sealed)
+        let environment = self.common.environment;
+        let owned_by = (row.customer_ref.as_deref(), row.usage);
+        let context = sealed_reference(environment, row.account.as_str(), &name, owned_by);
+        let opened = self.opener.open(&context, &row.sealed, &row.data_key).await;
+        if opened.is_err() && self.opener.holds(&row.data_key.kek) {
+            // It was altered, moved, or given to another owner: not a fault of ours.
+            self.common
+                .quarantine("tokens", &row.token.to_string())
+                .await;
+        }
+        Reference::decode(opened?.expose()).map_err(|_| Refusal::Sealed)
     }
 
     fn new_charge(

@@ -54,7 +54,7 @@ use crate::processor::Processor;
 use crate::seal::mac::{MacKey, MacKeys};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Opener, Sealer};
-use crate::store::Store;
+use crate::store::{Forged, Store};
 use crate::telemetry::Metrics;
 use crate::token::{Account, Environment, EventId};
 
@@ -210,6 +210,14 @@ impl Common {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Quarantines a row that does not say what it said when it was ordered.
+    pub(crate) async fn quarantine(&self, table: &'static str, row: &str) {
+        let row = row.to_owned();
+        if let Err(failure) = self.store.quarantine(Forged { table, row }).await {
+            tracing::error!(%failure, "a row could not be quarantined");
+        }
     }
 
     /// Writes that something was read, before it is answered (PCI DSS 10.2.1.1).

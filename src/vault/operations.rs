@@ -11,7 +11,9 @@ use super::idempotency::IdempotencyKey;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CancelOrder, CaptureOrder, Effect, Payment};
-use crate::store::{Begun, ChargeRow, Lease, NewOperation, NoOperation, NothingDone, OperationRow};
+use crate::store::{
+    Authentic, Begun, ChargeRow, Lease, NewOperation, NoOperation, NothingDone, OperationRow,
+};
 use crate::token::{ChargeId, ChargeOperation, ChargeStatus};
 
 /// What an idempotency key of an operation is bound to.
@@ -125,7 +127,7 @@ impl Internal {
     pub(crate) async fn operate(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
     ) -> Result<ChargeRow, Refusal> {
         let _held = self.hold_charge(&lease, &charge);
         let operation = charge.operation.clone().ok_or(Refusal::Internal)?;
@@ -152,7 +154,7 @@ impl Internal {
     async fn operation_failed(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
         match failure.effect() {
@@ -192,7 +194,7 @@ impl Internal {
 
     async fn ask_operation(
         &self,
-        charge: &ChargeRow,
+        charge: &Authentic<ChargeRow>,
         operation: &OperationRow,
     ) -> Result<Payment, processor::Failure> {
         let processor = processor_of(&self.processors, &charge.account)
@@ -228,7 +230,7 @@ impl Internal {
         &self,
         context: &Witness,
         nothing: NothingDone,
-        charge: ChargeRow,
+        charge: Authentic<ChargeRow>,
     ) -> Result<(), Refusal> {
         let common = &self.common;
         let subject = Some(charge.id.to_string());
@@ -236,7 +238,9 @@ impl Internal {
         let event = common.event(context, action, Outcome::Failed, subject);
         let now = common.now();
         let store = &common.store;
-        Ok(store.abandon_operation(nothing, charge, now, event).await?)
+        Ok(store
+            .abandon_operation(nothing, charge.into_claim(), now, event)
+            .await?)
     }
 }
 

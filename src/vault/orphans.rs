@@ -68,7 +68,8 @@ impl Internal {
         let reference = self.open_orphan(&work.orphan).await?;
         let mark = marks::reference(&self.marking, account, reference.payment_method());
         let name = token.to_string();
-        let context = sealed_reference(common.environment, account.as_str(), &name);
+        let owned_by = (work.orphan.customer_ref.as_deref(), work.orphan.usage);
+        let context = sealed_reference(common.environment, account.as_str(), &name, owned_by);
         let sealed = self.sealer.seal(&context, &reference.encode()).await;
         drop(reference);
         let value = sealed.map_err(|failed| {
@@ -113,7 +114,8 @@ impl Internal {
     async fn open_orphan(&self, orphan: &OrphanRow) -> Result<Reference, Refusal> {
         let name = orphan.sealed_for.to_string();
         let account = orphan.account.as_str();
-        let context = sealed_reference(self.common.environment, account, &name);
+        let owned_by = (orphan.customer_ref.as_deref(), orphan.usage);
+        let context = sealed_reference(self.common.environment, account, &name, owned_by);
         let opened = self
             .opener
             .open(&context, &orphan.sealed, &orphan.data_key)

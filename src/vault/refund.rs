@@ -14,8 +14,8 @@ use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::processor::{self, Effect, RefundState};
 use crate::store::{
-    Begun, ChargeRow, Lease, NewRefund, NoRefund, NothingDone, OwedWork, RefundOutcome, RefundRow,
-    RefundWork,
+    Authentic, Begun, ChargeRow, Lease, NewRefund, NoRefund, NothingDone, OwedWork, RefundOutcome,
+    RefundRow, RefundWork,
 };
 use crate::token::{ChargeId, ChargeStatus, RefundId, RefundReason, RefundStatus};
 
@@ -203,7 +203,7 @@ impl Internal {
     async fn abandon_refund(
         &self,
         context: &Witness,
-        (nothing, refund): (NothingDone, RefundRow),
+        (nothing, refund): (NothingDone, Authentic<RefundRow>),
     ) -> Result<(), Refusal> {
         let common = &self.common;
         let subject = Some(refund.id.to_string());
@@ -211,15 +211,15 @@ impl Internal {
         let (now, publish) = (common.now(), common.refund_news());
         let store = &common.store;
         store
-            .abandon_refund(nothing, refund, (event, now), publish)
+            .abandon_refund(nothing, refund.into_claim(), (event, now), publish)
             .await?;
         Ok(())
     }
 
     async fn ask_refund(
         &self,
-        refund: &RefundRow,
-        charge: &ChargeRow,
+        refund: &Authentic<RefundRow>,
+        charge: &Authentic<ChargeRow>,
     ) -> Result<processor::Refund, processor::Failure> {
         let processor = processor_of(&self.processors, &refund.account)
             .map_err(|_| processor::Failure::NotSent)?;

@@ -95,7 +95,7 @@ impl Internal {
 
         // 2. A payment of a charge that is over must not take money any more.
         if is_over(&after) && may_take_money(&status) {
-            return Ok(match self.close(&after, name).await {
+            return Ok(match self.close(charge, name).await {
                 // It may have been too late: what became of it is read once more.
                 Err(failure) if failure.effect() == Effect::Final => {
                     let read = self.read_payment(&after, name).await;

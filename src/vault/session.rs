@@ -15,8 +15,9 @@ use super::grant::{Granted, Origin, Scope, SessionsCreate};
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::{Capture, Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Actor, Outcome};
+use crate::clock::Timestamp;
 use crate::seal::mac::MacKey;
-use crate::store::{Begun, NewSession, SessionBegun, SessionRow};
+use crate::store::{Begun, Forged, NewSession, SessionBegun, SessionRow};
 use crate::token::{SessionId, Usage};
 
 /// Between the session's id and its secret in a client secret.
@@ -97,7 +98,7 @@ impl Internal {
 
         // 3. One transaction writes the session, its claim and its audit event.
         let secret = self.secret_of(id);
-        let new = NewSession {
+        let mut new = NewSession {
             id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
@@ -108,10 +109,12 @@ impl Internal {
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             shopper_verified: order.shopper_verified,
             secret_mac: kept(&self.session_verify_key, &secret),
+            owner_mac: [0; 32],
             attempts_max: common.limits.session_attempts_max,
             created_at: now,
             expires_at: now.plus_s(order.expires_in_s),
         };
+        new.owner_mac = Ownership::new(&new).mac(&self.session_verify_key, &secret);
         let witness = Witness::of(granted);
         let subject = Some(id.to_string());
         let event = common.event(&witness, Action::SessionCreated, Outcome::Success, subject);
@@ -216,6 +219,78 @@ fn kept(verify_key: &MacKey, client_secret: &str) -> [u8; 32] {
     verify_key.tag("session secret check", &[client_secret.as_bytes()])
 }
 
+/// Whose session it is, and what for: what nobody who writes to the database may change.
+struct Ownership<'a> {
+    account: &'a str,
+    client: &'a str,
+    customer_ref: Option<&'a str>,
+    processor_customer: &'a str,
+    origin: Option<&'a str>,
+    usage: &'a str,
+    metadata: &'a str,
+    shopper_verified: bool,
+    expires_at: Timestamp,
+}
+
+/// Both forms of a session have the same fields of these names.
+macro_rules! ownership {
+    ($session:expr) => {
+        Ownership {
+            account: $session.account.as_str(),
+            client: &$session.client,
+            customer_ref: $session.customer_ref.as_deref(),
+            processor_customer: &$session.processor_customer,
+            origin: $session.origin.as_deref(),
+            usage: $session.usage.name(),
+            metadata: &$session.metadata,
+            shopper_verified: $session.shopper_verified,
+            expires_at: $session.expires_at,
+        }
+    };
+}
+
+impl<'a> Ownership<'a> {
+    fn new(session: &'a NewSession) -> Self {
+        ownership!(session)
+    }
+
+    fn of(session: &'a SessionRow) -> Self {
+        ownership!(session)
+    }
+
+    fn mac(&self, verify_key: &MacKey, client_secret: &str) -> [u8; 32] {
+        self.with_parts(client_secret, |parts| verify_key.tag(OWNERSHIP, parts))
+    }
+
+    fn holds(&self, verify_key: &MacKey, client_secret: &str, mac: Option<&[u8]>) -> bool {
+        self.with_parts(client_secret, |parts| {
+            mac.is_some_and(|mac| verify_key.verify(OWNERSHIP, parts, mac))
+        })
+    }
+
+    /// The client secret is one of them, and the database has never seen that.
+    fn with_parts<T>(&self, client_secret: &str, run: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let given = |value: Option<&str>| [u8::from(value.is_some())];
+        run(&[
+            client_secret.as_bytes(),
+            self.account.as_bytes(),
+            self.client.as_bytes(),
+            &given(self.customer_ref),
+            self.customer_ref.unwrap_or_default().as_bytes(),
+            self.processor_customer.as_bytes(),
+            &given(self.origin),
+            self.origin.unwrap_or_default().as_bytes(),
+            self.usage.as_bytes(),
+            self.metadata.as_bytes(),
+            &[u8::from(self.shopper_verified)],
+            &self.expires_at.unix_ms().to_be_bytes(),
+        ])
+    }
+}
+
+/// What a session's [`Ownership`] is tagged for.
+const OWNERSHIP: &str = "session ownership 1";
+
 /// The right to turn one card into one token, held by who presents a session's secret.
 #[derive(Debug)]
 pub struct Admitted {
@@ -247,6 +322,17 @@ impl Capture {
             .session_verify_key
             .verify("session secret check", &parts, &session.secret_mac)
         {
+            return Err(UNKNOWN);
+        }
+        let ownership = Ownership::of(&session);
+        let mac = session.owner_mac.as_deref();
+        if !ownership.holds(&self.session_verify_key, client_secret, mac) {
+            // Somebody would have the next card: nobody gets it.
+            let forged = Forged {
+                table: "sessions",
+                row: id.to_string(),
+            };
+            self.common.store.report_forged(forged).await?;
             return Err(UNKNOWN);
         }
         let witness = Witness {

@@ -10,7 +10,7 @@ use crate::card::{Card, Fault};
 use crate::processor::{self, BillingDetails, CardOrder, NextAction, VaultedCard};
 use crate::seal::Context;
 use crate::store::{Attempt, AttemptClaim, NewToken, TokenKept, TokenRow};
-use crate::token::{TokenId, TokenStatus};
+use crate::token::{TokenId, TokenStatus, Usage};
 use crate::watch::CardRange;
 
 /// Seconds after which a caller should ask again about a request that is still running.
@@ -292,7 +292,9 @@ impl Capture {
         } = vaulted;
         let mark = marks::reference(&self.marking, &session.account, reference.payment_method());
         let name = id.to_string();
-        let context = sealed_reference(common.environment, session.account.as_str(), &name);
+        let owned_by = (session.customer_ref.as_deref(), session.usage);
+        let account = session.account.as_str();
+        let context = sealed_reference(common.environment, account, &name, owned_by);
         let value = self
             .sealer
             .seal(&context, &reference.encode())
@@ -349,11 +351,12 @@ impl Capture {
     }
 }
 
-/// Where in the store a token's processor reference is sealed.
+/// Where in the store a token's processor reference is sealed, and whose it is.
 pub(crate) const fn sealed_reference<'a>(
     environment: crate::token::Environment,
     account: &'a str,
     row: &'a str,
+    (customer_ref, usage): (Option<&'a str>, Usage),
 ) -> Context<'a> {
     Context {
         environment,
@@ -361,6 +364,8 @@ pub(crate) const fn sealed_reference<'a>(
         table: "tokens",
         row,
         column: "sealed",
+        customer_ref,
+        usage: usage.name(),
     }
 }
 

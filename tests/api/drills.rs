@@ -20,7 +20,7 @@ use crate::support::apart::Apart;
 use crate::support::loot::{Memory, SealedRow, holds_private_half, opened};
 use crate::support::postgres::{Server, program};
 use crate::support::scanner::hexadecimal;
-use crate::support::{App, VISA, Who, ask, card, leaks::holds, request};
+use crate::support::{App, VISA, Who, ask, card, eventually, leaks::holds, request};
 
 const MASTERCARD: &str = "5555555555554444";
 const DECLINED: &str = "4000000000000002";
@@ -230,6 +230,20 @@ async fn the_capture_hosts_disk_opens_nothing_makes_no_session_and_charges_nobod
         "TRUNCATE audit_events",
         "SET ROLE cloakroom_internal",
         "SELECT * FROM processor_customers",
+        "INSERT INTO charges (id) VALUES ('x')",
+        "UPDATE charges SET amount = 1",
+        "INSERT INTO refunds (id) VALUES ('x')",
+        "UPDATE refunds SET amount = 1",
+        "UPDATE sessions SET customer_ref = 'thief'",
+        "UPDATE sessions SET processor_customer = 'cus_thief'",
+        "UPDATE sessions SET owner_mac = NULL",
+        "DELETE FROM sessions",
+        "UPDATE tokens SET customer_ref = 'thief'",
+        "DELETE FROM idempotency_keys",
+        "UPDATE events SET data = '{}'",
+        "DELETE FROM events",
+        "INSERT INTO deliveries (event_id) VALUES ('x')",
+        "DELETE FROM quarantine",
     ] {
         let refusal = server.refusal("forms", statement);
         assert!(
@@ -241,7 +255,26 @@ async fn the_capture_hosts_disk_opens_nothing_makes_no_session_and_charges_nobod
         server.refusal("forms", "SELECT id, brand, last4 FROM tokens"),
         None
     );
+    what_its_login_may_write_is_not_believed(&app).await;
     // That its files open nothing: `forward`. That a process with more does not start: `apart`.
+}
+
+async fn what_its_login_may_write_is_not_believed(app: &App) {
+    let server = server(app);
+    // What it may insert that somebody acts on is not believed: an event that never was is told to
+    // nobody, and the card of another customer is not answered with.
+    let forged = "INSERT INTO events (id, account, kind, data, created_at_ms) VALUES ('test_evt_1', 'default', 'charge.succeeded', '{\"amount\":500000}', 0)";
+    assert_eq!(server.refusal("forms", forged), None);
+    let thief = token_of(app, MASTERCARD, "thief").await;
+    let turned = "UPDATE token_cards SET token_id = (SELECT token_id FROM token_cards WHERE customer_ref = 'one') WHERE customer_ref = 'thief'";
+    assert_eq!(server.refusal("forms", turned), None);
+    let again = token_of(app, MASTERCARD, "thief").await;
+    let victim = server.sql("SELECT id FROM tokens WHERE customer_ref = 'one'");
+    assert!(again != thief && again != victim, "{again}");
+    eventually("both are told of", async || {
+        server.sql("SELECT count(*) FROM alerts WHERE name = 'row_quarantined' AND subject IN ('events', 'token_cards')") == "2"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,6 +64,14 @@ impl App {
         }
     }
 
+    /// What a query for a text answers.
+    pub(crate) async fn text(&self, query: &str) -> String {
+        match &self.server {
+            None => crate::sealed::text(&self.path("cloakroom.db"), query).await,
+            Some(server) => server.sql(query),
+        }
+    }
+
     /// Changes rows by somebody's hand.
     pub(crate) async fn change_rows(&self, statement: &str) {
         match &self.server {

@@ -40,6 +40,7 @@ mod notices;
 mod openapi;
 mod operations;
 mod oracle;
+mod orders;
 mod outages;
 mod pagewatch;
 mod problems;

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use cloakroom::clock::Clock;
 use cloakroom::reconciliation::{Kind, Repair};
+use cloakroom::seal::mac::{MacKey, MacKeys};
+use cloakroom::seal::order::{self, Order, OrderKeys};
 use cloakroom::seal::signing::SigningKey;
 use cloakroom::token::{ChargeId, Environment, RefundId};
 use hyper::Method;
@@ -120,6 +123,56 @@ impl App {
         let (all, values) = (all.join(", "), values.join(", "));
         let statement =
             format!("INSERT INTO charges ({all}) SELECT {values} FROM charges WHERE id = '{base}'");
+        self.change_rows(&statement).await;
+        self.order(id).await;
+    }
+
+    /// Gives a planted charge the proofs that it would have had, had the service written it.
+    async fn order(&self, id: &str) {
+        let (array, bytes) = match self.server {
+            None => ("json_array", "x'"),
+            Some(_) => ("json_build_array", "'\\x"),
+        };
+        let columns = "account, client, token_id, currency, metadata, processor_key, payment, amount, created_at_ms, capture, off_session";
+        let query = format!("SELECT {array}({columns}) FROM charges WHERE id = '{id}'");
+        let row: Value = serde_json::from_str(&self.text(&query).await).unwrap();
+        let text = |at: usize| row[at].as_str().unwrap();
+        let number = |at: usize| row[at].as_i64().unwrap();
+        // SQLite has no booleans.
+        let flag = |at: usize| row[at] == json!(1) || row[at] == json!(true);
+        let key = MacKeys::new(MacKey::read(&self.path("order.key")).unwrap(), None);
+        let shared = MacKeys::new(MacKey::read(&self.path("fingerprint.key")).unwrap(), None);
+        let keys = OrderKeys::new(Some(key), Arc::new(shared));
+        let proof = |order: &Order| {
+            let hex = keys.sign(order).unwrap();
+            let hex: String = hex.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{bytes}{hex}'")
+        };
+        let order = Order::new(order::Kind::Charge, Environment::Test)
+            .text(id)
+            .text(text(0))
+            .text(text(1))
+            .text(text(2))
+            .number(number(7))
+            .text(text(3))
+            .flag(flag(9))
+            .flag(flag(10))
+            .text_if_any(None)
+            .text_if_any(None)
+            .text(text(4))
+            .text(text(5))
+            .number(number(8));
+        let payment = row[6].as_str().map(|name| {
+            let order = Order::new(order::Kind::Payment, Environment::Test);
+            order.text(id).text(text(0)).text(name)
+        });
+        let (ordered, paid) = (
+            proof(&order),
+            payment.map_or("NULL".to_owned(), |order| proof(&order)),
+        );
+        let statement = format!(
+            "UPDATE charges SET order_proof = {ordered}, payment_proof = {paid} WHERE id = '{id}'"
+        );
         self.change_rows(&statement).await;
     }
 

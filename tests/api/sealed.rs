@@ -35,6 +35,17 @@ pub(crate) async fn change(path: &Path, statement: &str) {
     database.close().await.unwrap();
 }
 
+/// What a query for a text answers.
+pub(crate) async fn text(path: &Path, query: &str) -> String {
+    let mut database = open(path).await;
+    let row = sqlx::query(AssertSqlSafe(query.to_owned()))
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+    row.get(0)
+}
+
 /// What a query for a number answers.
 pub(crate) async fn count(path: &Path, query: &str) -> i64 {
     let mut database = open(path).await;

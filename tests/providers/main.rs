@@ -44,6 +44,8 @@ fn place(environment: Environment) -> Context<'static> {
         table: "tokens",
         row: "test_tok_1",
         column: "sealed",
+        customer_ref: None,
+        usage: "off_session",
     }
 }
 

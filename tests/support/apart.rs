@@ -23,13 +23,14 @@ pub(crate) const CAPTURE_KEYS: [&str; 5] = [
     "stripe-capture.key",
     "stripe-webhook.secret",
 ];
-pub(crate) const INTERNAL_KEYS: [&str; 10] = [
+pub(crate) const INTERNAL_KEYS: [&str; 11] = [
     "kek-public.json",
     "kek-private.json",
     "kek-passphrase",
     "session-verify.key",
     "fingerprint.key",
     "session-issue.key",
+    "order.key",
     "receipt.key",
     "checkpoint.key",
     "checkpoint.vkey",

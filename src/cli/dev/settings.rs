@@ -90,6 +90,32 @@ pub(super) fn store(file: Option<&Path>) -> Result<String, Failure> {
         .map_err(|error| Failure::new(exit::CONFIG, format_args!("{}: {error}", file.display())))
 }
 
+/// The section of the keys that `keys init` makes.
+fn keys() -> String {
+    format!(
+        r#"[keys]
+kek_public_file = "{kek_public}"
+kek_private_file = "{kek_private}"
+kek_passphrase_file = "{PASSPHRASE}"
+session_verify_key_file = "{verify}"
+fingerprint_key_file = "{fingerprint}"
+session_issue_key_file = "{issue}"
+order_key_file = "{order}"
+receipt_key_file = "{receipt}"
+manifest_key_file = "{manifest}"
+manifest_public_key_file = "{manifest_public}""#,
+        kek_public = names::KEK_PUBLIC,
+        kek_private = names::KEK_PRIVATE,
+        verify = names::SESSION_VERIFY,
+        fingerprint = names::FINGERPRINT,
+        issue = names::SESSION_ISSUE,
+        order = names::ORDER,
+        receipt = names::RECEIPT,
+        manifest = names::MANIFEST,
+        manifest_public = names::MANIFEST_PUBLIC,
+    )
+}
+
 /// Writes the configuration and answers its path.
 pub(super) fn write(
     dir: &Path,
@@ -128,16 +154,7 @@ drain_s = 0
 
 {store}
 
-[keys]
-kek_public_file = "{kek_public}"
-kek_private_file = "{kek_private}"
-kek_passphrase_file = "{PASSPHRASE}"
-session_verify_key_file = "{verify}"
-fingerprint_key_file = "{fingerprint}"
-session_issue_key_file = "{issue}"
-receipt_key_file = "{receipt}"
-manifest_key_file = "{manifest}"
-manifest_public_key_file = "{manifest_public}"
+{keys}
 
 [audit]
 checkpoint_key_file = "{checkpoint}"
@@ -165,16 +182,9 @@ webhook_secret_files = ["{STRIPE_WEBHOOK_SECRET}"]
         server_pem = certificates::SERVER_PEM,
         server_key = certificates::SERVER_KEY,
         ca = certificates::CA_PEM,
-        kek_public = names::KEK_PUBLIC,
-        kek_private = names::KEK_PRIVATE,
-        verify = names::SESSION_VERIFY,
-        fingerprint = names::FINGERPRINT,
-        issue = names::SESSION_ISSUE,
-        receipt = names::RECEIPT,
+        keys = keys(),
         checkpoint = names::CHECKPOINT,
         checkpoint_public = names::CHECKPOINT_PUBLIC,
-        manifest = names::MANIFEST,
-        manifest_public = names::MANIFEST_PUBLIC,
     );
     let path = dir.join(CONFIG);
     std::fs::write(&path, text).map_err(|error| Failure::new(exit::CANT_CREATE, error))?;

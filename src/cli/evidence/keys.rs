@@ -42,6 +42,8 @@ fn secrets(process: &Process) -> Vec<PathBuf> {
         fingerprint_key_file,
         fingerprint_key_also_file,
         session_issue_key_file,
+        order_key_file,
+        previous_order_key_file,
         receipt_key_file,
         manifest_key_file,
         manifest_public_key_file: _,
@@ -54,6 +56,8 @@ fn secrets(process: &Process) -> Vec<PathBuf> {
     files.extend(kek_passphrase_file);
     files.extend(fingerprint_key_also_file);
     files.extend(session_issue_key_file);
+    files.extend(order_key_file);
+    files.extend(previous_order_key_file);
     files.extend(receipt_key_file);
     files.extend(manifest_key_file);
     files.extend(

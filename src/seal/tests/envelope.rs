@@ -104,7 +104,28 @@ async fn a_row_cannot_open_another_rows_value() {
             column: "reference",
             ..HERE
         },
+        Context {
+            customer_ref: Some("customer-2"),
+            ..HERE
+        },
+        Context {
+            customer_ref: Some(""),
+            ..HERE
+        },
+        Context {
+            customer_ref: None,
+            ..HERE
+        },
+        Context {
+            usage: "on_session",
+            ..HERE
+        },
         // The same letters, cut elsewhere.
+        Context {
+            customer_ref: Some("customer-1o"),
+            usage: "ff_session",
+            ..HERE
+        },
         Context {
             account: "acmet",
             table: "okens",
@@ -244,7 +265,7 @@ async fn a_sealed_value_names_its_data_key_and_prints_nothing() {
         None
     );
     assert_eq!(
-        Sealed::from_bytes(vec![2; 557]).data_key(Environment::Test),
+        Sealed::from_bytes(vec![3; 557]).data_key(Environment::Test),
         None
     );
 

@@ -84,6 +84,8 @@ pub(super) const HERE: Context<'static> = Context {
     table: "tokens",
     row: "test_tok_1",
     column: "sealed",
+    customer_ref: Some("customer-1"),
+    usage: "off_session",
 };
 
 pub(super) fn unhex(text: &str) -> Vec<u8> {

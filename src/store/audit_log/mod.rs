@@ -7,6 +7,7 @@
 mod read;
 
 use super::connection::Connection;
+use super::orders::{self, Forged};
 use super::parse::one_row;
 use super::sql::query;
 use super::{Failure, Store};
@@ -64,8 +65,9 @@ impl Store {
                 };
                 let edge = Edge::read(u64::try_from(size).unwrap_or(0), &peaks);
                 let mut edge = edge.ok_or_else(|| inconsistent("audit_head", "peaks", "1"))?;
-                let waiting: Vec<(i64, String, Vec<u8>)> = query(
-                    "SELECT place, event_id, leaf
+                let waiting: Vec<(i64, String, Vec<u8>, bool)> = query(
+                    "SELECT place, event_id, leaf,
+                            EXISTS (SELECT 1 FROM audit_log WHERE audit_log.event_id = audit_pending.event_id)
                        FROM audit_pending
                       WHERE seq IS NULL
                       ORDER BY place
@@ -74,13 +76,16 @@ impl Store {
                 .bind(events_max)
                 .all(&mut *tx)
                 .await?;
-                let events = waiting.len();
-                for (place, event_id, leaf) in waiting {
-                    let leaf = hash(&leaf)
-                        .ok_or_else(|| inconsistent("audit_pending", "leaf", &event_id))?;
+                let before = edge.size();
+                for (place, event_id, leaf, is_in_the_log) in waiting {
+                    let Some(leaf) = hash(&leaf).filter(|_| !is_in_the_log) else {
+                        set_aside(tx, place, event_id).await?;
+                        continue;
+                    };
                     put(tx, place, edge.size(), (event_id, leaf)).await?;
                     edge.append(leaf);
                 }
+                let events = usize::try_from(edge.size().saturating_sub(before)).unwrap_or(0);
                 if events > 0 {
                     let moved = query("UPDATE audit_head SET size = $1, peaks = $2 WHERE id = 1")
                         .bind(signed(edge.size()))
@@ -260,6 +265,21 @@ async fn put(
         .execute(tx)
         .await?;
     one_row(marked, "audit_pending", &seq)
+}
+
+/// A row that hands in what the log has already, or no leaf, gets no place: who may write here must
+/// not be able to stop the log.
+async fn set_aside(tx: &mut Connection, place: i64, event_id: String) -> Result<(), Failure> {
+    let deleted = query("DELETE FROM audit_pending WHERE place = $1")
+        .bind(place)
+        .execute(&mut *tx)
+        .await?;
+    one_row(deleted, "audit_pending", &place)?;
+    let forged = Forged {
+        table: "audit_pending",
+        row: event_id,
+    };
+    orders::quarantine(tx, &forged, None).await
 }
 
 fn hash(bytes: &[u8]) -> Option<Hash> {

@@ -1,10 +1,11 @@
 //! Open charges that are due: whoever takes one has its lease.
 
 use super::row::{self, ChargeRow};
-use super::sealed_of;
+use super::{check, forged, sealed_of};
 use crate::audit::Event;
 use crate::store::connection::Connection;
 use crate::store::events::record;
+use crate::store::orders::{self, Authentic};
 use crate::store::owed::{self, Lease, Take};
 use crate::store::parse::Reading;
 use crate::store::sealed::SealedRow;
@@ -17,7 +18,7 @@ pub struct DueCharge {
     /// The right to end it.
     pub lease: Lease,
     /// The charge.
-    pub charge: ChargeRow,
+    pub charge: Authentic<ChargeRow>,
     /// The sealed value of its token, where the payment is not known and must be asked for by it.
     pub sealed: Option<SealedRow>,
 }
@@ -54,8 +55,9 @@ impl Store {
             Box::pin(async move {
                 let mut due = DueCharges::default();
                 for (id, lease) in owed::CHARGES.take(tx, &take).await? {
-                    match open(tx, environment, &id, &take.scope).await {
-                        Ok((charge, sealed)) => {
+                    match open(tx, environment, (&id, &take.scope), &lease).await {
+                        Ok(None) => {}
+                        Ok(Some((charge, sealed))) => {
                             if sealed.is_some() {
                                 record(tx, event_of(&charge));
                             }
@@ -76,19 +78,28 @@ impl Store {
     }
 }
 
+/// The charge that is due, where it was ordered; else it is set aside.
 async fn open(
     tx: &mut Connection,
     environment: Environment,
-    id: &str,
-    account: &str,
-) -> Result<(ChargeRow, Option<SealedRow>), Failure> {
+    (id, scope): (&str, &str),
+    lease: &Lease,
+) -> Result<Option<(Authentic<ChargeRow>, Option<SealedRow>)>, Failure> {
     let reading = Reading::new("charges", id, environment);
-    let account: Account = reading.account(account.to_owned())?;
+    let account: Account = reading.account(scope.to_owned())?;
     let charge = row::find(tx, environment, &account, id).await?;
     let charge = reading.found("id", charge)?;
+    let charge = match check(tx, environment, charge) {
+        Ok(charge) => charge,
+        Err(charge) => {
+            let work = (&owed::CHARGES, scope, lease.token());
+            orders::set_aside(tx, (id, work), &forged(charge)).await?;
+            return Ok(None);
+        }
+    };
     let sealed = match charge.payment {
         Some(_) => None,
         None => Some(sealed_of(tx, environment, &charge).await?),
     };
-    Ok((charge, sealed))
+    Ok(Some((charge, sealed)))
 }

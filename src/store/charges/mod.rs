@@ -7,6 +7,7 @@
 mod contradiction;
 mod due;
 mod operations;
+mod proof;
 mod release;
 mod row;
 mod settle;
@@ -16,6 +17,7 @@ mod tests;
 use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::record_all;
+use super::orders::Authentic;
 use super::owed::Lease;
 use super::parse::{one_row, quiet_debug};
 use super::sealed::{self, Kept, SealedRow};
@@ -28,6 +30,7 @@ use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenS
 pub(super) use contradiction::{contradict, end_contradiction};
 pub use due::{DueCharge, DueCharges};
 pub use operations::{NewOperation, NoOperation, OperationBegun};
+pub(super) use proof::{authenticate, check, forged};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
 pub(super) use row::{find, find_to_change};
 pub use settle::{Announce, Authority, ChargeOutcome};
@@ -75,7 +78,7 @@ pub struct ChargeWork {
     /// The right to end it.
     pub lease: Lease,
     /// What is asked for.
-    pub charge: ChargeRow,
+    pub charge: Authentic<ChargeRow>,
     /// The value to be opened for it.
     pub sealed: SealedRow,
 }
@@ -125,7 +128,8 @@ impl Store {
                 let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
                     Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
                         let lease = Lease::first();
-                        let charge = insert(tx, won, charge, (&sealed, &lease)).await?;
+                        let made = begun(charge, &sealed, &lease);
+                        let charge = insert(tx, won, environment, made).await?;
                         record_all(tx, events);
                         return Ok(Begun::New(Box::new(ChargeWork {
                             lease,
@@ -161,6 +165,10 @@ async fn go_on(
     }
     let lease = Lease::resumed();
     take_lease(tx, &mut row, &lease, charge.lease_until).await?;
+    // What was not ordered is worked on by nobody, whoever repeats it.
+    let Some(row) = authenticate(tx, environment, row).await? else {
+        return Ok(Begun::InFlight);
+    };
     let sealed = sealed_of(tx, environment, &row).await?;
     let opened = |event: &Event| event.action == Action::TokenOpened;
     record_all(tx, events.into_iter().filter(opened).collect());
@@ -210,18 +218,18 @@ async fn take_lease(
     Ok(())
 }
 
-/// Writes the charge for which its key was won.
+/// Writes the charge for which its key was won, and the proof that it was ordered.
 async fn insert(
     tx: &mut Connection,
     won: Won,
-    mut charge: NewCharge,
-    (sealed, lease): (&SealedRow, &Lease),
-) -> Result<ChargeRow, Failure> {
-    let setup_pending = (sealed.status != TokenStatus::RequiresAction).then_some(false);
+    environment: Environment,
+    mut charge: ChargeRow,
+) -> Result<Authentic<ChargeRow>, Failure> {
     charge.processor_key = won.processor_key(&charge.processor_key);
+    let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
-        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, version)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, 1)",
+        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, version)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, 1)",
     )
     .bind(charge.id.to_string())
     .bind(charge.account.as_str())
@@ -234,20 +242,23 @@ async fn insert(
     .bind(charge.description.as_deref())
     .bind(charge.statement_descriptor_suffix.as_deref())
     .bind(&charge.metadata)
-    .bind(charge.lease_until.unix_ms())
+    .bind(charge.lease_until.map(Timestamp::unix_ms))
     .bind(charge.created_at.unix_ms())
-    .bind(setup_pending)
+    .bind(charge.setup_pending)
     .bind(false)
-    .bind(lease.token())
+    .bind(charge.lease_token)
     .bind(&charge.processor_key)
+    .bind(order_proof.as_slice())
     .execute(tx)
     .await?;
     one_row(written, "charges", &charge.id)?;
-    Ok(begun(charge, setup_pending, lease))
+    charge.proofs.order = Some(order_proof);
+    Ok(Authentic::ordered(charge))
 }
 
-/// The charge as it was just written.
-fn begun(charge: NewCharge, setup_pending: Option<bool>, lease: &Lease) -> ChargeRow {
+/// The charge as it is written down.
+fn begun(charge: NewCharge, sealed: &SealedRow, lease: &Lease) -> ChargeRow {
+    let setup_pending = (sealed.status != TokenStatus::RequiresAction).then_some(false);
     ChargeRow {
         id: charge.id,
         account: charge.account,
@@ -278,5 +289,6 @@ fn begun(charge: NewCharge, setup_pending: Option<bool>, lease: &Lease) -> Charg
         version: 1,
         created_at: charge.created_at,
         updated_at: charge.created_at,
+        proofs: row::ChargeProofs::default(),
     }
 }

@@ -3,13 +3,14 @@
 //! An operation is written down before the processor hears of it, as the charge itself was. One is
 //! under way at a time, and each has a processor key of its own.
 
-use super::row::{self, ChargeRow, Row};
-use super::take_lease;
+use super::row::{self, ChargeRow, OperationRow, Row};
+use super::{authenticate, proof, take_lease};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::claims::{self, Begun, Claim, Entered, Won};
 use crate::store::connection::Connection;
 use crate::store::events::{record, record_refused};
+use crate::store::orders::Authentic;
 use crate::store::owed::{Lease, NothingDone};
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
@@ -44,7 +45,7 @@ pub enum NoOperation {
 }
 
 /// What a request for an operation came to.
-pub type OperationBegun = Begun<(Lease, Box<ChargeRow>), Box<ChargeRow>, NoOperation>;
+pub type OperationBegun = Begun<(Lease, Box<Authentic<ChargeRow>>), Box<ChargeRow>, NoOperation>;
 
 impl Store {
     /// Writes an operation down, once for each claim, with its event; only then may the processor
@@ -65,10 +66,16 @@ impl Store {
                 // Whoever changes the charge meanwhile is waited for: what is decided on here is so.
                 let key = new.charge.to_string();
                 let charge = row::find_to_change(tx, environment, &new.account, &key).await?;
+                let is_there = charge.is_some();
+                let charge = match charge {
+                    Some(charge) => authenticate(tx, environment, charge).await?,
+                    None => None,
+                };
                 let begun = match (entered, charge) {
                     (Entered::Seen(id), Some(charge)) => {
                         return go_on(tx, charge, (&id, &claim), &new).await;
                     }
+                    (Entered::Seen(_), None) if is_there => Begun::InFlight,
                     (Entered::Seen(_), None) => return Err(claims::dangling(&claim)),
                     (Entered::Mismatch, _) => Begun::Mismatch,
                     (Entered::Won(won), None) => {
@@ -81,11 +88,12 @@ impl Store {
                     }
                     (Entered::Won(won), Some(charge)) if !allows(&charge, &new) => {
                         claims::release(tx, won, &new.id).await?;
-                        Begun::Refused(NoOperation::InvalidState(Box::new(charge)))
+                        Begun::Refused(NoOperation::InvalidState(Box::new(charge.into_claim())))
                     }
-                    (Entered::Won(won), Some(_)) => {
+                    (Entered::Won(won), Some(charge)) => {
                         let lease = Lease::first();
-                        let charge = begin(tx, won, environment, (&new, &lease, claim.now)).await?;
+                        let work = (&new, &lease, claim.now);
+                        let charge = begin(tx, won, (environment, &charge), work).await?;
                         record(tx, event);
                         return Ok(Begun::New((lease, Box::new(charge))));
                     }
@@ -151,10 +159,11 @@ impl Store {
 /// A repetition: of an operation that is over, or that nobody is working on any more.
 async fn go_on(
     tx: &mut Connection,
-    mut charge: ChargeRow,
+    charge: Authentic<ChargeRow>,
     (id, claim): (&str, &Claim),
     new: &NewOperation,
 ) -> Result<OperationBegun, Failure> {
+    let mut charge = charge.into_claim();
     if charge.operation.is_none() || charge.operation_id.as_deref() != Some(id) {
         return Ok(Begun::Replayed(Box::new(charge)));
     }
@@ -163,6 +172,8 @@ async fn go_on(
     }
     let lease = Lease::resumed();
     take_lease(tx, &mut charge, &lease, new.lease_until).await?;
+    // No more than its lease has changed.
+    let charge = Authentic::ordered(charge);
     Ok(Begun::Resumed((lease, Box::new(charge))))
 }
 
@@ -182,16 +193,25 @@ fn allows(charge: &ChargeRow, new: &NewOperation) -> bool {
 async fn begin(
     tx: &mut Connection,
     won: Won,
-    environment: Environment,
+    (environment, charge): (Environment, &Authentic<ChargeRow>),
     (new, lease, now): (&NewOperation, &Lease, Timestamp),
-) -> Result<ChargeRow, Failure> {
+) -> Result<Authentic<ChargeRow>, Failure> {
     let capture = new.operation == ChargeOperation::Capture;
+    let operation = OperationRow {
+        operation: new.operation,
+        amount: capture.then(|| new.amount.unwrap_or(charge.amount)),
+        processor_key: won.processor_key(&new.processor_key),
+    };
+    let whose = (&charge.account, charge.id);
+    let order = proof::operation(environment, whose, (&new.id, &operation));
+    let operation_proof = tx.orders().sign(&order)?;
     let row: Row = query(concat!(
         "UPDATE charges
             SET operation = $2,
-                operation_amount = CASE WHEN $3 THEN COALESCE($4, amount) END,
-                operation_id = $5,
-                operation_key = $6,
+                operation_amount = $3,
+                operation_id = $4,
+                operation_key = $5,
+                operation_proof = $6,
                 lease_until_ms = $7,
                 lease_token = $8,
                 version = version + 1,
@@ -201,15 +221,15 @@ async fn begin(
         row::columns!()
     ))
     .bind(new.charge.to_string())
-    .bind(new.operation.name())
-    .bind(capture)
-    .bind(new.amount)
+    .bind(operation.operation.name())
+    .bind(operation.amount)
     .bind(&new.id)
-    .bind(won.processor_key(&new.processor_key))
+    .bind(&operation.processor_key)
+    .bind(operation_proof)
     .bind(new.lease_until.unix_ms())
     .bind(lease.token())
     .bind(now.unix_ms())
     .one(tx)
     .await?;
-    row.read(environment)
+    row.read(environment).map(Authentic::ordered)
 }

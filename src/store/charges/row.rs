@@ -71,6 +71,19 @@ pub struct ChargeRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// What shows who ordered it.
+    pub(in crate::store) proofs: ChargeProofs,
+}
+
+/// What shows who ordered a charge, and what is done with it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(in crate::store) struct ChargeProofs {
+    /// Of the charge itself.
+    pub(super) order: Option<Vec<u8>>,
+    /// Of its payment's name.
+    pub(super) payment: Option<Vec<u8>>,
+    /// Of the operation under way.
+    pub(super) operation: Option<Vec<u8>>,
 }
 
 impl ChargeRow {
@@ -243,7 +256,7 @@ pub(in crate::store) async fn find_to_change(
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms"
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof"
     };
 }
 pub(super) use columns;
@@ -286,6 +299,9 @@ row! {
         version: i64,
         created_at_ms: i64,
         updated_at_ms: i64,
+        order_proof: Option<Vec<u8>>,
+        payment_proof: Option<Vec<u8>>,
+        operation_proof: Option<Vec<u8>>,
     }
 }
 
@@ -354,6 +370,11 @@ impl Row {
             version: self.version,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             updated_at: Timestamp::from_unix_ms(self.updated_at_ms),
+            proofs: ChargeProofs {
+                order: self.order_proof,
+                payment: self.payment_proof,
+                operation: self.operation_proof,
+            },
         })
     }
 }

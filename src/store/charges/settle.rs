@@ -5,6 +5,7 @@
 //! the charge, an operator is paged, and nothing else is changed.
 
 use super::contradiction::{contradict, end_contradiction, is_of_another};
+use super::proof;
 use super::row::{self, ChargeRow, DeclineRow, DetailsRow, OperationRow, Row};
 use crate::audit::Event;
 use crate::clock::Timestamp;
@@ -318,6 +319,15 @@ async fn settle(
         | ChargeStatus::Declined
         | ChargeStatus::Canceled => (None, None),
     };
+    // Only a name that is learned now: one that stands in the row has its proof, or is not believed.
+    let payment_proof = match (&before.payment, &outcome.payment) {
+        (None, Some(name)) => {
+            let whose = (&before.account, before.id);
+            let order = proof::payment(environment, whose, name);
+            Some(tx.orders().sign(&order)?)
+        }
+        (Some(_), _) | (None, None) => None,
+    };
     let details = &outcome.details;
     let row: Option<Row> = query(concat!(
         "UPDATE charges
@@ -331,6 +341,7 @@ async fn settle(
                 network_transaction_id = COALESCE($9, network_transaction_id),
                 cvc_check = COALESCE($10, cvc_check),
                 postal_code_check = COALESCE($11, postal_code_check),
+                payment_proof = COALESCE(payment_proof, $17),
                 operation = CASE WHEN $15 THEN operation END,
                 operation_amount = NULL,
                 contradiction = CASE WHEN $16 THEN NULL ELSE contradiction END,
@@ -359,6 +370,7 @@ async fn settle(
     .bind(outcome.at.unix_ms())
     .bind(goes_on)
     .bind(repair)
+    .bind(payment_proof)
     .optional(tx)
     .await?;
     let reading = Reading::new("charges", &key, environment);

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::row::ChargeProofs;
 use super::settle::{Compared, compare};
 use super::{ChargeOutcome, ChargeRow, DeclineRow, DetailsRow};
 use crate::clock::Timestamp;
@@ -58,6 +59,7 @@ fn begun() -> ChargeRow {
         version: 1,
         created_at: AT,
         updated_at: AT,
+        proofs: ChargeProofs::default(),
     }
 }
 

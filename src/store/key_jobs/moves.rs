@@ -104,7 +104,7 @@ impl Store {
         self.read(move |connection| {
             Box::pin(async move {
                 let rows: Vec<SealedColumns> = query(
-                    "SELECT tokens.id, tokens.account, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
+                    "SELECT tokens.id, tokens.account, tokens.customer_ref, tokens.usage, tokens.sealed, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
                        FROM tokens
                        JOIN data_keys ON data_keys.id = tokens.data_key_id
                       WHERE tokens.id > $1 AND data_keys.created_at_ms < $2

@@ -7,7 +7,7 @@ use crate::store::Failure;
 use crate::store::keys::DataKeyRow;
 use crate::store::parse::{Reading, quiet_debug};
 use crate::store::row::row;
-use crate::token::{Account, Environment, TokenId};
+use crate::token::{Account, Environment, TokenId, Usage};
 
 /// A sealed value that is to be moved.
 #[derive(Clone)]
@@ -16,6 +16,10 @@ pub struct ToReseal {
     pub token: TokenId,
     /// Whose token.
     pub account: Account,
+    /// The merchant's name for its customer.
+    pub customer_ref: Option<String>,
+    /// How it is charged.
+    pub usage: Usage,
     /// The value; none of a token that was deleted.
     pub sealed: Option<Sealed>,
     /// What it is sealed under.
@@ -65,6 +69,8 @@ row! {
     pub(super) struct SealedColumns {
         id: String,
         account: String,
+        customer_ref: Option<String>,
+        usage: String,
         sealed: Option<Vec<u8>>,
         data_key: DataKeyRow,
     }
@@ -76,6 +82,8 @@ impl SealedColumns {
         Ok(ToReseal {
             token: reading.id("id", &self.id)?,
             account: reading.account(self.account)?,
+            customer_ref: self.customer_ref,
+            usage: reading.found("usage", Usage::from_name(&self.usage))?,
             sealed: self.sealed.map(Sealed::from_bytes),
             data_key: self.data_key.read(environment)?,
         })

@@ -1,9 +1,9 @@
 //! Open refunds that are due: whoever takes one has its lease.
 
-use super::RefundWork;
-use super::row;
+use super::{RefundWork, proof, row};
 use crate::store::charges;
 use crate::store::connection::Connection;
+use crate::store::orders;
 use crate::store::owed::{self, Lease, Take};
 use crate::store::parse::Reading;
 use crate::store::{Failure, Store};
@@ -34,7 +34,7 @@ impl Store {
                 let mut due = DueRefunds::default();
                 for (id, lease) in owed::REFUNDS.take(tx, &take).await? {
                     match open(tx, environment, (&id, &take.scope), lease).await {
-                        Ok(work) => due.refunds.push(work),
+                        Ok(work) => due.refunds.extend(work),
                         Err(failure @ Failure::Inconsistent { .. }) => due.unreadable.push(failure),
                         Err(failure) => return Err(failure),
                     }
@@ -51,16 +51,24 @@ async fn open(
     environment: Environment,
     (id, account): (&str, &str),
     lease: Lease,
-) -> Result<RefundWork, Failure> {
+) -> Result<Option<RefundWork>, Failure> {
     let reading = Reading::new("refunds", id, environment);
     let account: Account = reading.account(account.to_owned())?;
     let refund = row::find(tx, environment, &account, id).await?;
     let refund = reading.found("id", refund)?;
     let key = refund.charge.to_string();
     let charge = charges::find(tx, environment, &account, &key).await?;
-    Ok(RefundWork {
-        lease,
-        refund,
-        charge: reading.found("charge_id", charge)?,
-    })
+    let charge = reading.found("charge_id", charge)?;
+    match proof::check(tx, environment, (refund, charge)) {
+        Ok((refund, charge)) => Ok(Some(RefundWork {
+            lease,
+            refund,
+            charge,
+        })),
+        Err(forged) => {
+            let work = (&owed::REFUNDS, account.as_str(), lease.token());
+            orders::set_aside(tx, (id, work), &forged).await?;
+            Ok(None)
+        }
+    }
 }

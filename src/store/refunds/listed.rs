@@ -1,9 +1,9 @@
 //! Refunds as the processor lists them: ours, or made there by somebody else, which are written
 //! down as if they had been asked for here.
 
-use super::reserve;
 use super::row::{self, RefundRow};
 use super::settle::{RefundOutcome, Settled, settle};
+use super::{proof, reserve};
 use crate::clock::Timestamp;
 use crate::store::alerts::{self, NewAlert};
 use crate::store::charges::{self, ChargeRow};
@@ -134,7 +134,7 @@ async fn take(
             return Ok(RefundTaken::Known);
         }
         None => match reserve(tx, &mut charge, Some(listed.amount), listed.outcome.at).await? {
-            Some(amount) => adopt(tx, &charge, (listed, amount)).await?,
+            Some(amount) => adopt(tx, environment, &charge, (listed, amount)).await?,
             None => return Ok(RefundTaken::NotYet),
         },
     };
@@ -152,6 +152,7 @@ async fn take(
 /// Writes down a refund that somebody made at the processor.
 async fn adopt(
     tx: &mut Connection,
+    environment: Environment,
     charge: &ChargeRow,
     (listed, amount): (&ListedRefund, i64),
 ) -> Result<RefundRow, Failure> {
@@ -173,7 +174,9 @@ async fn adopt(
         version: 1,
         created_at: at,
         updated_at: at,
+        proofs: proof::RefundProofs::default(),
     };
+    let refund = proof::ordered(tx, environment, refund)?;
     row::insert(tx, &refund).await?;
-    Ok(refund)
+    Ok(refund.into_claim())
 }

@@ -6,6 +6,7 @@
 
 mod due;
 mod listed;
+mod proof;
 mod row;
 mod settle;
 
@@ -13,6 +14,7 @@ use super::charges::{self, ChargeRow};
 use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::orders::{Authentic, quarantine};
 use super::owed::Lease;
 use super::parse::{one_row, quiet_debug};
 use super::sql::query;
@@ -60,9 +62,9 @@ pub struct RefundWork {
     /// The right to end it.
     pub lease: Lease,
     /// The refund.
-    pub refund: RefundRow,
+    pub refund: Authentic<RefundRow>,
     /// What it gives back.
-    pub charge: ChargeRow,
+    pub charge: Authentic<ChargeRow>,
 }
 
 /// Why a refund does not begin.
@@ -103,15 +105,22 @@ impl Store {
                 };
                 let key = new.charge.to_string();
                 let charge = charges::find_to_change(tx, environment, &new.account, &key).await?;
+                let charge = match charge {
+                    Some(charge) => charges::authenticate(tx, environment, charge).await?,
+                    None => None,
+                };
                 let refused = match charge {
                     None => NoRefund::Unknown,
-                    Some(mut charge) => {
+                    Some(charge) => {
+                        let mut charge = charge.into_claim();
                         match reserve(tx, &mut charge, new.amount, claim.now).await? {
                             None => NoRefund::NotRefundable(Box::new(charge)),
                             Some(amount) => {
                                 let lease = Lease::first();
-                                let mut refund = written(&new, &lease, (amount, &charge));
-                                insert(tx, won, &mut refund).await?;
+                                let refund = written(&new, &lease, (amount, &charge));
+                                let refund = insert(tx, won, environment, refund).await?;
+                                // No more than what is left of it has changed.
+                                let charge = Authentic::ordered(charge);
                                 record(tx, event);
                                 return Ok(Begun::New(Box::new(RefundWork {
                                     lease,
@@ -195,13 +204,21 @@ fn written(new: &NewRefund, lease: &Lease, (amount, charge): (i64, &ChargeRow)) 
         version: 1,
         created_at: new.created_at,
         updated_at: new.created_at,
+        proofs: proof::RefundProofs::default(),
     }
 }
 
-/// Writes the refund for which its key was won.
-async fn insert(tx: &mut Connection, won: Won, refund: &mut RefundRow) -> Result<(), Failure> {
+/// Writes the refund for which its key was won, and the proof that it was ordered.
+async fn insert(
+    tx: &mut Connection,
+    won: Won,
+    environment: Environment,
+    mut refund: RefundRow,
+) -> Result<Authentic<RefundRow>, Failure> {
     refund.processor_key = won.processor_key(&refund.processor_key);
-    row::insert(tx, refund).await
+    let refund = proof::ordered(tx, environment, refund)?;
+    row::insert(tx, &refund).await?;
+    Ok(refund)
 }
 
 /// Reserves `amount`, or all that is left, on a charge that the transaction holds; how much that
@@ -278,9 +295,16 @@ async fn go_on(
     let key = refund.charge.to_string();
     let charge = charges::find(tx, environment, &refund.account, &key).await?;
     let charge = charge.ok_or_else(|| claims::dangling(claim))?;
-    Ok(Begun::Resumed(Box::new(RefundWork {
-        lease,
-        refund,
-        charge,
-    })))
+    match proof::check(tx, environment, (refund, charge)) {
+        Ok((refund, charge)) => Ok(Begun::Resumed(Box::new(RefundWork {
+            lease,
+            refund,
+            charge,
+        }))),
+        // What was not ordered is worked on by nobody, whoever repeats it.
+        Err(forged) => {
+            quarantine(tx, &forged, None).await?;
+            Ok(Begun::InFlight)
+        }
+    }
 }

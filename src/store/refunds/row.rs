@@ -1,8 +1,10 @@
 //! A refund as it stands, read alone or in a list.
 
+use super::proof::RefundProofs;
 use crate::clock::Timestamp;
 use crate::store::Failure;
 use crate::store::connection::Connection;
+use crate::store::orders::Authentic;
 use crate::store::parse::{Reading, moment_if_any, one_row, quiet_debug};
 use crate::store::row::row;
 use crate::store::sql::{locking, query};
@@ -43,6 +45,8 @@ pub struct RefundRow {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// What shows who ordered it.
+    pub(in crate::store) proofs: RefundProofs,
 }
 
 quiet_debug! {
@@ -52,7 +56,7 @@ quiet_debug! {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT refunds.id, refunds.account, refunds.client, refunds.charge_id, refunds.amount, charges.currency, refunds.reason, refunds.status, refunds.processor_refund, refunds.failure_code, refunds.processor_key, refunds.lease_until_ms, refunds.lease_token, refunds.version, refunds.created_at_ms, refunds.updated_at_ms
+            "SELECT refunds.id, refunds.account, refunds.client, refunds.charge_id, refunds.amount, charges.currency, refunds.reason, refunds.status, refunds.processor_refund, refunds.failure_code, refunds.processor_key, refunds.lease_until_ms, refunds.lease_token, refunds.version, refunds.created_at_ms, refunds.updated_at_ms, refunds.order_proof, refunds.processor_refund_proof
                FROM refunds
                JOIN charges ON charges.id = refunds.charge_id
               WHERE ",
@@ -135,10 +139,10 @@ pub(super) async fn list(
 }
 
 /// Writes a new refund.
-pub(super) async fn insert(tx: &mut Connection, row: &RefundRow) -> Result<(), Failure> {
+pub(super) async fn insert(tx: &mut Connection, row: &Authentic<RefundRow>) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO refunds (id, account, client, charge_id, amount, reason, status, processor_refund, failure_code, lease_until_ms, created_at_ms, updated_at_ms, processor_key, lease_token, version)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "INSERT INTO refunds (id, account, client, charge_id, amount, reason, status, processor_refund, failure_code, lease_until_ms, created_at_ms, updated_at_ms, processor_key, lease_token, version, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
     )
     .bind(row.id.to_string())
     .bind(row.account.as_str())
@@ -155,6 +159,7 @@ pub(super) async fn insert(tx: &mut Connection, row: &RefundRow) -> Result<(), F
     .bind(&row.processor_key)
     .bind(row.lease_token)
     .bind(row.version)
+    .bind(row.proofs.order.as_deref())
     .execute(tx)
     .await?;
     one_row(written, "refunds", &row.id)
@@ -178,6 +183,8 @@ row! {
         version: i64,
         created_at_ms: i64,
         updated_at_ms: i64,
+        order_proof: Option<Vec<u8>>,
+        processor_refund_proof: Option<Vec<u8>>,
     }
 }
 
@@ -205,6 +212,10 @@ impl Row {
             version: self.version,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             updated_at: Timestamp::from_unix_ms(self.updated_at_ms),
+            proofs: RefundProofs {
+                order: self.order_proof,
+                processor_refund: self.processor_refund_proof,
+            },
         })
     }
 }

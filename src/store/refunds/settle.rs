@@ -1,7 +1,7 @@
 //! What the processor did about a refund.
 
-use super::release;
 use super::row::{self, RefundRow};
+use super::{proof, release};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::charges;
@@ -203,10 +203,13 @@ pub(super) async fn settle(
         Processing => (outcome.retry_at.or(before.lease_until), None),
         Succeeded | Failed | Canceled => (None, None),
     };
+    let name = outcome.processor_refund.as_deref();
+    let name_proof = proof::of_name(tx, environment, before, name)?;
     let written = query(
         "UPDATE refunds
             SET status = $3,
                 processor_refund = COALESCE(processor_refund, $4),
+                processor_refund_proof = COALESCE(processor_refund_proof, $9),
                 failure_code = $5,
                 lease_until_ms = $6,
                 lease_token = $7,
@@ -222,6 +225,7 @@ pub(super) async fn settle(
     .bind(until.map(Timestamp::unix_ms))
     .bind(token)
     .bind(outcome.at.unix_ms())
+    .bind(name_proof)
     .execute(tx)
     .await?;
     one_row(written, "refunds", &before.id)?;

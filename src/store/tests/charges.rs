@@ -26,7 +26,7 @@ async fn a_charge_is_written_down_before_its_token_is_opened() {
     assert_eq!(work.sealed.data_key, *token.value.data_key);
     assert_eq!(work.sealed.sealed_for, token.id);
     let row = bench.row(charge.id).await;
-    assert_eq!(row, work.charge, "what was begun is what is written");
+    assert_eq!(row, *work.charge, "what was begun is what is written");
     assert_eq!(row.status, ChargeStatus::Processing);
     assert_eq!(row.lease_until, Some(charge.lease_until));
     assert!(row.is_held(START) && !row.is_held(charge.lease_until));

@@ -166,7 +166,7 @@ async fn what_is_abandoned_after_its_key_is_gone_is_abandoned_all_the_same() {
     let nothing = NothingDone::refused(work.lease);
     let done = (event(Action::RefundSettled), START.plus_s(LATE_S));
     let abandoned = store
-        .abandon_refund(nothing, work.refund, done, |_| news())
+        .abandon_refund(nothing, work.refund.into_claim(), done, |_| news())
         .await;
     assert_eq!(abandoned, Ok(true));
     assert_eq!(bench.row(charge).await.refunded, 0, "its amount is free");

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 15));
+    assert_eq!((first.from, first.to), (0, 16));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -33,11 +33,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "watch",
             "incidents",
             "money",
-            "reconciliation"
+            "reconciliation",
+            "orders"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (15, 15, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (16, 16, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -49,7 +50,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 15
+            needed: 16
         }
     );
     assert!(
@@ -66,10 +67,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 15",
+            "DELETE FROM _sqlx_migrations WHERE version = 16",
             Failure::SchemaTooOld {
-                found: 14,
-                needed: 15,
+                found: 15,
+                needed: 16,
             },
             false,
         ),

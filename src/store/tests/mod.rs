@@ -16,6 +16,8 @@ mod keys;
 mod leases;
 mod migrations;
 mod operations;
+mod orders;
+mod owners;
 mod postgres;
 mod protections;
 mod refunds;
@@ -42,7 +44,8 @@ use super::*;
 use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::Timestamp;
-use crate::seal::mac::Mark;
+use crate::seal::mac::{MacKey, MacKeys, Mark};
+use crate::seal::order::OrderKeys;
 use crate::seal::{KekId, Sealed, SealedValue, WrappedDataKey};
 use crate::token::{
     Account, AlertId, CardSummary, ChargeId, ChargeOperation, ChargeStatus, DataKeyId, EventId,
@@ -209,6 +212,7 @@ pub(super) fn settings(path: PathBuf) -> Settings {
         busy_timeout_ms: 2_000,
         readers_max: 2,
         observer: None,
+        orders: orders(),
     }
 }
 

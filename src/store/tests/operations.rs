@@ -14,7 +14,7 @@ async fn begin(
 /// Begins what must begin.
 async fn begun(store: &Store, key: &str, operation: NewOperation) -> (Lease, ChargeRow) {
     match begin(store, claim(key), operation).await {
-        Ok(Begun::New((lease, charge))) => (lease, *charge),
+        Ok(Begun::New((lease, charge))) => (lease, charge.into_claim()),
         other => panic!("{other:?}"),
     }
 }
@@ -54,7 +54,7 @@ async fn an_operation_is_written_down_once_and_one_is_under_way_at_a_time() {
     let Ok(Begun::Resumed((lease, charge))) = resumed else {
         panic!("its lease has run out: {resumed:?}");
     };
-    let operation = charge.operation.unwrap();
+    let operation = charge.operation.clone().unwrap();
     assert_eq!(
         operation.processor_key, new.processor_key,
         "of the first try"

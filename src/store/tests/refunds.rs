@@ -117,7 +117,7 @@ pub(super) async fn a_refund_made_at_the_processor_is_taken_over(store: &Store) 
     let nothing = NothingDone::refused(ours.lease);
     let done = (event(Action::RefundSettled), START);
     let abandoned = store
-        .abandon_refund(nothing, ours.refund, done, |_| news())
+        .abandon_refund(nothing, ours.refund.into_claim(), done, |_| news())
         .await;
     assert_eq!(abandoned, Ok(true));
     assert_eq!(take(store, id, made()).await, RefundTaken::Changed);
@@ -173,7 +173,7 @@ async fn a_refund_whose_lease_is_lost_is_neither_deferred_nor_abandoned() {
     let nothing = NothingDone::refused(first.lease);
     let done = (event(Action::RefundSettled), START);
     let abandoned = store
-        .abandon_refund(nothing, first.refund, done, |_| news())
+        .abandon_refund(nothing, first.refund.into_claim(), done, |_| news())
         .await;
     assert_eq!(abandoned, Ok(false));
     assert_eq!(bench.row(id).await.refunded, 250);

@@ -110,6 +110,7 @@ pub(super) fn session() -> NewSession {
         usage: Usage::OffSession,
         metadata: "{}".into(),
         secret_mac: [9; 32],
+        owner_mac: [10; 32],
         shopper_verified: true,
         attempts_max: 2,
         created_at: START,
@@ -327,4 +328,40 @@ pub(super) async fn take_charges(store: &Store, seconds: u32) -> Vec<DueCharge> 
         .unwrap();
     assert!(due.unreadable.is_empty(), "{:?}", due.unreadable);
     due.charges
+}
+
+/// What the tests' stores order and believe with: both planes' keys, always the same.
+pub(super) fn orders() -> Orders {
+    orders_of(Some(internal_order_key()))
+}
+
+/// The order key of the internal plane.
+pub(super) fn internal_order_key() -> MacKeys {
+    mac_keys(7)
+}
+
+/// Those of a process that holds `internal`, or is no internal one.
+pub(super) fn orders_of(internal: Option<MacKeys>) -> Orders {
+    let keys = OrderKeys::new(internal, Arc::new(mac_keys(8)));
+    let report: ForgeryReport = Arc::new(|forged: &Forged| {
+        let alert = NewAlert {
+            id: AlertId::new(ENVIRONMENT, START),
+            alert: Alert::new(AlertName::RowQuarantined, forged.table, &forged.row),
+            node: "node-1".into(),
+            window_ms: 3_600_000,
+            at: START,
+        };
+        let about = Event {
+            subject: Some(format!("{}/{}", forged.table, forged.row)),
+            ..event(Action::RowQuarantined)
+        };
+        (about, alert)
+    });
+    Orders::new(ENVIRONMENT, keys, report)
+}
+
+fn mac_keys(byte: u8) -> MacKeys {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+    MacKeys::new(MacKey::parse(text.as_bytes()).unwrap(), None)
 }

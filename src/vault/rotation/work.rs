@@ -131,7 +131,9 @@ impl Internal {
     /// The value under a fresh data key. It is opened again before anybody relies on it.
     async fn resealed(&self, token: &ToReseal) -> Result<Resealed, Refusal> {
         let row = token.token.to_string();
-        let place = sealed_reference(self.common.environment, token.account.as_str(), &row);
+        let environment = self.common.environment;
+        let owned_by = (token.customer_ref.as_deref(), token.usage);
+        let place = sealed_reference(environment, token.account.as_str(), &row, owned_by);
         let Some(sealed) = &token.sealed else {
             // Of a token that was deleted only the name of a data key is left.
             let value = self.sealer.seal(&place, b"").await;

@@ -13,7 +13,9 @@ use super::heartbeat::Heartbeat;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
-use crate::store::{Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow};
+use crate::store::{
+    Authentic, Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow,
+};
 use crate::token::{ChargeStatus, Usage};
 
 pub(super) use outcome::code;
@@ -35,7 +37,7 @@ impl Internal {
     ) -> Result<ChargeRow, Refusal> {
         let ChargeWork {
             lease,
-            mut charge,
+            charge,
             sealed,
         } = work;
         let _held = self.hold_charge(&lease, &charge);
@@ -59,7 +61,7 @@ impl Internal {
             Ok(pending) => pending,
             Err(refusal) => return self.not_sent(context, (lease, charge), refusal).await,
         };
-        charge.setup_pending = Some(pending);
+        let charge = charge.with_setup(pending);
 
         // 4. One transaction writes the outcome and its audit event.
         match self.ask(&charge, &reference, (pending, sealed.usage)).await {
@@ -74,7 +76,7 @@ impl Internal {
     async fn failed(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
@@ -100,7 +102,7 @@ impl Internal {
     async fn refused(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
         failure: processor::Failure,
     ) -> Result<ChargeRow, Refusal> {
@@ -165,7 +167,7 @@ impl Internal {
     pub(crate) async fn look(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
     ) -> Result<ChargeRow, Refusal> {
         let _held = self.hold_charge(&lease, &charge);
         let name = charge.payment.as_deref().ok_or(Refusal::Internal)?;
@@ -199,7 +201,7 @@ impl Internal {
     async fn find(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         reference: &Reference,
     ) -> Result<ChargeRow, Refusal> {
         let name = charge.id.to_string();
@@ -266,7 +268,7 @@ impl Internal {
 
     async fn ask(
         &self,
-        charge: &ChargeRow,
+        charge: &Authentic<ChargeRow>,
         reference: &Reference,
         (setup_pending, usage): (bool, Usage),
     ) -> Result<Payment, processor::Failure> {

@@ -4,7 +4,9 @@ use super::outcome::{declined, final_decline, outcome_of};
 use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CancelOrder, Payment, PaymentStatus};
-use crate::store::{Announce, Authority, ChargeOutcome, ChargeRow, Lease, NewAlert, NothingDone};
+use crate::store::{
+    Announce, Authentic, Authority, ChargeOutcome, ChargeRow, Lease, NewAlert, NothingDone,
+};
 use crate::token::ChargeStatus;
 use crate::vault::owed::retry_at;
 use crate::vault::{Internal, Refusal, Witness, processor_of};
@@ -16,7 +18,7 @@ impl Internal {
         &self,
         context: &Witness,
         lease: &Lease,
-        charge: &ChargeRow,
+        charge: &Authentic<ChargeRow>,
         payment: Payment,
     ) -> Result<ChargeRow, Refusal> {
         let authority = Authority::Holder(lease);
@@ -39,7 +41,7 @@ impl Internal {
     /// Cancels a payment that must not take money any more.
     pub(crate) async fn close(
         &self,
-        charge: &ChargeRow,
+        charge: &Authentic<ChargeRow>,
         payment: &str,
     ) -> Result<Payment, processor::Failure> {
         let processor = processor_of(&self.processors, &charge.account)
@@ -146,7 +148,7 @@ impl Internal {
     pub(super) async fn not_sent(
         &self,
         context: &Witness,
-        (lease, charge): (Lease, ChargeRow),
+        (lease, charge): (Lease, Authentic<ChargeRow>),
         refusal: Refusal,
     ) -> Result<ChargeRow, Refusal> {
         self.common.metrics.charged("not_sent");
@@ -160,7 +162,7 @@ impl Internal {
     pub(super) async fn abandon(
         &self,
         context: &Witness,
-        (nothing, charge): (NothingDone, ChargeRow),
+        (nothing, charge): (NothingDone, Authentic<ChargeRow>),
     ) -> Result<(), Refusal> {
         let common = &self.common;
         let subject = Some(charge.id.to_string());
@@ -168,7 +170,7 @@ impl Internal {
         let (now, publish) = (common.now(), common.charge_news());
         let store = &common.store;
         store
-            .abandon_charge(nothing, charge, (event, now), publish)
+            .abandon_charge(nothing, charge.into_claim(), (event, now), publish)
             .await?;
         Ok(())
     }

@@ -304,5 +304,7 @@ fn place(token: &str) -> Context<'_> {
         table: PLACE.0,
         row: token,
         column: PLACE.1,
+        customer_ref: None,
+        usage: "off_session",
     }
 }

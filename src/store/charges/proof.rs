@@ -1,0 +1,112 @@
+//! What a charge's proofs bind, and the check of them.
+//!
+//! The order binds all that the processor is asked, and when it was asked first: past the lifetime
+//! of its key the payment is looked for, not asked for. The payment's name is bound when it is
+//! learned, so that no other payment is captured, canceled or refunded as this charge's. What the
+//! processor itself keeps account of (status, how much was captured, how much was given back) is not
+//! bound: it decides nothing that the processor would not refuse.
+
+use super::row::{ChargeRow, OperationRow};
+use crate::seal::order::{Kind, Order};
+use crate::store::Failure;
+use crate::store::connection::Connection;
+use crate::store::orders::{Authentic, Forged, quarantine};
+use crate::token::{Account, ChargeId, Environment};
+
+/// The order of the charge itself.
+pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
+    Order::new(Kind::Charge, environment)
+        .text(&charge.id.to_string())
+        .text(charge.account.as_str())
+        .text(&charge.client)
+        .text(&charge.token.to_string())
+        .number(charge.amount)
+        .text(&charge.currency)
+        .flag(charge.capture)
+        .flag(charge.off_session)
+        .text_if_any(charge.description.as_deref())
+        .text_if_any(charge.statement_descriptor_suffix.as_deref())
+        .text(&charge.metadata)
+        .text(&charge.processor_key)
+        .number(charge.created_at.unix_ms())
+}
+
+/// That the charge's payment is the one of that name.
+pub(super) fn payment(
+    environment: Environment,
+    (account, charge): (&Account, ChargeId),
+    payment: &str,
+) -> Order {
+    Order::new(Kind::Payment, environment)
+        .text(&charge.to_string())
+        .text(account.as_str())
+        .text(payment)
+}
+
+/// The order of a capture or a cancellation.
+pub(super) fn operation(
+    environment: Environment,
+    (account, charge): (&Account, ChargeId),
+    (id, operation): (&str, &OperationRow),
+) -> Order {
+    Order::new(Kind::Operation, environment)
+        .text(&charge.to_string())
+        .text(account.as_str())
+        .text(id)
+        .text(operation.operation.name())
+        .number_if_any(operation.amount)
+        .text(&operation.processor_key)
+}
+
+fn is_ordered(tx: &Connection, environment: Environment, charge: &ChargeRow) -> bool {
+    let (orders, whose) = (tx.orders(), (&charge.account, charge.id));
+    let proofs = &charge.proofs;
+    let believes =
+        |order: &Order, proof: &Option<Vec<u8>>| orders.believes(order, proof.as_deref());
+    let pays = charge
+        .payment
+        .as_deref()
+        .is_none_or(|name| believes(&payment(environment, whose, name), &proofs.payment));
+    let operates = charge.operation.as_ref().is_none_or(|row| {
+        let id = charge.operation_id.as_deref().unwrap_or_default();
+        believes(&operation(environment, whose, (id, row)), &proofs.operation)
+    });
+    pays && operates && believes(&order(environment, charge), &proofs.order)
+}
+
+/// The charge, where somebody who may has ordered it; else it is quarantined, and nothing is
+/// answered.
+pub(in crate::store) async fn authenticate(
+    tx: &mut Connection,
+    environment: Environment,
+    charge: ChargeRow,
+) -> Result<Option<Authentic<ChargeRow>>, Failure> {
+    match check(tx, environment, charge) {
+        Ok(charge) => Ok(Some(charge)),
+        Err(id) => {
+            quarantine(tx, &forged(id), None).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// The charge, where somebody who may has ordered it; else its id, to be quarantined.
+pub(in crate::store) fn check(
+    tx: &Connection,
+    environment: Environment,
+    charge: ChargeRow,
+) -> Result<Authentic<ChargeRow>, ChargeId> {
+    if is_ordered(tx, environment, &charge) {
+        Ok(Authentic::ordered(charge))
+    } else {
+        Err(charge.id)
+    }
+}
+
+/// That charge, as it is reported.
+pub(in crate::store) fn forged(charge: ChargeId) -> Forged {
+    Forged {
+        table: "charges",
+        row: charge.to_string(),
+    }
+}
