@@ -49,12 +49,12 @@ pub async fn load(fetcher: &Fetcher, url: &Url) -> Result<Loaded, Unreachable> {
     let mut scripts = found.inline;
     let mut unreachable = Vec::new();
     for (place, source) in found.sources.iter().enumerate() {
-        let fetched = if place < SCRIPTS_MAX {
+        let script = if place < SCRIPTS_MAX {
             fetcher.get(source).await
         } else {
             Err(Unreachable::new(source, &"is one script too many"))
         };
-        scripts.push(match fetched {
+        scripts.push(match script {
             Ok(script) => Script::new(source.as_str(), &script.body),
             Err(why) => {
                 unreachable.push(why);

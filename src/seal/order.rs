@@ -37,11 +37,13 @@ pub enum Kind {
     Event,
     /// The event of a token's making, which the capture plane publishes.
     TokenCreated,
+    /// That the processor has refused for good what was asked under its key, and how often.
+    Refusals,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -51,6 +53,7 @@ impl Kind {
         Self::Orphan,
         Self::Event,
         Self::TokenCreated,
+        Self::Refusals,
     ];
 
     const fn label(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Kind {
             Self::Orphan => "cloakroom order 1: orphan",
             Self::Event => "cloakroom order 1: event",
             Self::TokenCreated => "cloakroom order 1: token created",
+            Self::Refusals => "cloakroom order 1: refusals",
         }
     }
 
@@ -78,7 +82,8 @@ impl Kind {
             | Self::Refund
             | Self::ProcessorRefund
             | Self::Deletion
-            | Self::Event => false,
+            | Self::Event
+            | Self::Refusals => false,
         }
     }
 }

@@ -3,10 +3,15 @@
 //! The key is claimed first, in one statement, and what is written under it demands the proof
 //! ([`Won`]). Nothing is decided on a look that somebody else may overtake.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::Failure;
 use super::connection::Connection;
+use super::orders::Orders;
 use super::sql::query;
 use crate::clock::Timestamp;
+use crate::seal::order::{Kind, Order};
 use crate::token::Account;
 
 /// What a request that begins something once came to: the one answer of every such verb.
@@ -51,40 +56,69 @@ pub struct Claim {
 /// Proof that this transaction has won a key for a resource: what is made under the key demands it.
 #[derive(Debug)]
 #[must_use = "a key that was won and not used must be released"]
-pub(super) struct Won {
-    /// How often the processor has refused for good what was asked for under the key.
-    refusals: u32,
+pub(super) struct Won(Option<Refusals>);
+
+/// How often the processor has refused for good what was asked for under a key, as its row says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Refusals {
+    count: u32,
+    proof: Vec<u8>,
 }
 
 impl Won {
     /// Of a request that came without a key, where none is required: nothing is repeated under it.
     pub(super) const fn without_a_key() -> Self {
-        Self { refusals: 0 }
+        Self(None)
     }
 
     /// The processor's key of what is made now, from the one that was made of the caller's. A
     /// processor keeps a refusal under its key for a day and would only repeat it, so after each
-    /// refusal the same request asks under another one.
-    pub(super) fn processor_key(&self, made_of_the_callers: &str) -> String {
-        match self.refusals {
-            0 => made_of_the_callers.to_owned(),
-            refusals => format!("{made_of_the_callers}-{refusals}"),
+    /// refusal the same request asks under another one. A count without its proof is none: whoever
+    /// could write one would have a request that succeeded asked again under a key that the
+    /// processor does not know.
+    pub(super) fn processor_key(&self, orders: &Orders, made_of_the_callers: &str) -> String {
+        let believed = self.0.as_ref().filter(|refusals| {
+            let order = refusals_order(orders, made_of_the_callers, refusals.count);
+            orders.believes(&order, Some(&refusals.proof))
+        });
+        match believed {
+            None => made_of_the_callers.to_owned(),
+            Some(Refusals { count, .. }) => format!("{made_of_the_callers}-{count}"),
         }
     }
 }
 
-/// Behind a key under which the processor refused for good stands this, and how often it has.
+/// Behind a key under which the processor refused for good stands this, how often it has, and the
+/// proof of that.
 const REFUSED: &str = "refused/";
 
-/// How often the processor had refused before the key of a request was made.
-fn refusals_before(processor_key: &str) -> u32 {
-    let last = processor_key.rsplit_once('-');
-    last.and_then(|(_, count)| count.parse().ok()).unwrap_or(0)
+impl Refusals {
+    fn parse(resource: &str) -> Option<Self> {
+        let (count, proof) = resource.strip_prefix(REFUSED)?.split_once('/')?;
+        Some(Self {
+            count: count.parse().ok()?,
+            proof: URL_SAFE_NO_PAD.decode(proof).ok()?,
+        })
+    }
+
+    fn resource(&self) -> String {
+        let (count, proof) = (self.count, URL_SAFE_NO_PAD.encode(&self.proof));
+        format!("{REFUSED}{count}/{proof}")
+    }
 }
 
-/// How often the processor has refused what a key was for, where it is free because of that.
-fn refusals_of(resource: &str) -> Option<u32> {
-    resource.strip_prefix(REFUSED)?.parse().ok()
+fn refusals_order(orders: &Orders, made_of_the_callers: &str, count: u32) -> Order {
+    let order = orders.order(Kind::Refusals).text(made_of_the_callers);
+    order.number(count.into())
+}
+
+/// The processor's key that was made of the caller's, and how often the processor had refused
+/// before this one was made of it.
+fn made_of(processor_key: &str) -> (&str, u32) {
+    let counted = processor_key
+        .rsplit_once('-')
+        .and_then(|(first, count)| Some((first, count.parse().ok()?)));
+    counted.unwrap_or((processor_key, 0))
 }
 
 /// What a key stands for once it was entered.
@@ -143,7 +177,7 @@ pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found,
     .await?;
     Ok(match seen {
         None => Found::Nothing,
-        Some((_, _, resource)) if refusals_of(&resource).is_some() => Found::Nothing,
+        Some((_, _, resource)) if resource.starts_with(REFUSED) => Found::Nothing,
         Some((route, hash, resource)) if route == claim.route && hash == claim.request_hash => {
             Found::Seen(resource)
         }
@@ -177,15 +211,15 @@ pub(super) async fn enter(
     .one(tx)
     .await?;
     if held_by == resource {
-        return Ok(Entered::Won(Won { refusals: 0 }));
+        return Ok(Entered::Won(Won(None)));
     }
-    if let Some(refusals) = refusals_of(&held_by) {
+    if held_by.starts_with(REFUSED) {
         take_over(tx, claim, resource).await?;
-        return Ok(Entered::Won(Won { refusals }));
+        return Ok(Entered::Won(Won(Refusals::parse(&held_by))));
     }
     if expires_at_ms <= claim.now.unix_ms() && !is_open(tx, &held_by).await? {
         take_over(tx, claim, resource).await?;
-        return Ok(Entered::Won(Won { refusals: 0 }));
+        return Ok(Entered::Won(Won(None)));
     }
     Ok(
         if route == claim.route && request_hash == claim.request_hash {
@@ -249,9 +283,9 @@ pub(super) async fn stands_for(
 
 /// Releases a key that was won and for which nothing was made.
 pub(super) async fn release(tx: &mut Connection, won: Won, resource: &str) -> Result<(), Failure> {
-    match won.refusals {
-        0 => free(tx, resource).await,
-        refusals => stands_refused(tx, resource, refusals).await,
+    match won.0 {
+        None => free(tx, resource).await,
+        Some(refusals) => stands_refused(tx, resource, &refusals).await,
     }
 }
 
@@ -262,14 +296,21 @@ pub(super) async fn refused(
     resource: &str,
     processor_key: &str,
 ) -> Result<(), Failure> {
-    let refusals = refusals_before(processor_key).saturating_add(1);
-    stands_refused(tx, resource, refusals).await
+    let (first, before) = made_of(processor_key);
+    let count = before.saturating_add(1);
+    let orders = tx.orders();
+    let proof = orders.sign(&refusals_order(orders, first, count))?;
+    stands_refused(tx, resource, &Refusals { count, proof }).await
 }
 
-async fn stands_refused(tx: &mut Connection, resource: &str, refusals: u32) -> Result<(), Failure> {
+async fn stands_refused(
+    tx: &mut Connection,
+    resource: &str,
+    refusals: &Refusals,
+) -> Result<(), Failure> {
     query("UPDATE idempotency_keys SET resource = $2 WHERE resource = $1")
         .bind(resource)
-        .bind(format!("{REFUSED}{refusals}"))
+        .bind(refusals.resource())
         .execute(tx)
         .await?;
     Ok(())
@@ -295,23 +336,59 @@ pub(super) fn dangling(claim: &Claim) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::seal::mac::{MacKey, MacKeys};
+    use crate::seal::order::OrderKeys;
+    use crate::token::Environment;
+
+    fn orders() -> Orders {
+        let keys = || MacKeys::new(MacKey::parse(MacKey::generate().as_bytes()).unwrap(), None);
+        let keys = OrderKeys::new(Some(keys()), Arc::new(keys()));
+        Orders::new(
+            Environment::Test,
+            keys,
+            Arc::new(|_| panic!("nothing is forged here")),
+        )
+    }
+
+    fn counted(orders: &Orders, first: &str, count: u32) -> Refusals {
+        let proof = orders.sign(&refusals_order(orders, first, count)).unwrap();
+        Refusals { count, proof }
+    }
 
     #[test]
     fn after_each_refusal_the_processor_is_asked_under_another_key() {
+        let orders = orders();
         let first = "cloakroom-0123456789abcdef";
-        let mut key = Won::without_a_key().processor_key(first);
+        let mut key = Won::without_a_key().processor_key(&orders, first);
         assert_eq!(key, first);
-        for refusals in 1..=12 {
-            assert_eq!(refusals_before(&key).saturating_add(1), refusals);
-            let resource = format!("{REFUSED}{refusals}");
-            let refusals = refusals_of(&resource).unwrap();
-            key = Won { refusals }.processor_key(first);
-            assert_eq!(key, format!("{first}-{refusals}"));
+        for count in 1..=12 {
+            let (made_of, before) = made_of(&key);
+            assert_eq!((made_of, before + 1), (first, count));
+            let resource = counted(&orders, first, count).resource();
+            assert!(resource.len() <= 64, "{resource}");
+            key = Won(Refusals::parse(&resource)).processor_key(&orders, first);
+            assert_eq!(key, format!("{first}-{count}"));
         }
         // A keyed hash that happens to be all digits is no count.
         let digits = format!("cloakroom-{}", "1".repeat(64));
-        assert_eq!(refusals_before(&digits), 0);
-        assert_eq!(refusals_of("test_chg_1"), None);
+        assert_eq!(made_of(&digits), (digits.as_str(), 0));
+        assert_eq!(Refusals::parse("test_chg_1"), None);
+    }
+
+    #[test]
+    fn a_count_that_nobody_has_ordered_leads_to_the_key_that_the_processor_knows() {
+        let (ours, theirs) = (orders(), orders());
+        let first = "cloakroom-0123456789abcdef";
+        let another = counted(&ours, "cloakroom-fedcba9876543210", 1);
+        let mut higher = counted(&ours, first, 1);
+        higher.count = 2;
+        for forged in [another, higher, counted(&theirs, first, 1)] {
+            let won = Won(Refusals::parse(&forged.resource()));
+            assert_eq!(won.processor_key(&ours, first), first);
+        }
+        assert_eq!(Refusals::parse("refused/3"), None);
     }
 }

@@ -417,7 +417,7 @@ async fn what_the_capture_plane_gives_to_browsers_is_fenced_in() {
     let shop = Shop::open();
     let capture = &shop.app.at.capture;
     let secret = shop.secret().await;
-    let (session, hidden) = secret.split_once("_secret_").unwrap();
+    let (session, _) = secret.split_once("_secret_").unwrap();
     for (path, embeds) in [
         (format!("/fields/v1/frame?session={session}"), true),
         (format!("/pay/{session}"), false),

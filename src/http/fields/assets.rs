@@ -339,8 +339,8 @@ mod tests {
             let meaning = meanings.get(code.name());
             // What is wrong with a card is said at its field.
             let field = meaning == Some(&"invalid");
-            let named = meaning.is_some_and(|meaning| names.iter().any(|name| name == meaning));
-            assert!(field || named, "{} has no words", code.name());
+            let has_words = meaning.is_some_and(|meaning| names.iter().any(|name| name == meaning));
+            assert!(field || has_words, "{} has no words", code.name());
         }
     }
 

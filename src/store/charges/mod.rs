@@ -225,7 +225,7 @@ async fn insert(
     environment: Environment,
     mut charge: ChargeRow,
 ) -> Result<Authentic<ChargeRow>, Failure> {
-    charge.processor_key = won.processor_key(&charge.processor_key);
+    charge.processor_key = won.processor_key(tx.orders(), &charge.processor_key);
     let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
         "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, version)

@@ -200,7 +200,7 @@ async fn begin(
     let operation = OperationRow {
         operation: new.operation,
         amount: capture.then(|| new.amount.unwrap_or(charge.amount)),
-        processor_key: won.processor_key(&new.processor_key),
+        processor_key: won.processor_key(tx.orders(), &new.processor_key),
     };
     let whose = (&charge.account, charge.id);
     let order = proof::operation(environment, whose, (&new.id, &operation));

@@ -58,7 +58,8 @@ pub(super) fn operation(
         .text(&operation.processor_key)
 }
 
-fn is_ordered(tx: &Connection, environment: Environment, charge: &ChargeRow) -> bool {
+/// Whether somebody who may has ordered the charge, its payment's name and its operation.
+pub(super) fn is_ordered(tx: &Connection, environment: Environment, charge: &ChargeRow) -> bool {
     let (orders, whose) = (tx.orders(), (&charge.account, charge.id));
     let proofs = &charge.proofs;
     let believes =

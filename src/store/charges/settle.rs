@@ -5,13 +5,14 @@
 //! the charge, an operator is paged, and nothing else is changed.
 
 use super::contradiction::{contradict, end_contradiction, is_of_another};
-use super::proof;
+use super::proof::{self, forged, is_ordered};
 use super::row::{self, ChargeRow, DeclineRow, DetailsRow, OperationRow, Row};
 use crate::audit::Event;
 use crate::clock::Timestamp;
 use crate::store::alerts::{self, NewAlert};
 use crate::store::connection::Connection;
 use crate::store::events::record;
+use crate::store::orders::quarantine;
 use crate::store::outbox::{self, News};
 use crate::store::owed::Lease;
 use crate::store::parse::{Reading, one_row};
@@ -111,6 +112,11 @@ impl Store {
                 let reading = Reading::new("charges", &key, environment);
                 let before = row::find_to_change(tx, environment, &account, &key).await?;
                 let before = reading.found("id", before)?;
+                // What nobody ordered is not settled, and nothing is published of it.
+                if !is_ordered(tx, environment, &before) {
+                    quarantine(tx, &forged(before.id), None).await?;
+                    return Ok(before);
+                }
                 record(tx, event);
                 let after = match compare(&before, &outcome) {
                     Compared::Details => {

@@ -215,7 +215,7 @@ async fn insert(
     environment: Environment,
     mut refund: RefundRow,
 ) -> Result<Authentic<RefundRow>, Failure> {
-    refund.processor_key = won.processor_key(&refund.processor_key);
+    refund.processor_key = won.processor_key(tx.orders(), &refund.processor_key);
     let refund = proof::ordered(tx, environment, refund)?;
     row::insert(tx, &refund).await?;
     Ok(refund)

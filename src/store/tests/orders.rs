@@ -12,8 +12,8 @@ pub(super) trait Attacker {
 
 impl Attacker for SqliteConnection {
     async fn unprotect(&mut self, table: &str) {
-        let named = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1";
-        let names: Vec<String> = sqlx::query_scalar(named)
+        let triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = $1";
+        let names: Vec<String> = sqlx::query_scalar(triggers)
             .bind(table)
             .fetch_all(&mut *self)
             .await

@@ -13,11 +13,12 @@ use super::*;
 async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
     let Stage { server, store, .. } = stage().await;
     let mut owner = cluster::connect(&server, "owner").await;
+    // First, because it looks at everything that is due.
+    money_that_nobody_ordered_is_not_moved(&store, &mut owner).await;
     what_nobody_published_is_told_to_nobody(&store, &mut owner).await;
     no_card_is_detached_that_nobody_deleted(&store, &mut owner).await;
     no_customer_is_answered_with_anothers_token(&store, &mut owner).await;
     no_card_takes_a_place_that_nobody_gave_it(&store, &mut owner).await;
-    money_that_nobody_ordered_is_not_moved(&store, &mut owner).await;
     a_bad_row_does_not_stop_the_log(&store, &mut owner).await;
     // A place that it gives itself would never be taken from those that wait.
     for user in ["forms", "billing"] {

@@ -148,8 +148,8 @@ async fn strangers_of_one_batch_do_not_fail_by_a_row_that_somebody_holds() {
         mut settings,
         store: first_of_all,
     } = stage().await;
-    let [held, free] = [(); 2].map(|()| session());
-    for session in [&held, &free] {
+    let [taken, free] = [(); 2].map(|()| session());
+    for session in [&taken, &free] {
         let created = event(Action::SessionCreated);
         first_of_all
             .begin_session(None, session.clone(), created)
@@ -165,7 +165,7 @@ async fn strangers_of_one_batch_do_not_fail_by_a_row_that_somebody_holds() {
     let mut holder = cluster::connect(&server, "owner").await;
     let hold = format!(
         "BEGIN; UPDATE sessions SET last_seen_at_ms = 1 WHERE id = '{}'",
-        held.id
+        taken.id
     );
     sqlx::raw_sql(AssertSqlSafe(hold))
         .execute(&mut holder)
@@ -186,7 +186,7 @@ async fn strangers_of_one_batch_do_not_fail_by_a_row_that_somebody_holds() {
     });
     let members = async {
         begun.notified().await;
-        let both = join(claim(held.id), claim(free.id));
+        let both = join(claim(taken.id), claim(free.id));
         let (both, ()) = join(both, async { go.notify_one() }).await;
         both
     };
@@ -201,5 +201,5 @@ async fn strangers_of_one_batch_do_not_fail_by_a_row_that_somebody_holds() {
         .execute(&mut holder)
         .await
         .unwrap();
-    assert!(matches!(claim(held.id).await, Ok(Attempt::Claimed { .. })));
+    assert!(matches!(claim(taken.id).await, Ok(Attempt::Claimed { .. })));
 }
