@@ -35,7 +35,13 @@ struct Shape {
 
 fn shape(answer: &Answer) -> Shape {
     let mut body = answer.json();
-    let own = ["id", "created_at", "request_id", "customer_ref"];
+    let own = [
+        "id",
+        "created_at",
+        "updated_at",
+        "request_id",
+        "customer_ref",
+    ];
     if let Some(members) = body.as_object_mut() {
         for (name, value) in members.iter_mut() {
             if own.contains(&name.as_str()) && !value.is_null() {

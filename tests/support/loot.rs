@@ -114,6 +114,8 @@ fn is_like_a_key(window: &[u8]) -> bool {
 pub(crate) struct SealedRow {
     pub(crate) token: String,
     account: String,
+    customer_ref: Option<String>,
+    usage: String,
     pub(crate) data_key: String,
     sealed: Vec<u8>,
 }
@@ -122,11 +124,21 @@ impl SealedRow {
     /// All of them, oldest first.
     pub(crate) fn all(server: &Server) -> Vec<Self> {
         let rows = server.sql(
-            "SELECT id, account, data_key_id, encode(sealed, 'hex') FROM tokens
+            "SELECT id, account, customer_ref IS NOT NULL, customer_ref, usage, data_key_id, encode(sealed, 'hex') FROM tokens
               WHERE sealed IS NOT NULL ORDER BY created_at_ms, id",
         );
         let rows = rows.lines().map(|line| {
-            let [token, account, data_key, sealed] = line.split('|').collect::<Vec<_>>()[..] else {
+            let columns: Vec<&str> = line.split('|').collect();
+            let [
+                token,
+                account,
+                has_owner,
+                customer_ref,
+                usage,
+                data_key,
+                sealed,
+            ] = columns[..]
+            else {
                 panic!("{line}");
             };
             let pairs = sealed.as_bytes().chunks(2);
@@ -134,6 +146,8 @@ impl SealedRow {
             Self {
                 token: token.to_owned(),
                 account: account.to_owned(),
+                customer_ref: (has_owner == "t").then(|| customer_ref.to_owned()),
+                usage: usage.to_owned(),
                 data_key: data_key.to_owned(),
                 sealed: pairs.map(|pair| byte(pair).unwrap()).collect(),
             }
@@ -154,6 +168,9 @@ impl SealedRow {
             b"tokens",
             self.token.as_bytes(),
             b"sealed",
+            &[u8::from(self.customer_ref.is_some())],
+            self.customer_ref.as_deref().unwrap_or_default().as_bytes(),
+            self.usage.as_bytes(),
             self.data_key.as_bytes(),
             version,
         ] {
