@@ -191,6 +191,7 @@ async fn a_service_with_a_key_service_charges_a_card_and_a_capture_process_that_
                 "internal_key_file",
                 "manifest_key_file",
                 "checkpoint_key_file",
+                "order_key_file",
                 "[[audit.sinks]]",
                 "file =",
             ]

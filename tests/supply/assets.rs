@@ -165,11 +165,12 @@ pub(super) const ASSETS: &[Asset] = &[
         algorithm: "SHA-256",
         primitive: "hash",
         bits: 128,
-        what_for: "pinned keys of the processor, revoked certificates",
+        what_for: "pinned keys of the processor, revoked and refused certificates",
         standard: "FIPS 180-4, RFC 7469",
         places: &[
             ("src/net/trust.rs", "SHA256"),
             ("src/http/tls/clients.rs", "SHA256"),
+            ("src/http/tls/attempt.rs", "SHA256"),
         ],
     },
     Asset {
@@ -180,7 +181,6 @@ pub(super) const ASSETS: &[Asset] = &[
         standard: "FIPS 180-4, W3C Subresource Integrity",
         places: &[
             ("src/http/fields/assets.rs", "SHA384"),
-            ("src/http/fields/policy.rs", "SHA256"),
             ("src/http/status/page.rs", "SHA256"),
             ("src/pagewatch/page.rs", "SHA"),
         ],

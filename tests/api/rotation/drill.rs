@@ -40,8 +40,16 @@ async fn insert_tokens(database: &SqlitePool, dir: &Path, count: u64) {
     transaction.commit().await.unwrap();
 }
 
-/// A token and its data key: ids, bytes, and when the key was made.
-type SealedRow = (String, Vec<u8>, String, String, Vec<u8>, i64);
+/// A token, whose it is, and its data key: ids, bytes, and when the key was made.
+type SealedRow = (
+    String,
+    Option<String>,
+    Vec<u8>,
+    String,
+    String,
+    Vec<u8>,
+    i64,
+);
 
 /// Opens every token of the database with the key in service and no other; how many there are.
 async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
@@ -51,22 +59,26 @@ async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
     let opener = Opener::new(Environment::Test, marking(dir), Clock::system());
     opener.hold(UnwrapKey::File(private)).unwrap();
     let rows: Vec<SealedRow> = sqlx::query_as(
-        "SELECT tokens.id, tokens.sealed, data_keys.id, data_keys.kek, data_keys.wrapped, data_keys.created_at_ms
+        "SELECT tokens.id, tokens.customer_ref, tokens.sealed, data_keys.id, data_keys.kek, data_keys.wrapped, data_keys.created_at_ms
            FROM tokens JOIN data_keys ON data_keys.id = tokens.data_key_id",
     )
     .fetch_all(database)
     .await
     .unwrap();
     let mut count = 0;
-    for (id, sealed, key, kek, wrapped, created_at_ms) in rows {
+    for (id, owner, sealed, key, kek, wrapped, created_at_ms) in rows {
         let data_key = WrappedDataKey {
             id: DataKeyId::parse(&key, Environment::Test).unwrap(),
             kek: KekId::try_from(kek).unwrap(),
             wrapped,
             created_at: Timestamp::from_unix_ms(created_at_ms),
         };
+        let place = Context {
+            customer_ref: owner.as_deref(),
+            ..place(&id)
+        };
         let reference = opener
-            .open(&place(&id), &Sealed::from_bytes(sealed), &data_key)
+            .open(&place, &Sealed::from_bytes(sealed), &data_key)
             .await
             .unwrap_or_else(|refused| panic!("{id}: {refused}"));
         assert!(Reference::decode(reference.expose()).is_ok(), "{id}");
