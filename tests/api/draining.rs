@@ -95,7 +95,7 @@ async fn two_processes_restarted_one_after_the_other_behind_a_balancer_answer_ev
                 match read(&http, request(Method::POST, &url, &[], body.to_string())).await {
                     Ok(answer) if answer.status == 201 => {}
                     Ok(answer) => {
-                        wrong.push(format!("{order}: {} {}", answer.status, answer.json()))
+                        wrong.push(format!("{order}: {} {}", answer.status, answer.json()));
                     }
                     Err(error) => wrong.push(format!("{order}: {error}")),
                 }
@@ -245,7 +245,7 @@ impl Drop for Node {
     }
 }
 
-/// HAProxy in front of the internal planes: TLS passes through it, and each node's own readiness
+/// `HAProxy` in front of the internal planes: TLS passes through it, and each node's own readiness
 /// says whether it is sent anything.
 struct Balancer {
     child: Child,

@@ -2,6 +2,7 @@
 //! repaired.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::process::{Command, Output};
 use std::sync::Arc;
 
@@ -144,8 +145,11 @@ impl App {
         let shared = MacKeys::new(MacKey::read(&self.path("fingerprint.key")).unwrap(), None);
         let keys = OrderKeys::new(Some(key), Arc::new(shared));
         let proof = |order: &Order| {
-            let hex = keys.sign(order).unwrap();
-            let hex: String = hex.iter().map(|byte| format!("{byte:02x}")).collect();
+            let proof = keys.sign(order).unwrap();
+            let hex = proof.iter().fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").unwrap();
+                hex
+            });
             format!("{bytes}{hex}'")
         };
         let order = Order::new(order::Kind::Charge, Environment::Test)

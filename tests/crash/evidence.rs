@@ -47,8 +47,9 @@ pub(crate) struct Refund {
     pub(crate) status: String,
     pub(crate) charge: String,
     pub(crate) amount: i64,
+    /// The processor's name of what it made.
     #[serde(skip)]
-    pub(crate) processor_refund: Option<String>,
+    pub(crate) made: Option<String>,
 }
 
 /// What the processor did for one charge, by the service's name of it.
@@ -175,7 +176,7 @@ impl Reader<'_> {
             let shown = self.get(&format!("/v1/refunds/{id}")).await;
             if !shown.is_null() {
                 let mut refund: Refund = serde_json::from_value(shown).unwrap();
-                refund.processor_refund = (name != "-").then(|| name.to_owned());
+                refund.made = (name != "-").then(|| name.to_owned());
                 refunds.insert(id.to_owned(), refund);
             }
         }

@@ -11,7 +11,7 @@ use crate::support::{Answer, Http, Who, read, request};
 
 /// How long a client insists on an answer when nothing is killed any more; a busy machine needs most
 /// of it, since a client that hangs up leaves its request behind.
-const INSISTS_FOR: Duration = Duration::from_secs(120);
+const INSISTS_FOR: Duration = Duration::from_mins(2);
 /// How long it waits for one, at least and at most.
 const TIMEOUT_MS: (u64, u64) = (400, 3_000);
 /// The pause before it calls again; `Retry-After` is not for it.

@@ -102,7 +102,11 @@ pub(super) async fn money_that_nobody_ordered_is_not_moved(
         .unwrap()
     {
         Begun::New(work) => work.refund.id,
-        other => panic!("{other:?}"),
+        other @ (Begun::Resumed(_)
+        | Begun::Replayed(_)
+        | Begun::InFlight
+        | Begun::Mismatch
+        | Begun::Refused(_)) => panic!("{other:?}"),
     };
     let copied = format!("(SELECT order_proof FROM refunds WHERE id = '{ours}')");
     for (stolen, proof) in [

@@ -98,7 +98,11 @@ pub(super) async fn no_card_takes_a_place_that_nobody_gave_it(
         .unwrap();
     match begun {
         Begun::New(work) => assert_eq!(work.sealed.sealed_for, thief, "its own card is charged"),
-        other => panic!("{other:?}"),
+        other @ (Begun::Resumed(_)
+        | Begun::Replayed(_)
+        | Begun::InFlight
+        | Begun::Mismatch
+        | Begun::Refused(_)) => panic!("{other:?}"),
     }
     quarantined(attacker, "orphans", 2).await;
     // Neither is it detached, nor adopted.

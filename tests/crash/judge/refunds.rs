@@ -17,9 +17,7 @@ pub(super) fn judge(evidence: &Evidence, findings: &mut Vec<Finding>) {
 fn at_the_processor(evidence: &Evidence, findings: &mut Vec<Finding>) {
     let mut made: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let rows = evidence.refunds.values();
-    let names: BTreeSet<&str> = rows
-        .filter_map(|refund| refund.processor_refund.as_deref())
-        .collect();
+    let names: BTreeSet<&str> = rows.filter_map(|refund| refund.made.as_deref()).collect();
     for (name, given) in &evidence.given_back {
         if let Some(ours) = &given.ours {
             made.entry(ours).or_default().push(name);
@@ -43,7 +41,7 @@ fn at_the_processor(evidence: &Evidence, findings: &mut Vec<Finding>) {
 /// Each row says what the processor did.
 fn rows(evidence: &Evidence, findings: &mut Vec<Finding>) {
     for refund in evidence.refunds.values() {
-        let name = refund.processor_refund.as_deref();
+        let name = refund.made.as_deref();
         let given = name.and_then(|name| evidence.given_back.get(name));
         let done = given.is_some_and(|given| given.status == "succeeded");
         let said = || format!("{refund:?}, {given:?}");

@@ -50,13 +50,13 @@ fn operation(charge: &str, operation: Operation, answer: ChargeAnswer) -> Operat
     }
 }
 
-fn refund(id: &str, amount: i64, processor_refund: &str) -> Refund {
+fn refund(id: &str, amount: i64, made: &str) -> Refund {
     Refund {
         id: id.to_owned(),
         status: "succeeded".to_owned(),
         charge: "taken".to_owned(),
         amount,
-        processor_refund: Some(processor_refund.to_owned()),
+        made: Some(made.to_owned()),
     }
 }
 
@@ -127,6 +127,20 @@ fn clean() -> Evidence {
     let operations = &mut evidence.journal.operations;
     operations.insert("capture-1".to_owned(), capture);
     operations.insert("cancel-1".to_owned(), cancellation);
+    cards(&mut evidence);
+    let mut closed = event("evt_4", "dispute.closed", "dispute");
+    closed.status = "won".to_owned();
+    evidence.feed = vec![
+        event("evt_1", "charge.succeeded", "taken"),
+        event("evt_2", "refund.succeeded", "back"),
+        event("evt_3", "refund.succeeded", "dashboard"),
+        closed,
+    ];
+    evidence.places = vec![1, 2, 3, 4];
+    evidence
+}
+
+fn cards(evidence: &mut Evidence) {
     let made = ["tok".to_owned()].into();
     evidence.journal.tokens.insert("card-1".to_owned(), made);
     let session = ["session".to_owned()].into();
@@ -141,16 +155,6 @@ fn clean() -> Evidence {
     ]
     .into();
     evidence.cards_attached = 1;
-    let mut closed = event("evt_4", "dispute.closed", "dispute");
-    closed.status = "won".to_owned();
-    evidence.feed = vec![
-        event("evt_1", "charge.succeeded", "taken"),
-        event("evt_2", "refund.succeeded", "back"),
-        event("evt_3", "refund.succeeded", "dashboard"),
-        closed,
-    ];
-    evidence.places = vec![1, 2, 3, 4];
-    evidence
 }
 
 fn money_back(evidence: &mut Evidence) {
@@ -337,7 +341,7 @@ fn a_capture_a_cancellation_and_a_refund_that_are_denied_are_found() {
         "failed".clone_into(&mut refund.status);
     });
     finds("denied", |evidence| {
-        evidence.refunds.get_mut("back").unwrap().processor_refund = None;
+        evidence.refunds.get_mut("back").unwrap().made = None;
     });
 }
 
@@ -359,10 +363,10 @@ fn a_key_that_was_refused_though_it_had_its_effect_is_found() {
 #[test]
 fn a_refusal_of_what_was_possible_is_found() {
     finds("false refusal", |evidence| {
-        capture_refused(evidence, "waiting")
+        capture_refused(evidence, "waiting");
     });
     finds("false refusal", |evidence| {
-        refund_refused(evidence, Some(600))
+        refund_refused(evidence, Some(600));
     });
     finds("false refusal", |evidence| {
         let asked = evidence.journal.charges.get_mut("order-of-never").unwrap();
@@ -479,7 +483,7 @@ fn what_is_open_when_all_is_quiet_is_found() {
         "processing".clone_into(&mut refund.status);
     });
     finds("open", |evidence| {
-        evidence.open.push("deletion of tok".to_owned())
+        evidence.open.push("deletion of tok".to_owned());
     });
     finds("open", |evidence| {
         let endless = &mut evidence.journal.endless;
