@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use cloakroom::card::scan;
+use cloakroom::card::scan::stored;
 use cloakroom::vault::idempotency::IdempotencyKey;
 use libfuzzer_sys::fuzz_target;
 
@@ -14,6 +14,6 @@ fuzz_target!(|value: &str| {
                 .bytes()
                 .all(|letter| (0x20..0x7f).contains(&letter))
         );
-        assert!(!scan::contains(key.as_str()));
+        assert!(!stored::contains(key.as_str()));
     }
 });
