@@ -289,15 +289,19 @@ pub(super) async fn release(tx: &mut Connection, won: Won, resource: &str) -> Re
     }
 }
 
-/// Frees the key behind which the processor has refused to make `resource`, and which it was asked
-/// under `processor_key`: that key the processor remembers, and the next request takes another.
-pub(super) async fn refused(
+/// Frees the key behind which `resource` was to be made and was given up. What the processor has
+/// refused for good, now or before, it remembers under the keys that were made of the caller's: the
+/// next request takes another, also where this one was not refused itself.
+pub(super) async fn abandoned(
     tx: &mut Connection,
-    resource: &str,
-    processor_key: &str,
+    (resource, processor_key): (&str, &str),
+    refused: bool,
 ) -> Result<(), Failure> {
     let (first, before) = made_of(processor_key);
-    let count = before.saturating_add(1);
+    let count = before.saturating_add(u32::from(refused));
+    if count == 0 {
+        return free(tx, resource).await;
+    }
     let orders = tx.orders();
     let proof = orders.sign(&refusals_order(orders, first, count))?;
     stands_refused(tx, resource, &Refusals { count, proof }).await
@@ -317,7 +321,7 @@ async fn stands_refused(
 }
 
 /// Frees the key behind which `resource` was to be made: nothing was. The key itself may be gone.
-pub(super) async fn free(tx: &mut Connection, resource: &str) -> Result<(), Failure> {
+async fn free(tx: &mut Connection, resource: &str) -> Result<(), Failure> {
     query("DELETE FROM idempotency_keys WHERE resource = $1")
         .bind(resource)
         .execute(tx)

@@ -139,12 +139,9 @@ impl Store {
                 .execute(tx)
                 .await?;
                 if abandoned == 1 {
-                    match &charge.operation {
-                        Some(operation) if refused => {
-                            claims::refused(tx, id, &operation.processor_key).await?;
-                        }
-                        Some(_) | None => claims::free(tx, id).await?,
-                    }
+                    let asked = charge.operation.as_ref();
+                    let asked = asked.map_or("", |operation| &operation.processor_key);
+                    claims::abandoned(tx, (id, asked), refused).await?;
                     crate::store::reviews::request(tx, (&charge.account, charge.id), None, now)
                         .await?;
                 }

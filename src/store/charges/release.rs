@@ -75,11 +75,8 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
                 if canceled == 1 {
-                    if refused {
-                        claims::refused(tx, &key, &charge.processor_key).await?;
-                    } else {
-                        claims::free(tx, &key).await?;
-                    }
+                    let asked = (key.as_str(), charge.processor_key.as_str());
+                    claims::abandoned(tx, asked, refused).await?;
                     record(tx, event);
                     // Its caller was told of it when the first try ended.
                     if known

@@ -140,11 +140,8 @@ impl Store {
                 if canceled == 1 {
                     release(tx, &refund, now).await?;
                     let key = refund.id.to_string();
-                    if refused {
-                        claims::refused(tx, &key, &refund.processor_key).await?;
-                    } else {
-                        claims::free(tx, &key).await?;
-                    }
+                    let asked = (key.as_str(), refund.processor_key.as_str());
+                    claims::abandoned(tx, asked, refused).await?;
                     record(tx, event);
                     // Its caller was told of it when the first try ended.
                     if known

@@ -186,3 +186,50 @@ async fn a_refund_whose_lease_is_lost_is_neither_deferred_nor_abandoned() {
     assert!(take_at(99).await.refunds.is_empty());
     assert_eq!(take_at(100).await.refunds.len(), 1);
 }
+
+/// Refused for good, asked again and not sent, asked once more: the processor remembers the refusal
+/// under its first key, whatever came after it.
+#[tokio::test]
+async fn a_refusal_is_remembered_although_the_next_request_was_never_sent() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let id = settled_on(store, ChargeStatus::Succeeded).await.id;
+    let give_up = async |nothing, refund: RefundRow| {
+        let done = (event(Action::RefundSettled), START);
+        let abandoned = store.abandon_refund(nothing, refund, done, |_| news());
+        assert_eq!(abandoned.await, Ok(true));
+    };
+    let begin = async || {
+        let order = NewRefund {
+            processor_key: "cloakroom-abcdef".into(),
+            ..refund_of(id, 250)
+        };
+        let asked = event(Action::RefundRequested);
+        match store.begin_refund(claim("r"), order, asked).await.unwrap() {
+            Begun::New(work) => *work,
+            other @ (Begun::Resumed(_)
+            | Begun::Replayed(_)
+            | Begun::InFlight
+            | Begun::Mismatch
+            | Begun::Refused(_)) => panic!("{other:?}"),
+        }
+    };
+    let first = begin().await;
+    let key = first.refund.processor_key.clone();
+    assert_eq!(key, "cloakroom-abcdef");
+    give_up(NothingDone::refused(first.lease), first.refund.into_claim()).await;
+    for _ in 0..2 {
+        let next = begin().await;
+        assert_eq!(next.refund.processor_key, format!("{key}-1"));
+        let nothing = NothingDone::never_sent(next.lease).unwrap();
+        give_up(nothing, next.refund.into_claim()).await;
+    }
+    let refused = begin().await;
+    give_up(
+        NothingDone::refused(refused.lease),
+        refused.refund.into_claim(),
+    )
+    .await;
+    let last = begin().await;
+    assert_eq!(last.refund.processor_key, format!("{key}-2"));
+}
