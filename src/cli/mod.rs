@@ -10,6 +10,7 @@ mod incident;
 mod keys;
 mod migrate;
 mod openapi;
+mod operator;
 mod pagewatch;
 mod reconcile;
 mod rotation;
@@ -27,6 +28,8 @@ use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
 use crate::net::names;
 use crate::service::{self, Listeners};
+
+use self::operator::operator;
 
 /// Exit codes of BSD's sysexits.h.
 mod exit {
@@ -227,11 +230,6 @@ fn over_tcp() -> Result<(), Failure> {
 /// Runs a verb on actix's system, whose listeners and local tasks need one.
 fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     actix_web::rt::System::new().block_on(verb)
-}
-
-/// Who is at the terminal, as the audit log names them: the operating system's number.
-fn operator() -> String {
-    format!("uid {}", memory::user_id())
 }
 
 /// Prints a line for people or machines.

@@ -104,9 +104,11 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gap { from, to } => {
-                write!(f, "the places from {from} to before {to} are empty")
-            }
+            Self::Gap { from, to } => write!(
+                f,
+                "the places from {from} to before {to} are empty: no checkpoint over more than \
+                 {from} events can be compared"
+            ),
             Self::Deleted { seq, event_id } => {
                 write!(f, "at {seq}: the event {event_id} was deleted")
             }
@@ -145,6 +147,9 @@ pub struct Report {
     pub events: u64,
     /// Checkpoints that were held against it.
     pub checkpoints: u64,
+    /// How many of them stand outside of the database, and are signed. With none, whoever owns the
+    /// database and the log's key could have replaced the log as a whole.
+    pub outside: u64,
     /// The size up to which a checkpoint vouches for it.
     pub signed: u64,
     /// The first findings.
@@ -162,6 +167,17 @@ impl Report {
     }
 }
 
+/// A note that claims to be a checkpoint of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Where it is from, in words.
+    pub source: String,
+    /// The note.
+    pub note: String,
+    /// Whether it stands outside of the database.
+    pub is_outside: bool,
+}
+
 /// A checkpoint to hold the log against, and where it is from.
 #[derive(Clone, Debug)]
 struct Signed {
@@ -174,23 +190,29 @@ struct Signed {
 pub struct Verification {
     expected: VecDeque<Signed>,
     edge: Edge,
+    /// The next place.
+    next: u64,
     /// The size up to which a root was right.
     well: u64,
-    /// Once a root is wrong every later one is.
+    /// Once a place is empty or a root is wrong, every later root is.
     is_lost: bool,
     report: Report,
 }
 
 impl Verification {
-    /// Against the notes, each with where it is from.
+    /// Against what claims to be checkpoints.
     #[must_use]
-    pub fn against(key: &LogKey, notes: impl IntoIterator<Item = (String, String)>) -> Self {
+    pub fn against(key: &LogKey, claims: impl IntoIterator<Item = Claim>) -> Self {
         let mut report = Report::default();
         let mut expected = Vec::new();
-        for (source, note) in notes {
+        for claim in claims {
+            let source = claim.source;
             report.checkpoints = report.checkpoints.saturating_add(1);
-            match key.open(&note) {
-                Ok(checkpoint) => expected.push(Signed { checkpoint, source }),
+            match key.open(&claim.note) {
+                Ok(checkpoint) => {
+                    report.outside = report.outside.saturating_add(claim.is_outside.into());
+                    expected.push(Signed { checkpoint, source });
+                }
                 Err(_) => report.tell(Finding::Forged { source }),
             }
         }
@@ -198,6 +220,7 @@ impl Verification {
         let mut this = Self {
             expected: expected.into(),
             edge: Edge::default(),
+            next: 0,
             well: 0,
             is_lost: false,
             report,
@@ -208,12 +231,13 @@ impl Verification {
 
     /// The next row of the log. True where its event is the one that was written.
     pub fn push(&mut self, entry: &Entry) -> bool {
-        let next = self.edge.size();
-        if entry.seq > next {
+        if entry.seq > self.next {
             self.report.tell(Finding::Gap {
-                from: next,
+                from: self.next,
                 to: entry.seq,
             });
+            // The leaves of the empty places are unknown, and with them every later root.
+            self.is_lost = true;
         }
         let is_whole = match &entry.line {
             None => {
@@ -234,6 +258,7 @@ impl Verification {
             Some(_) => true,
         };
         self.edge.append(entry.leaf);
+        self.next = entry.seq.saturating_add(1);
         self.compare();
         is_whole
     }
@@ -252,8 +277,8 @@ impl Verification {
     /// There are no more rows.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        let size = self.edge.size();
-        self.report.events = size;
+        let size = self.next;
+        self.report.events = self.edge.size();
         self.report.signed = self.well;
         // The longest one says it; the others are its beginnings.
         if let Some(longest) = self.expected.pop_back() {
@@ -268,14 +293,17 @@ impl Verification {
 
     /// Holds the tree, as long as it is now, against what was signed at that length.
     fn compare(&mut self) {
-        let size = self.edge.size();
+        let size = self.next;
         while let Some(signed) = self
             .expected
             .pop_front_if(|signed| signed.checkpoint.size <= size)
         {
+            if self.is_lost {
+                continue;
+            }
             if self.edge.root() == signed.checkpoint.root {
                 self.well = size;
-            } else if !self.is_lost {
+            } else {
                 self.is_lost = true;
                 self.report.tell(Finding::NotAsSigned {
                     from: self.well,

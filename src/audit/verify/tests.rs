@@ -8,7 +8,7 @@ struct Log {
     signing: SigningKey,
     key: LogKey,
     entries: Vec<Entry>,
-    notes: Vec<(String, String)>,
+    claims: Vec<Claim>,
 }
 
 fn line(number: u64, action: &str) -> Line<'static> {
@@ -20,6 +20,14 @@ fn line(number: u64, action: &str) -> Line<'static> {
     Line::of_columns(format!("evt_{number}"), columns)
 }
 
+fn outside(source: &str, note: String) -> Claim {
+    Claim {
+        source: source.to_owned(),
+        note,
+        is_outside: true,
+    }
+}
+
 impl Log {
     /// A hundred events, and a checkpoint over every ten.
     fn new() -> Self {
@@ -29,7 +37,7 @@ impl Log {
         crate::seal::file::write_private(&path, text.as_bytes()).unwrap();
         let signing = SigningKey::read(&path).unwrap();
         let key = LogKey::of(&signing);
-        let (mut entries, mut notes) = (Vec::new(), Vec::new());
+        let (mut entries, mut claims) = (Vec::new(), Vec::new());
         let mut edge = Edge::default();
         for seq in 0..100 {
             let line = line(seq, "token.read");
@@ -43,19 +51,19 @@ impl Log {
             if edge.size() % 10 == 0 {
                 let (size, root) = (edge.size(), edge.root());
                 let note = key.sign(Checkpoint { size, root }, &signing);
-                notes.push((format!("sink:{size}"), note));
+                claims.push(outside(&format!("sink:{size}"), note));
             }
         }
         Self {
             signing,
             key,
             entries,
-            notes,
+            claims,
         }
     }
 
     fn verified(&self) -> Report {
-        let mut verification = Verification::against(&self.key, self.notes.clone());
+        let mut verification = Verification::against(&self.key, self.claims.clone());
         for entry in &self.entries {
             verification.push(entry);
         }
@@ -68,7 +76,18 @@ fn an_untouched_log_has_no_finding() {
     let report = Log::new().verified();
     assert_eq!(report.findings, []);
     assert_eq!((report.events, report.checkpoints), (100, 10));
-    assert_eq!(report.signed, 100);
+    assert_eq!((report.signed, report.outside), (100, 10));
+}
+
+#[test]
+fn only_signed_checkpoints_from_elsewhere_count_as_outside_of_the_database() {
+    let mut log = Log::new();
+    for claim in &mut log.claims {
+        claim.is_outside = false;
+    }
+    assert_eq!(log.verified().outside, 0);
+    log.claims.push(outside("given", "not a note".to_owned()));
+    assert_eq!(log.verified().outside, 0);
 }
 
 #[test]
@@ -130,7 +149,23 @@ fn a_gap_a_cut_tail_and_an_older_database_are_found() {
     let mut log = Log::new();
     log.entries.remove(43);
     let report = log.verified();
-    assert_eq!(report.findings[0], Finding::Gap { from: 43, to: 44 });
+    assert_eq!(report.findings, [Finding::Gap { from: 43, to: 44 }]);
+    assert_eq!((report.events, report.signed), (99, 40));
+    // Each run of empty places is one finding, and a changed event behind it is found still.
+    log.entries.drain(60..70);
+    log.entries[70].line = Some(line(81, "token.created"));
+    let report = log.verified();
+    let changed = Finding::Changed {
+        seq: 81,
+        event_id: "evt_81".into(),
+        at: Timestamp::from_unix_ms(81),
+    };
+    let gaps = [(43, 44), (61, 71)].map(|(from, to)| Finding::Gap { from, to });
+    assert_eq!(report.findings, [&gaps[..], &[changed]].concat());
+    // A cut tail is found behind a gap.
+    log.entries.truncate(65);
+    let cut = log.verified().findings.pop();
+    assert_eq!(cut.map(|finding| finding.name()), Some("cut_off"));
 
     let mut log = Log::new();
     log.entries.truncate(95);
@@ -151,8 +186,8 @@ fn a_forged_checkpoint_and_an_inserted_event_are_found() {
     let other = Log::new();
     let root = [3; 32];
     let note = log.key.sign(Checkpoint { size: 50, root }, &other.signing);
-    log.notes.push(("given:1".into(), note));
-    let mut verification = Verification::against(&log.key, log.notes.clone());
+    log.claims.push(outside("given:1", note));
+    let mut verification = Verification::against(&log.key, log.claims.clone());
     for entry in &log.entries {
         assert!(verification.push(entry));
     }
@@ -167,7 +202,7 @@ fn a_forged_checkpoint_and_an_inserted_event_are_found() {
 
     // One that our own key signed for another log of ours does not fit either.
     let note = log.key.sign(Checkpoint { size: 50, root }, &log.signing);
-    log.notes = vec![("given:2".into(), note)];
+    log.claims = vec![outside("given:2", note)];
     let report = log.verified();
     assert_eq!(report.findings[0].name(), "not_as_signed");
 }

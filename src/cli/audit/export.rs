@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, exit};
 use super::{Log, unavailable};
+use crate::audit::Actor;
 use crate::audit::leaf::Line;
 use crate::clock::Timestamp;
 
 /// API activity, of the category application activity.
 const CLASS: u32 = 6_003;
+/// How the service is named as an endpoint and as an actor.
+const SERVICE: &str = "cloakroom";
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -83,7 +86,8 @@ impl Arguments {
     }
 }
 
-/// An event as OCSF's API activity: <https://schema.ocsf.io/1.3.0/classes/api_activity>.
+/// An event as OCSF's API activity, without a profile:
+/// <https://schema.ocsf.io/1.3.0/classes/api_activity>. What an event has not is left out.
 fn ocsf(line: &Line<'_>, seq: u64) -> Value {
     // 1 create, 2 read, 3 update, 4 delete, 99 other.
     let verb = line.action.rsplit('.').next().unwrap_or_default();
@@ -96,12 +100,7 @@ fn ocsf(line: &Line<'_>, seq: u64) -> Value {
     };
     // 1 success, 2 failure.
     let status = if line.outcome == "success" { 1 } else { 2 };
-    let resources: Vec<Value> = line
-        .subject
-        .iter()
-        .map(|uid| json!({ "uid": uid }))
-        .collect();
-    json!({
+    let mut event = json!({
         "metadata": {
             "version": "1.3.0",
             "uid": line.id,
@@ -116,14 +115,46 @@ fn ocsf(line: &Line<'_>, seq: u64) -> Value {
         "status_id": status,
         "status_detail": line.outcome,
         "time": line.at_ms,
-        "actor": { "user": { "name": line.actor, "type": line.actor_kind } },
-        "api": {
-            "operation": line.action,
-            "request": { "uid": line.request_id },
+        "actor": actor(line),
+        "api": { "operation": line.action },
+        // The process itself has no address.
+        "src_endpoint": match line.origin.as_ref() {
+            "-" => json!({ "svc_name": SERVICE }),
+            ip => json!({ "ip": ip }),
         },
-        "src_endpoint": { "ip": line.origin },
-        "device": { "hostname": line.node, "type_id": 1 },
-        "cloud": { "account": { "uid": line.account } },
-        "resources": resources,
-    })
+        "dst_endpoint": { "svc_name": SERVICE, "name": line.node },
+    });
+    let rest = [
+        (
+            "/metadata",
+            "tenant_uid",
+            line.account.as_deref().map(Value::from),
+        ),
+        (
+            "/api",
+            "request",
+            line.request_id.as_deref().map(|uid| json!({ "uid": uid })),
+        ),
+        (
+            "",
+            "resources",
+            line.subject.as_deref().map(|uid| json!([{ "uid": uid }])),
+        ),
+    ];
+    for (place, name, value) in rest {
+        if let (Some(Value::Object(object)), Some(value)) = (event.pointer_mut(place), value) {
+            object.insert(name.to_owned(), value);
+        }
+    }
+    event
+}
+
+/// Who acted: a user by the kind that the log knows (99: a type of the source's own), or ourselves.
+fn actor(line: &Line<'_>) -> Value {
+    let kind = line.actor_kind.as_ref();
+    match line.actor.as_deref() {
+        Some(name) => json!({ "user": { "name": name, "type": kind, "type_id": 99 } }),
+        None if kind == Actor::Process.kind() => json!({ "app_name": SERVICE }),
+        None => json!({ "user": { "name": kind, "type": kind, "type_id": 0 } }),
+    }
 }

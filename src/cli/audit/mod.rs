@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Failure, exit};
 use crate::audit::note::LogKey;
 use crate::audit::sink::Sink;
-use crate::audit::verify::{Entry, Report, Verification};
+use crate::audit::verify::{Claim, Entry, Report, Verification};
 use crate::audit::{Action, Actor, Event, Outcome, sink};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -100,32 +100,39 @@ impl Log {
 
     /// Every note there is: in the store, in the files that the configuration copies to, and in
     /// `given`; each with where it is from.
-    async fn notes(&self, given: &[PathBuf]) -> Result<Vec<(String, String)>, Failure> {
+    async fn claims(&self, given: &[PathBuf]) -> Result<Vec<Claim>, Failure> {
         let unreadable = |reason: String| Failure::new(exit::NO_INPUT, reason);
-        let mut notes = Vec::new();
+        let outside = |(source, note)| Claim {
+            source,
+            note,
+            is_outside: true,
+        };
+        let mut claims = Vec::new();
         let mut after = 0;
         loop {
             let page = self.store.checkpoints(after, PAGE_ROWS_MAX).await;
             let page = page.map_err(unavailable)?;
             let Some(last) = page.last() else { break };
             after = last.size;
-            let named = page.into_iter().map(|kept| {
-                let source = format!("the store's checkpoint of {} events", kept.size);
-                (source, kept.note)
-            });
-            notes.extend(named);
+            claims.extend(page.into_iter().map(|kept| Claim {
+                source: format!("the store's checkpoint of {} events", kept.size),
+                note: kept.note,
+                is_outside: false,
+            }));
         }
         let sinks: Vec<Sink> = match &self.config.audit {
             Some(audit) => sinks(audit)?,
             None => Vec::new(),
         };
         for sink in sinks {
-            notes.extend(sink.held().map_err(unreadable)?);
+            let held = sink.held().map_err(unreadable)?;
+            claims.extend(held.into_iter().map(outside));
         }
         for file in given {
-            notes.extend(sink::held(file).map_err(unreadable)?);
+            let held = sink::held(file).map_err(unreadable)?;
+            claims.extend(held.into_iter().map(outside));
         }
-        Ok(notes)
+        Ok(claims)
     }
 
     /// Verifies the whole log, and hands on each event that is the one that was written.
@@ -136,7 +143,7 @@ impl Log {
         mut each: impl FnMut(&Entry) -> Result<(), Failure>,
     ) -> Result<Report, Failure> {
         let key = self.key()?;
-        let mut verification = Verification::against(&key, self.notes(given).await?);
+        let mut verification = Verification::against(&key, self.claims(given).await?);
         let length = self.store.log_length().await.map_err(unavailable)?;
         let bar = bar(length.size, quiet);
         let mut from = 0;

@@ -39,15 +39,19 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     } else {
         print(people(&report, waiting, seconds))?;
     }
-    if report.found == 0 {
-        Ok(())
-    } else {
+    if report.found > 0 {
         let why = format!(
             "{} findings: the audit log is not what was signed",
             report.found
         );
-        Err(Failure::new(exit::DATA, why))
+        return Err(Failure::new(exit::DATA, why));
     }
+    if report.outside == 0 {
+        let why = "the audit log was compared with nothing outside of the database: name a file \
+                   in [[audit.sinks]], or give a copy of its checkpoints with --checkpoint";
+        return Err(Failure::new(exit::NO_INPUT, why));
+    }
+    Ok(())
 }
 
 fn machines(report: &Report, (waiting, unwitnessed_ms): (u64, Option<u64>), seconds: f64) -> Value {
@@ -57,10 +61,11 @@ fn machines(report: &Report, (waiting, unwitnessed_ms): (u64, Option<u64>), seco
         .map(|finding| json!({ "finding": finding.name(), "detail": finding.to_string() }))
         .collect();
     json!({
-        "ok": report.found == 0,
+        "ok": report.found == 0 && report.outside > 0,
         "events": report.events,
         "signed": report.signed,
         "checkpoints": report.checkpoints,
+        "checkpoints_outside": report.outside,
         "waiting": waiting,
         "unwitnessed_ms": unwitnessed_ms,
         "findings": findings,
@@ -72,9 +77,10 @@ fn machines(report: &Report, (waiting, unwitnessed_ms): (u64, Option<u64>), seco
 fn people(report: &Report, waiting: u64, seconds: f64) -> String {
     let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     lines.push(format!(
-        "{} events in the log, {} of them under a checkpoint that holds; {} checkpoints compared; \
-         {waiting} events wait for their place; {seconds:.1} s",
-        report.events, report.signed, report.checkpoints
+        "{} events in the log, {} of them under a checkpoint that holds; {} checkpoints compared, \
+         {} of them from outside of the database; {waiting} events wait for their place; \
+         {seconds:.1} s",
+        report.events, report.signed, report.checkpoints, report.outside
     ));
     lines.join("\n")
 }
