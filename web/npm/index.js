@@ -6,6 +6,8 @@
 
 /** A line that is this slow is none. */
 const LOAD_MS = 60_000;
+/** What was lost is asked for once more, a moment later. */
+const AGAIN_MS = 1_000;
 
 /** @param {string} code @returns {import("./index.js").CardError} */
 const fault = (code) => /** @type {any} */ (Object.assign(new Error(code), { name: "CardError", code, retryable: true }));
@@ -63,6 +65,18 @@ const fetched = (loader, more = "") =>
     document.head.append(script);
   });
 
+/** @param {import("./index.js").Loader} loader @returns {Promise<import("./index.js").Cloakroom>} */
+async function insisted(loader) {
+  try {
+    return await fetched(loader);
+  } catch (thrown) {
+    // What the shop has misspelt is no better a second time.
+    if (thrown instanceof TypeError) throw thrown;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    return fetched(loader, "#2");
+  }
+}
+
 /** What is being fetched, or has been. @type {Map<string, Promise<import("./index.js").Cloakroom>>} */
 const known = new Map();
 
@@ -73,7 +87,7 @@ export async function loadCloakroom(loader) {
   const there = /** @type {any} */ (globalThis).Cloakroom;
   if (there) return there;
   const { src } = loader;
-  const loading = known.get(src) ?? fetched(loader).catch((thrown) => (thrown.code ? fetched(loader, "#2") : Promise.reject(thrown)));
+  const loading = known.get(src) ?? insisted(loader);
   known.set(src, loading);
   // What was lost twice is asked for anew when somebody asks anew.
   loading.catch(() => known.delete(src));
