@@ -1,11 +1,9 @@
-//! The guide's checkout in React, Vue and Svelte, and in pages that a server renders anew, with the
-//! real libraries.
+//! The guide's checkout in React, Vue and Svelte.
 
 use serde_json::{Value, json};
 
 use crate::checkout::{Shop, type_card};
 use crate::driver::Browser;
-use crate::guide::snippet;
 use crate::shops::{Workshop, loader};
 
 const VISA: &str = "4242424242424242";
@@ -157,98 +155,4 @@ async fn a_loader_that_is_not_the_one_that_was_named_is_not_run() {
     let none = json!({ "urls": [] });
     browser.devtools("Network.setBlockedURLs", none).await;
     browser.until("return window.came").await;
-}
-
-/// What is typed in the form's first field.
-async fn typed(browser: &Browser) -> String {
-    browser.enter("iframe").await;
-    let value = browser.value("#number").await;
-    browser.leave().await;
-    value
-}
-
-/// A site with the guide's page for servers that render it anew, and the libraries.
-async fn morphed() -> (Shop, Browser) {
-    let shop = Shop::open();
-    let browser = Browser::chromium(&shop.app).await;
-    let secret = shop.secret().await;
-    let entry = Workshop::new().modules(&shop, "morph.js");
-    let script = format!("<script type=module src={entry}></script></head>");
-    let page = snippet("morph")
-        .replace("https://cards.example", &shop.app.at.capture)
-        .replace("CLIENT_SECRET", &secret)
-        .replace("</head>", &script);
-    // Without the mark for Turbo, the morphs are on their own.
-    let plain = page.replace(" data-turbo-permanent", "");
-    let elsewhere =
-        format!("<!doctype html><head><title>Elsewhere</title>{script}<h1>Elsewhere</h1>");
-    let ordered = "<!doctype html><title>Ordered</title>".to_owned();
-    for (path, text) in [
-        ("/checkout", page),
-        ("/plain", plain),
-        ("/elsewhere", elsewhere),
-        ("/order", ordered),
-    ] {
-        shop.site.put(path, "text/html; charset=utf-8", &[], &text);
-    }
-    (shop, browser)
-}
-
-#[actix_web::test]
-async fn a_page_that_is_morphed_keeps_its_form_and_what_was_typed() {
-    let (shop, browser) = morphed().await;
-    for morph in ["alpine", "idiomorph", "morphdom"] {
-        browser.go(&shop.site.url("/plain")).await;
-        browser.until("return window.morphs").await;
-        one_form(&browser).await;
-        type_card(&shop, &browser, VISA, "1234", "123").await;
-        let anew = "return (async (name) => {
-            const page = await (await fetch('/plain')).text();
-            const { body } = new DOMParser().parseFromString(page, 'text/html');
-            body.insertAdjacentHTML('afterbegin', '<p>Anew</p>');
-            window.morphs[name](body);
-            const { display } = getComputedStyle(document.querySelector('cloakroom-card'));
-            return [document.querySelector('p')?.textContent, display];
-        })(arguments[0])";
-        let seen = browser.run_with(anew, json!([morph])).await;
-        assert_eq!(seen, json!(["Anew", "block"]), "{morph}");
-        assert_eq!(frames(&browser).await, 1, "{morph}");
-        assert_eq!(typed(&browser).await, "4242 4242 4242 4242", "{morph}");
-    }
-}
-
-#[actix_web::test]
-async fn turbo_renders_the_page_anew_or_brings_it_back_with_one_form() {
-    let (shop, browser) = morphed().await;
-    browser.go(&shop.site.url("/checkout")).await;
-    browser.until("return window.Turbo").await;
-    one_form(&browser).await;
-    type_card(&shop, &browser, VISA, "1234", "123").await;
-    browser
-        .run(
-            "document.addEventListener('turbo:morph', () => (window.morphed = true));
-            Turbo.visit(location.href, { action: 'replace' })",
-        )
-        .await;
-    browser.until("return window.morphed").await;
-    assert_eq!(frames(&browser).await, 1);
-    assert_eq!(typed(&browser).await, "4242 4242 4242 4242");
-    // Another page, and back by the browser's button: the same document all the time.
-    browser
-        .run("window.same = true; Turbo.visit('/elsewhere')")
-        .await;
-    browser
-        .until("return document.querySelector('h1')?.textContent === 'Elsewhere'")
-        .await;
-    browser.back().await;
-    browser
-        .until("return document.querySelector('cloakroom-card')")
-        .await;
-    one_form(&browser).await;
-    assert_eq!(browser.run("return window.same").await, true);
-    type_card(&shop, &browser, VISA, "1234", "123").await;
-    browser.click("#pay").await;
-    browser.until("return document.title === 'Ordered'").await;
-    let url = browser.url().await;
-    assert!(url.contains("token=test_tok_"), "{url}");
 }
