@@ -266,7 +266,7 @@ export class CardForm {
     if (field === "number") {
       part("brand").setAttribute("href", `#brand-${brand}`);
       input("cvc").maxLength = brand === "unknown" ? 4 : cvcLength(brand);
-      input("cvc").placeholder = brand === "amex" ? "1234" : "123";
+      this.#hint(brand);
     }
     const fault = this.#fault(field);
     // An error goes at once; it comes when somebody leaves the field, or cannot type further.
@@ -355,12 +355,19 @@ export class CardForm {
     [input("month").placeholder = "", input("year").placeholder = ""] = texts.hint.split(" / ");
     input("expiry").placeholder = texts.hint;
     input("number").placeholder = "1234 1234 1234 1234";
-    input("cvc").placeholder = "123";
+    this.#hint(brandOf(digitsOf(input("number").value)));
     input("postal").inputMode = american || this.#country === "DE" || this.#country === "FR" ? "numeric" : "text";
     for (const [field, fault] of [...this.#shown]) {
       this.#shown.delete(field);
       this.#show(field, fault);
     }
+  }
+
+  /** Shows where the code is and how long. @param {string} brand */
+  #hint(brand) {
+    const front = brand === "amex";
+    part("code").setAttribute("href", front ? "#code-front" : "#code-back");
+    input("cvc").placeholder = front ? "1234" : "123";
   }
 
   /** Tells the shop's page what it may know, when it has changed. */

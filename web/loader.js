@@ -3,8 +3,7 @@
  * port; what is typed stays in the frame. Guide: docs/checkout.md.
  */
 
-/** @typedef {{complete: boolean, empty: boolean, brand: string, error: string | null}} Change */
-/** @typedef {{token: string, card: Record<string, unknown>, status: string, redirectUrl?: string}} Result */
+/** @typedef {import("./npm/index.js").Made} Result */
 
 const HOME = new URL(import.meta.url).origin;
 /** A frame that has loaded says so at once; one that says nothing is not ours, or was lost. */
@@ -389,6 +388,14 @@ class CardElement extends HTMLElement {
   #form = null;
   #submitted = (/** @type {SubmitEvent} */ event) => void this.#submit(event);
 
+  constructor() {
+    super();
+    // A style attribute would be taken away by morphs, and would show what is hidden.
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(":host(:not([hidden])){display:block}");
+    this.#place.adoptedStyleSheets = [sheet];
+  }
+
   connectedCallback() {
     const secret = this.getAttribute("client-secret") ?? "";
     if (secret !== this.#secret) {
@@ -400,7 +407,6 @@ class CardElement extends HTMLElement {
     }
     if (!sessionOf(secret)) return;
     const card = (this.card ??= this.#create(secret));
-    this.style.display ||= "block";
     card.mount(this.#place).disable(this.#disabled);
   }
 

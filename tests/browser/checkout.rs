@@ -4,15 +4,17 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::driver::Browser;
+use crate::guide::snippet;
 use crate::site::Site;
 use crate::support::App;
 
 /// A shop's policy that allows next to nothing: the loader, the frame, its own script.
 pub(crate) fn strict_policy(app: &App) -> String {
+    let needed = snippet("policy").replace("https://cards.example", &app.at.capture);
+    let needed = needed.replace("script-src ", "script-src 'self' ");
     format!(
-        "default-src 'none'; script-src 'self' {capture}/fields/v1/; frame-src {capture}/fields/v1/; \
-         require-trusted-types-for 'script'; trusted-types 'none'; base-uri 'none'; form-action 'none'",
-        capture = app.at.capture
+        "default-src 'none'; {needed}; require-trusted-types-for 'script'; trusted-types 'none'; \
+         base-uri 'none'; form-action 'none'"
     )
 }
 

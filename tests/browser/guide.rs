@@ -4,17 +4,18 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::checkout::{Shop, type_card};
-use crate::driver::Browser;
+use crate::driver::{Browser, Kind};
 use crate::support::Who;
 
 const GUIDE: &str = include_str!("../../docs/checkout.md");
 
-/// The snippet of that name.
-fn snippet(name: &str) -> &'static str {
+/// The snippet of that name, in whatever language.
+pub(crate) fn snippet(name: &str) -> &'static str {
     let (_, rest) = GUIDE
-        .split_once(&format!("<!-- snippet: {name} -->\n```html\n"))
+        .split_once(&format!("<!-- snippet: {name} -->\n```"))
         .unwrap();
-    rest.split_once("\n```").unwrap().0
+    let (_, code) = rest.split_once('\n').unwrap();
+    code.split_once("\n```").unwrap().0
 }
 
 #[actix_web::test]
@@ -65,6 +66,41 @@ async fn the_three_snippets_of_the_guide_run_as_printed() {
                 "{name}: {token}"
             );
         }
+    }
+}
+
+#[actix_web::test]
+async fn the_guides_page_in_an_apps_web_view_leaves_the_going_to_the_app() {
+    let shop = Shop::open();
+    for kind in [Kind::Chromium, Kind::WebKit] {
+        let browser = Browser::start(kind, &shop.app).await;
+        let secret = shop.secret().await;
+        // What an app puts into the page before its scripts run.
+        let app = "<title>Checkout</title>
+            <script>window.checkout = { postMessage: (text) => (window.said = JSON.parse(text)) }</script>";
+        let page = snippet("web view")
+            .replace("https://cards.example", &shop.app.at.capture)
+            .replace("CLIENT_SECRET", &secret)
+            .replace("<title>Checkout</title>", app);
+        shop.site
+            .put("/checkout", "text/html; charset=utf-8", &[], &page);
+        browser.go(&shop.site.url("/checkout")).await;
+        browser.enter("iframe").await;
+        browser
+            .until("return document.querySelector('label').textContent !== ''")
+            .await;
+        browser.leave().await;
+        type_card(&shop, &browser, "4000002500003155", "1234", "123").await;
+        browser.click("#pay").await;
+        let said = browser.until("return window.said").await;
+        assert!(said["token"].as_str().unwrap().starts_with("test_tok_"));
+        assert!(
+            said["redirectUrl"]
+                .as_str()
+                .unwrap()
+                .starts_with("https://")
+        );
+        assert_eq!(browser.url().await, shop.site.url("/checkout"));
     }
 }
 

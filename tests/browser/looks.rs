@@ -170,3 +170,30 @@ async fn axe_finds_nothing_with_every_field_from_right_to_left_and_in_280_pixels
         "polite"
     );
 }
+
+#[actix_web::test]
+async fn a_picture_says_where_the_code_is_and_stays_right_in_another_language() {
+    let shop = Shop::open();
+    let browser = Browser::chromium(&shop.app).await;
+    shop.visit(&browser, &json!({})).await;
+    let hint = "return [document.getElementById('code').getAttribute('href'), document.getElementById('cvc').placeholder]";
+    browser.enter("iframe").await;
+    assert_eq!(browser.run(hint).await, json!(["#code-back", "123"]));
+    // As many digits as tell an American Express card.
+    browser.fill("#number", "3782").await;
+    assert_eq!(browser.run(hint).await, json!(["#code-front", "1234"]));
+    browser.leave().await;
+    browser.run("card.update({ locale: 'de' })").await;
+    browser.enter("iframe").await;
+    browser
+        .until("return document.documentElement.lang === 'de'")
+        .await;
+    assert_eq!(browser.run(hint).await, json!(["#code-front", "1234"]));
+    browser.leave().await;
+    browser.run("card.clear()").await;
+    browser.enter("iframe").await;
+    browser
+        .until("return document.getElementById('number').value === ''")
+        .await;
+    assert_eq!(browser.run(hint).await, json!(["#code-back", "123"]));
+}

@@ -12,11 +12,14 @@ mod driver;
 mod engines;
 mod flow;
 mod frames;
+mod frameworks;
 mod guide;
 mod hostile;
 mod looks;
 mod marionette;
 mod mishaps;
+mod npm;
+mod shops;
 mod site;
 mod status;
 #[path = "../support/mod.rs"]

@@ -26,11 +26,12 @@ use crate::watch::Subject;
 const REPORTS_MAX: usize = 20;
 
 /// What honest browsers do not report of our pages: who reports it, and only that, is counted.
-const SERIOUS: [&str; 10] = [
+const SERIOUS: [&str; 11] = [
     "script-src",
     "script-src-elem",
     "script-src-attr",
     "connect-src",
+    "frame-src",
     "frame-ancestors",
     "form-action",
     "base-uri",
@@ -218,6 +219,8 @@ mod tests {
             (integrity("https://cards.example/fields/v1/a.js"), true),
             (csp("script-src-elem", "inline"), true),
             (csp("connect-src", "https://evil.example/"), true),
+            (csp("frame-src", "https://evil.example/"), true),
+            (csp("frame-src", "moz-extension://0b1c/menu.html"), false),
             (csp("frame-ancestors", "https://evil.example"), true),
         ] {
             let (violated, _) = told(&report);
