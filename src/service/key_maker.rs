@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::assembly::secret_text;
 use crate::clock::Clock;
 use crate::config::{AwsKmsSettings, Config};
+use crate::seal::custody::SharedKek;
 use crate::seal::manifest::{Entry, Holder};
 use crate::seal::{UnwrapKey, WrapKey, aws_kms, file, pkcs11};
 use crate::token::Environment;
@@ -55,6 +56,18 @@ impl Configured {
             }),
             aws_kms: keys.aws_kms.as_ref().map(kms_settings).transpose()?,
         })
+    }
+
+    /// Whether the configured private half takes its custodians to open.
+    ///
+    /// # Errors
+    /// What is wrong with its file, in words.
+    pub fn is_of_custodians(&self) -> Result<bool, String> {
+        let has_a_file = self.aws_kms.is_none() && self.pkcs11.is_none();
+        match self.private_file.as_ref().filter(|_| has_a_file) {
+            Some(path) => SharedKek::is_at(path).map_err(|refused| refused.to_string()),
+            None => Ok(false),
+        }
     }
 
     /// What the manifest says of the configured key.

@@ -67,17 +67,7 @@ impl Store {
         let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                put_data_key(tx, environment, &canary.value.data_key).await?;
-                query(
-                    "INSERT INTO key_canaries (kek, sealed, data_key_id)
-                     VALUES ($1, $2, $3)
-                         ON CONFLICT (kek) DO NOTHING",
-                )
-                .bind(canary.kek.as_str())
-                .bind(canary.value.sealed.as_bytes())
-                .bind(canary.value.data_key.id.to_string())
-                .execute(&mut *tx)
-                .await?;
+                insert_canary(tx, environment, &canary).await?;
                 record(tx, event);
                 Ok(())
             })
@@ -125,6 +115,26 @@ impl Store {
         })
         .await
     }
+}
+
+/// Writes a canary and its data key, unless the key-encryption key has a canary already.
+pub(super) async fn insert_canary(
+    tx: &mut Connection,
+    environment: Environment,
+    canary: &Canary,
+) -> Result<(), Failure> {
+    put_data_key(tx, environment, &canary.value.data_key).await?;
+    query(
+        "INSERT INTO key_canaries (kek, sealed, data_key_id)
+         VALUES ($1, $2, $3)
+             ON CONFLICT (kek) DO NOTHING",
+    )
+    .bind(canary.kek.as_str())
+    .bind(canary.value.sealed.as_bytes())
+    .bind(canary.value.data_key.id.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Writes the data key beside the first value sealed under it, and holds each later one against

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::connection::Connection;
-use super::events::record;
+use super::events::{record, record_refused};
+use super::keys::insert_canary;
 use super::parse::{Reading, one_row};
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::seal::KekId;
+use crate::seal::{Canary, KekId};
 use crate::token::Environment;
 
 /// A process that has not said for so long what it holds is not there any more.
@@ -17,6 +18,15 @@ const HOLDER_KEPT_MS: i64 = 60_000;
 
 /// A process and a key-encryption key that it can open with.
 pub type Held = (String, KekId);
+
+/// One version of the manifest, under the manifest key's signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedManifest {
+    /// Which version it is.
+    pub version: u32,
+    /// The signed text.
+    pub jws: String,
+}
 
 impl Store {
     /// The newest manifest: its version and its signed text.
@@ -47,33 +57,43 @@ impl Store {
         .await
     }
 
-    /// Keeps a further version; false, and an event of a refused act, where somebody else has
-    /// written that version meanwhile.
+    /// Appends versions, and the canary of the key that the last of them adds, in one transaction.
+    /// False, an event of a refused act and nothing else, where somebody else has written the first
+    /// of them meanwhile: no data key is left under a key that no manifest names.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn put_manifest(
         &self,
-        version: u32,
-        jws: String,
+        versions: Vec<SignedManifest>,
+        canary: Option<(Canary, Event)>,
         now: Timestamp,
         event: Event,
     ) -> Result<bool, Failure> {
+        let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
-                let written = query(
-                    "INSERT INTO key_manifests (version, jws, created_at_ms)
-                     VALUES ($1, $2, $3)
-                         ON CONFLICT (version) DO NOTHING",
-                )
-                .bind(version)
-                .bind(jws)
-                .bind(now.unix_ms())
-                .execute(&mut *tx)
-                .await?;
-                let is_ours = written == 1;
-                record(tx, if is_ours { event } else { event.refused() });
-                Ok(is_ours)
+                for (at, manifest) in versions.into_iter().enumerate() {
+                    let is_ours = append(tx, &manifest, now).await?;
+                    if !is_ours && at == 0 {
+                        record_refused(tx, event);
+                        return Ok(false);
+                    }
+                    if !is_ours {
+                        // Versions have no gaps, so nobody can have written only a later one.
+                        return Err(Failure::Inconsistent {
+                            table: "key_manifests",
+                            column: "version",
+                            row: manifest.version.to_string(),
+                        });
+                    }
+                }
+                if let Some((canary, made)) = canary {
+                    insert_canary(tx, environment, &canary).await?;
+                    record(tx, made);
+                }
+                record(tx, event);
+                Ok(true)
             })
         })
         .await
@@ -155,6 +175,24 @@ impl Store {
         self.read(move |connection| Box::pin(async move { under(connection, environment).await }))
             .await
     }
+}
+
+async fn append(
+    tx: &mut Connection,
+    manifest: &SignedManifest,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let written = query(
+        "INSERT INTO key_manifests (version, jws, created_at_ms)
+         VALUES ($1, $2, $3)
+             ON CONFLICT (version) DO NOTHING",
+    )
+    .bind(manifest.version)
+    .bind(manifest.jws.as_str())
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    Ok(written == 1)
 }
 
 /// What stands under a key-encryption key.

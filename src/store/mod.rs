@@ -104,7 +104,7 @@ pub use incidents::{
     Exposed, Incident, NewIncident, NoticeKey, NoticeRow, NoticeSettled, NoticeState, Run,
 };
 pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
-pub use manifests::{Held, UnderKek};
+pub use manifests::{Held, SignedManifest, UnderKek};
 pub use orders::{Authentic, Forged, ForgeryReport, Orders};
 pub use orphans::{Adopted, OrphanRow, OrphanWork};
 pub use outbox::{Due, News, Subscriber, Told};

@@ -660,3 +660,16 @@ async fn a_ceremony_that_would_give_one_person_two_shares_writes_nothing() {
     assert_eq!(refused.status.code(), Some(78), "{}", said(&refused));
     assert!(said(&refused).contains("kek_passphrase_file opens nothing"));
 }
+
+#[tokio::test]
+async fn a_key_of_custodians_is_not_rotated_and_no_cryptoperiod_starts() {
+    let custody = Custody::start().await;
+    let config = custody.app.path("sealed.toml");
+    let refused = run(&["keys", "rotate", "--config", config.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(78), "{}", said(&refused));
+    let why = "a key of custodians is not replaced by `keys rotate`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    let manifests = "SELECT COUNT(*) FROM key_manifests";
+    let database = custody.app.path("sealed.db");
+    assert_eq!(crate::sealed::count(&database, manifests).await, 0);
+}

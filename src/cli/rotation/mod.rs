@@ -17,9 +17,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
-use crate::seal::{DataKeyLimits, KekId, Sealer};
+use crate::seal::{Canary, DataKeyLimits, KekId, Sealer};
 use crate::service::{Configured, marking, store_settings};
-use crate::store::{KeyWork, Store};
+use crate::store::{KeyWork, SignedManifest, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
 
@@ -139,52 +139,95 @@ impl Keys {
         }
     }
 
-    /// The manifest, or the first one, which is written now.
-    async fn manifest(&self, key: &SigningKey) -> Result<Manifest, Failure> {
+    /// The manifest that a change builds on; without one, the first, which is not written yet: a
+    /// command that is refused starts no cryptoperiod.
+    async fn manifest(&self, key: &SigningKey) -> Result<Base, Failure> {
         let environment = self.config.environment;
         if let Some((version, jws)) = self.store.manifest().await.map_err(unavailable)? {
-            return Manifest::open(&jws, &key.verifying(), environment, version).map_err(|_| {
+            let opened = Manifest::open(&jws, &key.verifying(), environment, version);
+            return opened.map(Base::Stored).map_err(|_| {
                 let why = "the key manifest in the store is not one that this key has signed";
                 Failure::new(exit::DATA, why)
             });
         }
         let holder = self.configured.holder().map_err(config_failure)?;
         let wrap = self.configured.wrap_of(&holder).map_err(config_failure)?;
-        let kek = wrap.kek().clone();
-        let first = Manifest::first(environment, &kek, holder, self.clock.now());
-        self.put(&first, key, &kek).await?;
-        Ok(first)
+        let first = Manifest::first(environment, wrap.kek(), holder, self.clock.now());
+        Ok(Base::Unwritten(first))
     }
 
+    /// Writes the version after `base`, with the first one where that is not written yet, and the
+    /// canary of a key that it adds.
     async fn put(
         &self,
-        manifest: &Manifest,
-        key: &SigningKey,
-        about: &KekId,
+        base: &Base,
+        next: &Manifest,
+        (signing, about): (&SigningKey, &KekId),
+        canary: Option<Canary>,
     ) -> Result<(), Failure> {
-        let jws = manifest
-            .signed(key)
-            .map_err(|refused| Failure::new(exit::SOFTWARE, refused))?;
+        let mut versions = Vec::new();
+        if let Base::Unwritten(first) = base {
+            versions.push(signed(first, signing)?);
+        }
+        versions.push(signed(next, signing)?);
+        let made = |canary| {
+            let event = self.event(Action::KeysCanaryMade, about.as_str());
+            (canary, event)
+        };
         let event = self.event(Action::KeysManifestChanged, about.as_str());
         let now = self.clock.now();
-        let put = self.store.put_manifest(manifest.version(), jws, now, event);
+        let put = self
+            .store
+            .put_manifest(versions, canary.map(made), now, event);
         if put.await.map_err(unavailable)? {
             Ok(())
         } else {
-            let why = "somebody else has changed the key manifest meanwhile; look at `keys status`";
+            let why = "somebody else has changed the key manifest meanwhile, and nothing was \
+                       written; look at `keys status`";
             Err(Failure::new(exit::UNAVAILABLE, why))
         }
     }
 }
 
+/// The manifest that a change builds on.
+enum Base {
+    /// It is the newest in the store.
+    Stored(Manifest),
+    /// The store has none: this one is written together with the change.
+    Unwritten(Manifest),
+}
+
+impl Base {
+    const fn manifest(&self) -> &Manifest {
+        match self {
+            Self::Stored(manifest) | Self::Unwritten(manifest) => manifest,
+        }
+    }
+}
+
+fn signed(manifest: &Manifest, key: &SigningKey) -> Result<SignedManifest, Failure> {
+    let jws = manifest
+        .signed(key)
+        .map_err(|refused| Failure::new(exit::SOFTWARE, refused))?;
+    Ok(SignedManifest {
+        version: manifest.version(),
+        jws,
+    })
+}
+
 /// Replaces the key-encryption key, and moves every data key to the new one.
 pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
     let keys = Keys::open(&order.of).await?;
+    if keys.configured.is_of_custodians().map_err(config_failure)? {
+        let why = "a key of custodians is not replaced by `keys rotate`: see \"Replacing a key\" in \
+                   pci-docs/keys.md; to change who its custodians are, run `keys split`";
+        return Err(Failure::new(exit::CONFIG, why));
+    }
     let signing = keys.signing_key()?;
-    let manifest = keys.manifest(&signing).await?;
-    let (manifest, kek) = match &order.activate {
-        Some(kek) => (manifest, named(kek)?),
-        None => prepare(&keys, &signing, manifest, order.key_arn.as_deref()).await?,
+    let base = keys.manifest(&signing).await?;
+    let (base, kek) = match &order.activate {
+        Some(kek) => (base, named(kek)?),
+        None => prepare(&keys, &signing, base, order.key_arn.as_deref()).await?,
     };
     if order.prepare_only {
         keys.store.close().await.map_err(unavailable)?;
@@ -199,11 +242,12 @@ pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
             next
         });
     }
-    wait_for_holders(&keys, &manifest, &kek, order.wait_s).await?;
-    let activated = manifest
+    wait_for_holders(&keys, base.manifest(), &kek, order.wait_s).await?;
+    let activated = base
+        .manifest()
         .activated(&kek, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
-    keys.put(&activated, &signing, &kek).await?;
+    keys.put(&base, &activated, (&signing, &kek), None).await?;
     if !order.of.json {
         print(format_args!("{kek} is in service"))?;
     }
@@ -220,7 +264,7 @@ pub(super) async fn reseal(order: Reseal) -> Result<(), Failure> {
 pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
     let keys = Keys::open(&order.of).await?;
     let signing = keys.signing_key()?;
-    let manifest = keys.manifest(&signing).await?;
+    let base = keys.manifest(&signing).await?;
     let kek = named(&order.kek)?;
     let to = match order.state {
         Retired::Compromised => KekState::Compromised,
@@ -236,25 +280,27 @@ pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
             return Err(Failure::new(exit::DATA, why));
         }
     }
-    let retired = manifest
+    let retired = base
+        .manifest()
         .retired(&kek, to, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
-    keys.put(&retired, &signing, &kek).await?;
+    keys.put(&base, &retired, (&signing, &kek), None).await?;
     keys.store.close().await.map_err(unavailable)?;
     print(format_args!("{kek} is {}", to.name()))
 }
 
-/// Makes a further key, puts it into the manifest, and seals the canary that vouches for it.
+/// Makes a further key, and puts it into the manifest with the canary that vouches for it.
 async fn prepare(
     keys: &Keys,
     signing: &SigningKey,
-    manifest: Manifest,
+    base: Base,
     key_arn: Option<&str>,
-) -> Result<(Manifest, KekId), Failure> {
+) -> Result<(Base, KekId), Failure> {
     let holder: Holder = keys.configured.make(key_arn).map_err(config_failure)?;
     let wrap = keys.configured.wrap_of(&holder).map_err(config_failure)?;
     let kek = wrap.kek().clone();
-    let next = manifest
+    let next = base
+        .manifest()
         .with(&kek, holder, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
     let marking = marking(&keys.config).map_err(|refused| Failure::new(exit::CONFIG, refused))?;
@@ -263,13 +309,9 @@ async fn prepare(
         .canary()
         .await
         .map_err(|failed| Failure::new(exit::UNAVAILABLE, failed))?;
-    let event = keys.event(Action::KeysCanaryMade, kek.as_str());
-    keys.store
-        .put_canary(canary, event)
-        .await
-        .map_err(unavailable)?;
-    keys.put(&next, signing, &kek).await?;
-    Ok((next, kek))
+    keys.put(&base, &next, (signing, &kek), Some(canary))
+        .await?;
+    Ok((Base::Stored(next), kek))
 }
 
 /// Whoever opens with the key in service must be able to open with the next one before anything is

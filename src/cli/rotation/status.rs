@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, print};
 use super::watch::shown;
-use super::{Keys, Of, unavailable};
+use super::{Base, Keys, Of, unavailable};
 use crate::clock::Timestamp;
 use crate::seal::manifest::{Entry, KekState, Manifest};
 
@@ -58,10 +58,11 @@ fn number(of: &Value, name: &str) -> i64 {
 async fn told(keys: &Keys) -> Result<Value, Failure> {
     let standing = keys.store.under_keks().await.map_err(unavailable)?;
     let jobs = keys.store.key_jobs().await.map_err(unavailable)?;
-    let manifest = match keys.store.manifest().await.map_err(unavailable)? {
+    let base = match keys.store.manifest().await.map_err(unavailable)? {
         Some(_) => Some(keys.manifest(&keys.signing_key()?).await?),
         None => None,
     };
+    let manifest = base.as_ref().map(Base::manifest);
     let counted = |kek: &str| {
         let found = standing.iter().find(|under| under.kek.as_str() == kek);
         found.map_or((0, 0), |under| (under.data_keys, under.tokens))
@@ -82,7 +83,7 @@ async fn told(keys: &Keys) -> Result<Value, Failure> {
             "tokens": tokens,
         })
     };
-    let shown_keys: Vec<Value> = match &manifest {
+    let shown_keys: Vec<Value> = match manifest {
         Some(manifest) => manifest.keks().iter().map(described).collect(),
         None => standing
             .iter()
@@ -97,7 +98,7 @@ async fn told(keys: &Keys) -> Result<Value, Failure> {
             .collect(),
     };
     Ok(json!({
-        "manifest_version": manifest.as_ref().map(Manifest::version),
+        "manifest_version": manifest.map(Manifest::version),
         "keks": shown_keys,
         "jobs": jobs.iter().map(shown).collect::<Vec<_>>(),
     }))

@@ -1,6 +1,7 @@
 //! An idempotency key outlives its time while what it made is open.
 
 use super::*;
+use crate::seal::Canary;
 
 /// Seconds after which every claim of these tests has expired.
 const LATE_S: u32 = 2 * 86_400;
@@ -143,6 +144,66 @@ pub(super) async fn an_operations_key_stays_while_it_is_under_way(store: &Store)
         .await
         .unwrap();
     assert_eq!(store.sweep(START.plus_s(LATE_S)).await, Ok(1));
+}
+
+fn version(version: u32, jws: &str) -> SignedManifest {
+    SignedManifest {
+        version,
+        jws: jws.to_owned(),
+    }
+}
+
+fn canary() -> (Canary, Event) {
+    let value = sealed_value();
+    let kek = value.data_key.kek.clone();
+    (Canary { kek, value }, event(Action::KeysCanaryMade))
+}
+
+pub(super) async fn a_lost_manifest_version_leaves_no_canary_and_no_data_key(store: &Store) {
+    let put = async |versions: Vec<SignedManifest>| {
+        let changed = event(Action::KeysManifestChanged);
+        store
+            .put_manifest(versions, Some(canary()), START, changed)
+            .await
+    };
+    let both = || vec![version(1, "first"), version(2, "second")];
+    let keys = async || store.data_keys(String::new(), 1_000).await.unwrap();
+    assert_eq!(put(both()).await, Ok(true));
+    assert_eq!(store.canaries().await.unwrap().len(), 1);
+    let before = keys().await;
+
+    // Who built on no manifest, and who built on the first, are both too late.
+    let rival = || vec![version(2, "rival")];
+    assert_eq!(put(both()).await, Ok(false));
+    assert_eq!(put(rival()).await, Ok(false));
+    assert_eq!(keys().await, before);
+    // A later version that is there although the one before it is not: nothing is half written.
+    assert_eq!(put(vec![version(4, "fourth")]).await, Ok(true));
+    let before = keys().await;
+    let gap = put(vec![version(3, "third"), version(4, "rival")]).await;
+    assert_eq!(
+        gap,
+        Err(Failure::Inconsistent {
+            table: "key_manifests",
+            column: "version",
+            row: "4".to_owned(),
+        })
+    );
+    assert_eq!(keys().await, before);
+    let newest = store.manifest().await.unwrap();
+    assert_eq!(newest, Some((4, "fourth".to_owned())));
+}
+
+#[tokio::test]
+async fn a_lost_manifest_version_leaves_nothing_on_sqlite() {
+    let bench = Bench::new().await;
+    a_lost_manifest_version_leaves_no_canary_and_no_data_key(&bench.store).await;
+    let third = "SELECT COUNT(*) FROM key_manifests WHERE version = 3";
+    assert_eq!(bench.number(third).await, 0);
+    let changed = bench.outcomes(Action::KeysManifestChanged).await;
+    assert_eq!(changed, ["success", "refused", "refused", "success"]);
+    let made = bench.outcomes(Action::KeysCanaryMade).await;
+    assert_eq!(made, ["success", "success"]);
 }
 
 #[tokio::test]

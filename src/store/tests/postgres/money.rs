@@ -29,6 +29,7 @@ async fn what_is_owed_is_kept_on_postgres_as_on_sqlite() {
         keys::a_key_past_its_time_is_entered_anew_without_a_sweep,
         keys::a_charges_key_stays_while_it_is_processing,
         keys::an_operations_key_stays_while_it_is_under_way,
+        keys::a_lost_manifest_version_leaves_no_canary_and_no_data_key,
         reviews::one_asked_for_again_while_it_is_made_is_made_again,
         reviews::one_that_was_deferred_is_due_when_it_is_asked_for,
         refunds::a_refund_made_at_the_processor_is_taken_over,
