@@ -9,8 +9,11 @@ use utoipa::ToSchema;
 use super::answers::{created, replayable};
 use super::body::{Described, Json, JsonIfAny, Nothing};
 use super::checks::Checks;
+use super::fields;
 use super::grants::required_idempotency_key;
 use super::paths::{Page, id_in_query, in_body, in_path, in_query};
+use super::sessions::canonical_origin;
+use crate::card::scan::stored;
 use crate::problem::{Code, Problem};
 use crate::store::ChargeFilter;
 use crate::token::{ChargeStatus, Environment};
@@ -59,6 +62,18 @@ pub struct ChargeRequest {
     /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    /// The shop's origin, with `return_path`.
+    #[schema(max_length = 270, example = "https://shop.example")]
+    origin: Option<String>,
+    /// Where on that origin the shopper is led after the issuer's page: a path, with a query if need
+    /// be. `cloakroom_charge` and `cloakroom_status` are added to it; how the charge stands, the
+    /// shop's backend asks.
+    #[schema(
+        max_length = 500,
+        pattern = "^/([!-.0-\\[\\]-~][!-\\[\\]-~]*)?$",
+        example = "/thanks?order=7"
+    )]
+    return_path: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -75,6 +90,8 @@ impl Described for ChargeRequest {
         "/description",
         "/statement_descriptor_suffix",
         "/metadata",
+        "/origin",
+        "/return_path",
     ];
 }
 
@@ -311,6 +328,7 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
         checks.descriptor_suffix("/statement_descriptor_suffix", suffix);
     }
     checks.metadata(&order.metadata);
+    let return_url = return_url(&mut checks, &order);
     checks.verdict()?;
     Ok(ChargeOrder {
         token,
@@ -321,5 +339,25 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
         description: order.description,
         statement_descriptor_suffix: order.statement_descriptor_suffix,
         metadata: order.metadata,
+        return_url,
     })
+}
+
+/// Where in the shop the shopper is led after the issuer's page, under the rules of a token's
+/// `return_path`.
+fn return_url(checks: &mut Checks, order: &ChargeRequest) -> Option<String> {
+    let (origin, path) = (order.origin.as_deref(), order.return_path.as_deref());
+    if origin.is_none() && path.is_none() {
+        return None;
+    }
+    let canonical = origin.and_then(canonical_origin);
+    checks.require(canonical.is_some(), "/origin", "not_an_https_origin");
+    checks.require(path.is_some(), "/return_path", "not_a_path_of_origin");
+    // Both go to the processor, and with the shopper to the shop and its log.
+    for (pointer, text) in [("/origin", origin), ("/return_path", path)] {
+        checks.require(!text.is_some_and(stored::contains), pointer, "card_number");
+    }
+    let url = fields::within(canonical.as_deref()?, path?);
+    checks.require(url.is_some(), "/return_path", "not_a_path_of_origin");
+    url.map(String::from)
 }

@@ -197,7 +197,7 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
 }
 
 /// An https origin as a browser spells it in its `Origin` header (RFC 6454), or nothing.
-fn canonical_origin(text: &str) -> Option<String> {
+pub(super) fn canonical_origin(text: &str) -> Option<String> {
     if text.len() > ORIGIN_BYTES_MAX {
         return None;
     }

@@ -39,6 +39,10 @@ pub struct ChargeOrder {
     pub statement_descriptor_suffix: Option<String>,
     /// The merchant's own notes.
     pub metadata: BTreeMap<String, String>,
+    /// Where in the shop the shopper is led after the issuer's page. An order without one is the
+    /// same as before there were such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<String>,
 }
 
 fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error> {
@@ -175,13 +179,15 @@ impl Internal {
             description: order.description.clone(),
             statement_descriptor_suffix: order.statement_descriptor_suffix.clone(),
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
+            return_url: order.return_url.clone(),
             processor_key: self.processor_key(claim),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
         }
     }
 
-    /// Reads a charge.
+    /// Reads a charge. One that waits for the shopper is read at the processor first: who has just
+    /// come back from the issuer's page is not told what was so before.
     ///
     /// # Errors
     /// [`Refusal::NotFound`] also for what belongs to another account.
@@ -195,7 +201,7 @@ impl Internal {
         self.common
             .witness_read(granted, Action::ChargeRead, id.to_string())
             .await?;
-        Ok(charge)
+        self.current(granted, charge).await
     }
 
     /// Lists charges, newest first.

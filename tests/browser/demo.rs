@@ -170,3 +170,51 @@ async fn a_line_lost_at_the_charge_is_offered_again_and_a_decline_is_said_in_wor
         )
         .await;
 }
+
+#[actix_web::test]
+async fn a_charge_that_the_issuer_asks_about_comes_back_into_the_demo_shop() {
+    let app = App::start();
+    let browser = Browser::chromium(&app).await;
+    for (pressed, kind) in [("complete", "good"), ("fail", "bad")] {
+        browser.go(&app.at.shop).await;
+        // The issuer is asked when the card is saved, and again when it is charged.
+        type_card(&app, &browser, "4000002760003184").await;
+        browser.click("#pay").await;
+        browser.click("button[value=complete]").await;
+        browser
+            .until("return location.pathname.startsWith('/authenticate/pi_')")
+            .await;
+        browser.click(&format!("button[value={pressed}]")).await;
+        browser
+            .until(&format!(
+                "return document.getElementById('status')?.dataset.kind === '{kind}'"
+            ))
+            .await;
+        let url = browser.url().await;
+        assert!(url.starts_with(&app.at.shop), "{url}");
+        assert!(!url.contains("cloakroom_"), "{url}");
+    }
+    let status = browser.text("#status").await;
+    assert!(status.contains("did not confirm"), "{status}");
+    assert_eq!(browser.log().await, Vec::<String>::new());
+}
+
+#[actix_web::test]
+async fn an_issuer_that_comes_back_in_another_browser_finds_the_order_there() {
+    let app = App::start();
+    let browser = Browser::chromium(&app).await;
+    browser.go(&app.at.shop).await;
+    type_card(&app, &browser, "4000002500003155").await;
+    browser.click("#pay").await;
+    browser
+        .until("return location.pathname.startsWith('/authenticate/')")
+        .await;
+    // What the first browser kept is not there: another one has it.
+    let page = browser.url().await;
+    let back = app.back_from_issuer(&page, "complete").await;
+    let other = Browser::chromium(&app).await;
+    other.go(&back).await;
+    other.until(PAID).await;
+    let token = other.text("#token").await;
+    assert!(token.starts_with("test_tok_"), "{token}");
+}

@@ -347,10 +347,16 @@ impl App {
 
     /// The shopper presses a button of the issuer's page: `complete` or `fail`.
     pub(crate) async fn visit_issuer(&self, page: &str, outcome: &str) {
+        self.back_from_issuer(page, outcome).await;
+    }
+
+    /// Presses a button of the issuer's page; where that sends the shopper.
+    pub(crate) async fn back_from_issuer(&self, page: &str, outcome: &str) -> String {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         let press = request(Method::POST, page, &headers, format!("outcome={outcome}"));
         let done = self.send(Who::Nobody, press).await;
         assert!(matches!(done.status, 302 | 303), "{}", done.status);
+        done.header("location").unwrap().to_owned()
     }
 
     /// A call of the sandbox's control plane.

@@ -33,6 +33,19 @@ const post = async (url, body) => {
 
 /** What a shopper is told of a decline. The code is for the shop's own eyes. */
 const DECLINED = {
+  payment_intent_authentication_failure: "Your bank did not confirm this payment. Nothing was charged: please try again.",
+  lost_card: "The card was declined. Please use another card.",
+  stolen_card: "The card was declined. Please use another card.",
+  incorrect_cvc: "The security code is not right. Please check it, or use another card.",
+  incorrect_zip: "The postal code is not right. Please check it, or use another card.",
+  card_velocity_exceeded: "The card has reached its limit. Please use another card.",
+  withdrawal_count_limit_exceeded: "The card has reached its limit. Please use another card.",
+  processing_error: "Your bank could not answer. Please try again in a moment.",
+  try_again_later: "Your bank could not answer. Please try again in a moment.",
+  issuer_not_available: "Your bank could not answer. Please try again in a moment.",
+  currency_not_supported: "The card cannot pay in this currency. Please use another card.",
+  card_detached: "This card cannot be used any more. Please enter it again.",
+  authentication_not_supported: "Your bank wants a confirmation that we cannot offer. Please use another card.",
   insufficient_funds: "The card has insufficient funds. Please use another card.",
   expired_card: "The card has expired. Please use another card.",
   authentication_required: "Your bank wants to confirm this payment. Please try again.",
@@ -49,22 +62,28 @@ const offer = (text, act) => {
   };
 };
 
-/** Tells the shop's backend which token to charge for which order, and shows what came of it. */
-async function charge(token, session) {
+/**
+ * Asks the shop's backend to charge an order, or what became of its charge, and shows what it says.
+ * Asked again, an order is paid once, however often.
+ */
+async function settle(url, body) {
   element("form").querySelector("#card").hidden = true;
   pay.hidden = true;
   element("hosted").hidden = true;
   say("Paying …");
   let charged;
   try {
-    charged = await post("/charge", { token, session });
+    charged = await post(url, body);
   } catch {
-    // Asked again under the same order it is paid once, however often.
     say("We could not reach the shop. You have not been charged twice: please try again.", "bad");
-    return offer("Try again", () => charge(token, session));
+    return offer("Try again", () => settle(url, body));
+  }
+  if (!charged) {
+    say("No card was taken. Please start again.", "bad");
+    return offer("Start again", () => location.assign("/"));
   }
   element("charge").textContent = charged.id ?? charged.charge ?? "none";
-  element("token").textContent = token;
+  element("token").textContent = charged.token ?? "none";
   element("receipt").hidden = false;
   if (charged.next_action) {
     say("The bank asks for one more confirmation. Taking you there …");
@@ -76,7 +95,7 @@ async function charge(token, session) {
   }
   if (charged.status === "processing") {
     say("Your bank is still at work. We will write to you when the ticket is paid.");
-    return offer("Look again", () => charge(token, session));
+    return offer("Look again", () => settle(url, body));
   }
   say(DECLINED[charged.decline?.code] ?? "The payment was declined. Please use another card.", "bad");
   offer("Use another card", () => location.assign("/"));
@@ -98,7 +117,7 @@ async function checkout() {
     try {
       const made = await card.tokenize();
       element("summary").textContent = `${made.card.brand} ···· ${made.card.last4}`;
-      await charge(made.token, session);
+      await settle("/charge", { session });
     } catch (error) {
       // The form has told the shopper why. Where this session takes no card any more, a new one does.
       if (["canceled", "session_over", "too_many"].includes(error.code)) offer("Start again", () => location.assign("/"));
@@ -114,11 +133,13 @@ element("cards").addEventListener("click", (event) => {
 
 pay.disabled = true;
 const back = returned();
-if (back?.token && back.status !== "failed") await charge(back.token, back.session);
+const paid = new URLSearchParams(location.search).get("cloakroom_charge");
+if (paid) {
+  history.replaceState(null, "", location.pathname);
+  await settle("/outcome", { charge: paid });
+} else if (back && back.status !== "failed") await settle("/charge", { session: back.session });
 else {
-  // The bank's app may come back in another browser, which does not know the token.
-  if (back?.status === "succeeded") say("Your bank has confirmed the card. Please finish in the window where you began, or pay again here.");
-  else if (back) say("The bank did not confirm the card. Please try again, or use another card.", "bad");
+  if (back) say("The bank did not confirm the card. Please try again, or use another card.", "bad");
   await checkout().catch(() => {
     say("We could not reach the shop.", "bad");
     offer("Try again", () => location.reload());

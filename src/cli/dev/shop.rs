@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::{fields, tls};
 use crate::sandbox::TEST_CARDS;
-use crate::token::{Environment, RequestId, SessionId, TokenId};
+use crate::token::{ChargeId, Environment, RequestId, SessionId};
 
 const PAGE: &str = include_str!("shop.html");
 const SCRIPT: &str = include_str!("shop.js");
@@ -79,6 +79,7 @@ pub(super) fn start(dir: &Path, ports: Ports, listener: TcpListener) -> Result<S
             )
             .route("/session", web::post().to(session))
             .route("/charge", web::post().to(charge))
+            .route("/outcome", web::post().to(outcome))
     })
     .workers(1)
     .disable_signals()
@@ -146,21 +147,24 @@ async fn session(shop: web::Data<Shop>) -> HttpResponse {
     answer(status, &made)
 }
 
-/// What the shopper's browser brings: the token, and the session it came of, which stands for the
-/// order here.
+/// What the shopper's browser brings: the session, which stands for the order here.
 #[derive(Deserialize)]
 struct Purchase {
-    token: String,
     session: String,
 }
 
-/// The shop's backend charges the token that the browser got: once for each order, however often
-/// the page is loaded again.
+/// The shop's backend charges the token that the session has made: once for each order, however
+/// often the page is loaded again. It asks the service for the token and takes none from a browser:
+/// the one that comes back from the issuer may be another, which has never seen it.
 async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpResponse {
-    let token = TokenId::parse(&purchase.token, Environment::Test);
-    let session = SessionId::parse(&purchase.session, Environment::Test);
-    let (Ok(token), Ok(session)) = (token, session) else {
+    let Ok(session) = SessionId::parse(&purchase.session, Environment::Test) else {
         return HttpResponse::BadRequest().finish();
+    };
+    let read = shop.get(&format!("/v1/capture_sessions/{session}"));
+    let (status, made) = ask(&shop.checkout, read).await;
+    let Some(token) = made.get("token").and_then(Value::as_str) else {
+        // Without an answer the page asks again; without a card there is nothing to charge.
+        return answer(if status < 400 { 409 } else { status }, &Value::Null);
     };
     // The browser may be back from the issuer before the issuer's word is.
     for _ in 0..LOOKS_MAX {
@@ -171,12 +175,30 @@ async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpRes
         tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
     }
     let order = serde_json::json!({
-        "token": token.to_string(), "amount": 1250, "currency": "eur", "off_session": false,
+        "token": token, "amount": 1250, "currency": "eur", "off_session": false,
         "description": "One ticket", "metadata": { "order": session.to_string() },
+        // Where the issuer's page leads back to, should it want to see the shopper once more.
+        "origin": shop.origin, "return_path": "/",
     });
     let request = shop.post("/v1/charges", &format!("order-{session}"), &order);
     let (status, made) = ask(&shop.billing, request).await;
     answer(status, &made)
+}
+
+/// The charge whose shopper has come back from the issuer.
+#[derive(Deserialize)]
+struct Returned {
+    charge: String,
+}
+
+/// What became of a charge. The address that the shopper came back with says so too, but anybody
+/// can write an address.
+async fn outcome(shop: web::Data<Shop>, returned: web::Json<Returned>) -> HttpResponse {
+    let Ok(id) = ChargeId::parse(&returned.charge, Environment::Test) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    let (status, charge) = ask(&shop.billing, shop.get(&format!("/v1/charges/{id}"))).await;
+    answer(status, &charge)
 }
 
 type Request = Option<hyper::Request<Full<Bytes>>>;

@@ -116,10 +116,14 @@ pub struct Return {
     to: String,
     #[serde(default)]
     redirect_status: String,
+    #[serde(default)]
+    charge: String,
+    #[serde(default)]
+    tag: String,
 }
 
-/// `GET /return`: on to the shop, at the path that its page named; without a session, a word of
-/// thanks.
+/// `GET /return`: on to the shop, at the path that its page named, or that the merchant named for a
+/// charge; without either, a word of thanks.
 ///
 /// # Errors
 /// `store_unavailable`.
@@ -128,6 +132,9 @@ pub async fn returned(
     request: HttpRequest,
     back: web::Query<Return>,
 ) -> Result<HttpResponse, Problem> {
+    if !back.charge.is_empty() {
+        return Ok(charge_returned(&vault, &request, &back));
+    }
     // A shopper may come back after the session is over; its shop is still the same.
     let session = find(&vault, &back.session).await?;
     let known = session.and_then(|session| Some((session.id, session.origin?)));
@@ -149,6 +156,24 @@ pub async fn returned(
         Reporting::On,
         text,
     ))
+}
+
+/// On to the shop with the charge's id; what became of it, the shop's backend asks.
+fn charge_returned(vault: &Capture, request: &HttpRequest, back: &Return) -> HttpResponse {
+    let Some((id, mut to)) = vault.charge_return(&back.charge, &back.to, &back.tag) else {
+        return super::pages::thanks();
+    };
+    let (id, origin) = (id.to_string(), to.origin().ascii_serialization());
+    to.query_pairs_mut()
+        .append_pair("cloakroom_charge", &id)
+        .append_pair("cloakroom_status", status(&back.redirect_status));
+    page(
+        request,
+        &templates::RETURN,
+        Embedding::Nobody,
+        Reporting::On,
+        templates::returning(to.as_str(), &origin, &id),
+    )
 }
 
 fn status(told: &str) -> &'static str {

@@ -1,7 +1,7 @@
 //! Open charges that are due: whoever takes one has its lease.
 
 use super::row::{self, ChargeRow};
-use super::{check, forged, sealed_of};
+use super::{authenticate, check, forged, sealed_of};
 use crate::audit::Event;
 use crate::store::connection::Connection;
 use crate::store::events::record;
@@ -10,7 +10,7 @@ use crate::store::owed::{self, Lease, Take};
 use crate::store::parse::Reading;
 use crate::store::sealed::SealedRow;
 use crate::store::{Failure, Store};
-use crate::token::{Account, Environment};
+use crate::token::{Account, ChargeId, Environment};
 
 /// An open charge with the lease of it.
 #[derive(Debug)]
@@ -34,6 +34,27 @@ pub struct DueCharges {
 }
 
 impl Store {
+    /// A charge that somebody who may has ordered; one that nobody has is quarantined.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn ordered_charge(
+        &self,
+        account: &Account,
+        id: ChargeId,
+    ) -> Result<Option<Authentic<ChargeRow>>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.write(move |tx| {
+            Box::pin(async move {
+                match row::find(tx, environment, &account, &id.to_string()).await? {
+                    Some(charge) => authenticate(tx, environment, charge).await,
+                    None => Ok(None),
+                }
+            })
+        })
+        .await
+    }
+
     /// Takes an account's charges about which the processor is to be asked and that nobody is
     /// working on, and writes for each value that will be opened the event of its opening.
     ///

@@ -60,6 +60,8 @@ pub struct NewCharge {
     pub statement_descriptor_suffix: Option<String>,
     /// The merchant's own: the text of a JSON object.
     pub metadata: String,
+    /// Where in the shop the shopper is led after the issuer's page.
+    pub return_url: Option<String>,
     /// The processor's idempotency key, made from the caller's.
     pub processor_key: String,
     /// Now.
@@ -228,8 +230,8 @@ async fn insert(
     charge.processor_key = won.processor_key(tx.orders(), &charge.processor_key);
     let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
-        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, version)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, 1)",
+        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, return_url, version)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, $19, 1)",
     )
     .bind(charge.id.to_string())
     .bind(charge.account.as_str())
@@ -249,6 +251,7 @@ async fn insert(
     .bind(charge.lease_token)
     .bind(&charge.processor_key)
     .bind(order_proof.as_slice())
+    .bind(charge.return_url.as_deref())
     .execute(tx)
     .await?;
     one_row(written, "charges", &charge.id)?;
@@ -273,6 +276,7 @@ fn begun(charge: NewCharge, sealed: &SealedRow, lease: &Lease) -> ChargeRow {
         description: charge.description,
         statement_descriptor_suffix: charge.statement_descriptor_suffix,
         metadata: charge.metadata,
+        return_url: charge.return_url,
         setup_pending,
         status: ChargeStatus::Processing,
         payment: None,

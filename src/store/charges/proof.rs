@@ -15,7 +15,7 @@ use crate::token::{Account, ChargeId, Environment};
 
 /// The order of the charge itself.
 pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
-    Order::new(Kind::Charge, environment)
+    let order = Order::new(Kind::Charge, environment)
         .text(&charge.id.to_string())
         .text(charge.account.as_str())
         .text(&charge.client)
@@ -28,7 +28,12 @@ pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
         .text_if_any(charge.statement_descriptor_suffix.as_deref())
         .text(&charge.metadata)
         .text(&charge.processor_key)
-        .number(charge.created_at.unix_ms())
+        .number(charge.created_at.unix_ms());
+    // A charge that leads nowhere is bound as it was before charges could.
+    match &charge.return_url {
+        Some(return_url) => order.text(return_url),
+        None => order,
+    }
 }
 
 /// That the charge's payment is the one of that name.

@@ -43,6 +43,7 @@ fn begun() -> ChargeRow {
         description: None,
         statement_descriptor_suffix: None,
         metadata: "{}".into(),
+        return_url: None,
         setup_pending: Some(false),
         status: ChargeStatus::Processing,
         payment: None,

@@ -192,6 +192,19 @@ async fn no_other_payment_is_refunded(store: &Store, attacker: &mut impl Attacke
     let again = format!("{before} WHERE id = '{other}'");
     attacker.write(&again).await;
     assert!(take_charges(store, 7_200).await.is_empty());
+    no_shopper_is_led_elsewhere(store, attacker).await;
+}
+
+async fn no_shopper_is_led_elsewhere(store: &Store, attacker: &mut impl Attacker) {
+    let token = new(token_on(store, |_| {}).await);
+    let charge = charging_on(store, token, "charge-3").await.id;
+    attacker
+        .write(&format!(
+            "UPDATE charges SET return_url = 'https://evil.example/', lease_until_ms = 0, lease_token = NULL WHERE id = '{charge}'"
+        ))
+        .await;
+    assert!(take_charges(store, 7_200).await.is_empty());
+    quarantined(attacker, "charges", 3).await;
 }
 
 #[tokio::test]

@@ -218,6 +218,7 @@ pub(super) fn charge_of(token: TokenId) -> NewCharge {
         description: Some("order 1".into()),
         statement_descriptor_suffix: None,
         metadata: "{}".into(),
+        return_url: None,
         processor_key: "key-of-the-charge".into(),
         created_at: START,
         lease_until: START.plus_s(60),

@@ -278,6 +278,7 @@ impl Internal {
         let metadata: BTreeMap<String, String> =
             serde_json::from_str(&charge.metadata).map_err(|_| processor::Failure::NotSent)?;
         let name = charge.id.to_string();
+        let return_url = self.way_back(charge);
         let order = processor::ChargeOrder {
             charge: &name,
             amount: charge.amount,
@@ -289,7 +290,7 @@ impl Internal {
             description: charge.description.as_deref(),
             statement_descriptor_suffix: charge.statement_descriptor_suffix.as_deref(),
             metadata: &metadata,
-            return_url: &self.return_url,
+            return_url: &return_url,
             idempotency_key: &charge.processor_key,
             client: &charge.client,
         };
