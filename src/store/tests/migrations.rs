@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 16));
+    assert_eq!((first.from, first.to), (0, 17));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -34,11 +34,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "incidents",
             "money",
             "reconciliation",
-            "orders"
+            "orders",
+            "charge returns"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (16, 16, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (17, 17, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -50,7 +51,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 16
+            needed: 17
         }
     );
     assert!(
@@ -67,10 +68,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 16",
+            "DELETE FROM _sqlx_migrations WHERE version = 17",
             Failure::SchemaTooOld {
-                found: 15,
-                needed: 16,
+                found: 16,
+                needed: 17,
             },
             false,
         ),
