@@ -351,13 +351,14 @@ fn return_url(checks: &mut Checks, order: &ChargeRequest) -> Option<String> {
         return None;
     }
     let canonical = origin.and_then(canonical_origin);
+    let is_path = path.is_some_and(|path| path.starts_with('/'));
     checks.require(canonical.is_some(), "/origin", "not_an_https_origin");
-    checks.require(path.is_some(), "/return_path", "not_a_path_of_origin");
+    checks.require(is_path, "/return_path", "not_a_path_of_origin");
     // Both go to the processor, and with the shopper to the shop and its log.
     for (pointer, text) in [("/origin", origin), ("/return_path", path)] {
         checks.require(!text.is_some_and(stored::contains), pointer, "card_number");
     }
-    let url = fields::within(canonical.as_deref()?, path?);
+    let url = fields::within(canonical.as_deref()?, path.filter(|_| is_path)?);
     checks.require(url.is_some(), "/return_path", "not_a_path_of_origin");
     url.map(String::from)
 }
