@@ -15,8 +15,15 @@ const NOBODY: u32 = u32::MAX;
 pub(super) fn operator() -> String {
     let login = std::fs::read_to_string(LOGIN_FILE).ok();
     let login = login.and_then(|text| text.trim().parse().ok());
-    let sudo = std::env::var(SUDO).ok().and_then(|text| text.parse().ok());
-    named(login, sudo, memory::user_id())
+    named(login, sudo(), memory::user_id())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what sudo says is no configuration"
+)]
+fn sudo() -> Option<u32> {
+    std::env::var(SUDO).ok()?.parse().ok()
 }
 
 /// The login is the kernel's word. `sudo`'s is a variable that anybody may set, so it is believed

@@ -116,7 +116,7 @@ async fn many_at_once(app: &App, who: Who, path: &str, key: &str, body: &Value) 
         body.to_string()
     };
     let all = (0..200).map(|_| {
-        client.send(request(
+        client.send_until_connected(request(
             Method::POST,
             &url,
             &[("idempotency-key", key)],

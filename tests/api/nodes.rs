@@ -61,7 +61,7 @@ async fn to_both(app: &App, second: &Second, what: (Who, &str, &str), body: &Val
     let ask = |node: &str| {
         let url = format!("{node}{path}");
         let headers = [("idempotency-key", key)];
-        client.send(request(Method::POST, &url, &headers, text.clone()))
+        client.send_until_connected(request(Method::POST, &url, &headers, text.clone()))
     };
     let nodes = [app.at.internal.as_str(), second.internal.as_str()];
     let all = (0..200).map(|number| ask(nodes[number % 2]));

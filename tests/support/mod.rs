@@ -461,6 +461,23 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    /// Sends it; connects anew where the connection was refused before anything was sent, as a
+    /// server does with handshakes that a busy machine keeps waiting.
+    pub(crate) async fn send_until_connected(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, String> {
+        for _ in 0..100 {
+            match self.send(request.clone()).await {
+                Err(why) if why.contains("Error(Connect") => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                ended => return ended,
+            }
+        }
+        self.send(request).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let answer = read(&self.client, request).await?;
         let mut said = self.app.said.lock().unwrap();
