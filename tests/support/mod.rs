@@ -266,7 +266,8 @@ impl App {
 
     /// A request as it is, from `who`.
     pub(crate) async fn send(&self, who: Who, request: Request<Full<Bytes>>) -> Answer {
-        self.client(who).send(request).await.unwrap()
+        let client = self.client(who);
+        client.send_until_connected(request).await.unwrap()
     }
 
     /// A client that keeps its connections.
