@@ -1,6 +1,9 @@
 //! After the issuer's page a charge's shopper comes back into the shop that the merchant named, and
 //! its backend is told how the charge stands now.
 
+use std::time::{Duration, Instant};
+
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::engines::{Engine, on_both_engines};
@@ -9,6 +12,7 @@ use crate::support::{Answer, App, VISA, Who};
 on_both_engines! {
     a_charges_shopper_is_led_back_to_the_shop_that_the_merchant_named,
     a_way_back_that_is_no_path_of_the_shop_is_refused,
+    a_reader_is_answered_while_the_processor_is_silent_or_fails,
 }
 
 /// A card whose every payment is authenticated by the shopper.
@@ -116,4 +120,39 @@ async fn a_way_back_that_is_no_path_of_the_shop_is_refused(engine: Engine) {
     // The key is free, and nothing was charged.
     let paid = app.order_charge(&order(&token, shop, "/"), "k").await;
     assert_eq!(paid.json()["status"], "succeeded", "{}", paid.json());
+}
+
+/// What is known is answered when the processor does not say more, late or never.
+async fn a_reader_is_answered_while_the_processor_is_silent_or_fails(engine: Engine) {
+    let app = App::on(engine);
+    let token = app.token(ALWAYS_AUTHENTICATED).await;
+    let order = order(&token, "https://shop.example", "/");
+    let made = app.order_charge(&order, "k").await.json();
+    assert_eq!(made["status"], "requires_action", "{made}");
+    let url = format!(
+        "{}/v1/charges/{}",
+        app.at.internal,
+        made["id"].as_str().unwrap()
+    );
+    for fault in [
+        json!({ "fault": "hang", "delay_ms": 60_000 }),
+        json!({ "fault": "status", "status": 500 }),
+    ] {
+        let mut fault = fault;
+        fault["path"] = json!("/v1/payment_intents/*");
+        fault["method"] = json!("GET");
+        fault["times"] = json!(20);
+        app.sandbox(Method::POST, "faults", &fault).await;
+        let began = Instant::now();
+        let read = app.get(Who::Billing, &url).await;
+        assert_eq!(read.status, 200);
+        assert_eq!(read.json()["status"], "requires_action");
+        // Bounded, whatever the processor's own time limit is.
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{:?}",
+            began.elapsed()
+        );
+        app.sandbox(Method::DELETE, "faults", &Value::Null).await;
+    }
 }

@@ -45,16 +45,7 @@ async fn the_three_snippets_of_the_guide_run_as_printed() {
             .replace("https://cards.example", capture)
             .replace("CLIENT_SECRET", &secret);
         assert!(!page.contains("HASH"), "{page}");
-        shop.site
-            .put("/checkout", "text/html; charset=utf-8", &[], &page);
-        browser.go(&shop.site.url("/checkout")).await;
-        browser.enter("iframe").await;
-        browser
-            .until("return document.querySelector('label').textContent !== ''")
-            .await;
-        browser.leave().await;
-        type_card(&shop, &browser, "4242424242424242", "1234", "123").await;
-        browser.click("#pay").await;
+        pay_on(&shop, &browser, &page, "4242424242424242").await;
         if name == "element" {
             browser.until("return document.title === 'Ordered'").await;
         } else {
@@ -67,6 +58,20 @@ async fn the_three_snippets_of_the_guide_run_as_printed() {
             );
         }
     }
+}
+
+/// Shows that page of the shop's, types the card once the form is there, and presses Pay.
+async fn pay_on(shop: &Shop, browser: &Browser, page: &str, number: &str) {
+    shop.site
+        .put("/checkout", "text/html; charset=utf-8", &[], page);
+    browser.go(&shop.site.url("/checkout")).await;
+    browser.enter("iframe").await;
+    browser
+        .until("return document.querySelector('label').textContent !== ''")
+        .await;
+    browser.leave().await;
+    type_card(shop, browser, number, "1234", "123").await;
+    browser.click("#pay").await;
 }
 
 #[actix_web::test]
@@ -82,16 +87,7 @@ async fn the_guides_page_in_an_apps_web_view_leaves_the_going_to_the_app() {
             .replace("https://cards.example", &shop.app.at.capture)
             .replace("CLIENT_SECRET", &secret)
             .replace("<title>Checkout</title>", app);
-        shop.site
-            .put("/checkout", "text/html; charset=utf-8", &[], &page);
-        browser.go(&shop.site.url("/checkout")).await;
-        browser.enter("iframe").await;
-        browser
-            .until("return document.querySelector('label').textContent !== ''")
-            .await;
-        browser.leave().await;
-        type_card(&shop, &browser, "4000002500003155", "1234", "123").await;
-        browser.click("#pay").await;
+        pay_on(&shop, &browser, &page, "4000002500003155").await;
         let said = browser.until("return window.said").await;
         assert!(said["token"].as_str().unwrap().starts_with("test_tok_"));
         assert!(
