@@ -147,6 +147,8 @@ macro_rules! names {
     )+};
 }
 
+pub(super) use names;
+
 names! {
     /// Whether it was done.
     Outcome {
@@ -280,6 +282,10 @@ names! {
         ReconciliationDiffered = "reconciliation.differed",
         /// A row takes what the processor says, because a comparison found that it differs.
         ReconciliationRepaired = "reconciliation.repaired",
+        /// The service verified the whole log (10.3.4), and it was what was signed, or was not.
+        AuditVerified = "audit.verified",
+        /// An operator accepted that the database is older than what was signed of it, or another.
+        AuditRollbackAccepted = "audit.rollback_accepted",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }
