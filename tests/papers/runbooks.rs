@@ -104,7 +104,7 @@ fn wrong(command: &Command) -> Option<String> {
 
 fn documents() -> Vec<(String, String)> {
     let own = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
-    let mut documents = own.map(|file| (file.to_owned(), read(file))).to_vec();
+    let mut documents = Vec::from(own.map(|file| (file.to_owned(), read(file))));
     documents.extend(files("docs", ".md"));
     documents.extend(files("pci-docs", ".md"));
     documents
