@@ -130,7 +130,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
             return vec![Finding::failed(
                 "configuration",
                 refused,
-                "correct the file; every key is documented in src/config/mod.rs",
+                "correct the file; every key is documented in docs/configuration.md",
             )];
         }
     };
