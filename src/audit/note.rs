@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::tree::{HASH_BYTES, Hash};
+use super::tree::Hash;
 use crate::seal::file::{self, KeyFileRefused, Why};
 use crate::seal::hex;
 use crate::seal::signing::{PUBLIC_KEY_BYTES, SigningKey, verify};
@@ -216,6 +216,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::tree::HASH_BYTES;
 
     fn key() -> SigningKey {
         let dir = tempfile::tempdir().unwrap();

@@ -19,12 +19,13 @@ pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outa
             common.metrics.audit_unwitnessed(age_ms);
             let goes_on = goes_on(&common, log.as_deref()).await;
             let opens = age_ms <= outage_ms_max && goes_on;
-            if is_open && !opens {
+            if is_open && !opens && goes_on {
                 tracing::error!(
                     age_ms,
-                    goes_on,
                     "audit checkpoints cannot be published; refusing requests"
                 );
+            } else if is_open && !opens {
+                tracing::error!("the database is not the one that was known; refusing requests");
             } else if opens && !is_open {
                 tracing::info!("audit checkpoints are published again; taking requests");
             }

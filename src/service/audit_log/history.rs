@@ -147,7 +147,7 @@ pub(super) async fn compare(
         Ok(known) => not_needed(is_accepted, Some(known)),
         Err(Unknown::Store(failure)) => Err(unreadable(failure)),
         Err(Unknown::Differs(differs)) if is_accepted => {
-            tracing::error!(%differs, "an operator has accepted that the database is not the one that was known");
+            tracing::error!(reason = %differs, "an operator has accepted that the database is not the one that was known");
             let present = Present::read(store).await.map_err(unreadable)?;
             let epoch = Epoch {
                 number: newest.checkpoint.epoch.number.saturating_add(1),

@@ -57,7 +57,7 @@ impl AuditLog {
             Err(Unknown::Store(failure)) => Err(failure),
             Err(Unknown::Differs(differs)) => {
                 if !self.differs() {
-                    tracing::error!(%differs, "the audit log is not signed; refusing requests");
+                    tracing::error!(reason = %differs, "the audit log is not signed; refusing requests");
                 }
                 self.set_differs(true);
                 let seen = differs.to_string();

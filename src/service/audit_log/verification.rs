@@ -91,8 +91,8 @@ impl AuditLog {
         let event = common.event(&process(), Action::AuditVerified, outcome, subject);
         common.store.record(event).await?;
         if let Some(first) = report.findings.first() {
-            tracing::error!(found = report.found, %first, "the audit log is not what was signed");
             let seen = format!("{} findings; the first: {first}", report.found);
+            tracing::error!(reason = seen, "the audit log is not what was signed");
             let alert = Alert::new(AlertName::AuditLogAltered, &common.node, &seen);
             common.raise_or_log(alert).await;
         }
