@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod configuration;
 mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
@@ -15,6 +16,7 @@ mod pagewatch;
 mod reconcile;
 mod rotation;
 mod serve;
+mod status;
 mod watch;
 
 use std::io::Write;
@@ -60,10 +62,14 @@ enum Verb {
     Sandbox(dev::SandboxArguments),
     /// Runs the planes that a configuration names.
     Serve(serve::Arguments),
+    /// How a process and its store are, in one look; exit code 69 where it is not ready.
+    Status(status::Arguments),
     /// Brings the store's schema up to this version.
     Migrate(ConfigArguments),
     /// Preflight: configuration, TLS, store, keys, processor; each with its mend.
     Check(check::Arguments),
+    /// The configuration's keys.
+    Config(configuration::Arguments),
     /// Keys.
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
@@ -214,7 +220,9 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
             let config = arguments.read()?;
             block_on(migrate::run(&config))
         }
+        Verb::Status(arguments) => block_on(status::run(arguments)),
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
+        Verb::Config(arguments) => configuration::run(&arguments),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
