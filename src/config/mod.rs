@@ -7,6 +7,7 @@
 
 mod alerts;
 mod audit;
+mod backup;
 mod keys;
 mod limits;
 mod postgres;
@@ -33,6 +34,7 @@ pub use figment::value::magic::RelativePathBuf;
 
 pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
 pub use audit::{AuditSettings, SinkSettings};
+pub use backup::{BackupSettings, PgBackRestSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
@@ -70,6 +72,8 @@ pub struct Config {
     pub webhooks: Vec<WebhookSettings>,
     /// How the audit log is vouched for; every process in the live environment needs it.
     pub audit: Option<AuditSettings>,
+    /// Backups: the internal plane.
+    pub backup: Option<BackupSettings>,
     /// Who is told of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
@@ -315,6 +319,7 @@ impl Config {
         if self.internal.is_none() && self.alerts.tells_anybody() {
             return refuse("a process without [internal] must not be given alerts' secrets");
         }
+        self.check_backup()?;
         self.keys.check()?;
         self.alerts.check()?;
         self.watch.check()?;
@@ -325,6 +330,22 @@ impl Config {
             stripe.check()?;
         }
         self.limits.check()
+    }
+
+    fn check_backup(&self) -> Result<(), Refused> {
+        let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
+        let Some(backup) = &self.backup else {
+            return Ok(());
+        };
+        if self.internal.is_none() {
+            return refuse("a process without [internal] makes no backups");
+        }
+        if self.audit.is_none() {
+            return refuse(
+                "[backup] needs [audit]: what is said of a backup is signed with its key",
+            );
+        }
+        backup.check(&self.store, self.environment)
     }
 }
 

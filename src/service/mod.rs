@@ -6,6 +6,7 @@
 mod ages;
 mod alerts;
 mod assembly;
+pub mod backup;
 mod key_maker;
 mod keys;
 mod listen;
@@ -145,6 +146,7 @@ pub struct Service {
     shutdown_timeout: Duration,
     clerk: Option<Clerk>,
     reconciliation: Schedule,
+    backups: Option<backup::Worker>,
 }
 
 impl std::fmt::Debug for Service {
@@ -224,6 +226,7 @@ impl Service {
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
             clerk,
             reconciliation: config.reconciliation.schedule(),
+            backups: backup::worker(config)?,
             common,
         };
         this.listen(config, hardening, listeners)?;
