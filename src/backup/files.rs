@@ -23,10 +23,15 @@ const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
 pub(super) fn create(path: &Path) -> Result<File, Failure> {
     let mut new = OpenOptions::new();
     new.write(true).create_new(true).mode(FILE_MODE);
-    new.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::Exists(path.to_owned()),
-        _ => Failure::io(path, error),
-    })
+    new.open(path).map_err(|error| refused(path, error))
+}
+
+fn refused(path: &Path, error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        Failure::Exists(path.to_owned())
+    } else {
+        Failure::io(path, error)
+    }
 }
 
 /// A note of ours, as text.
@@ -85,10 +90,7 @@ pub fn is_there(path: &Path) -> bool {
 /// [`Failure::Exists`], [`Failure::Io`].
 pub fn place_new(from: &Path, to: &Path) -> Result<(), Failure> {
     // Renaming would overwrite; a second name is refused where there is one.
-    fs::hard_link(from, to).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Failure::Exists(to.to_owned()),
-        _ => Failure::io(to, error),
-    })?;
+    fs::hard_link(from, to).map_err(|error| refused(to, error))?;
     remove_database(from)?;
     sync(directory_of(to))
 }

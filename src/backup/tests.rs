@@ -17,7 +17,7 @@ use crate::store::{Orders, Place, Settings};
 use crate::token::Environment;
 
 const PASSPHRASE: &[u8] = b"a long enough passphrase";
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: u64 = 86_400_000;
 
 struct Scene {
     dir: TempDir,
@@ -64,8 +64,9 @@ impl Scene {
         }
     }
 
-    fn make(&self, day: i64) -> Result<Made, Failure> {
-        let now = Timestamp::from_unix_ms(1_795_000_000_000 + day * DAY_MS);
+    fn make(&self, day: u64) -> Result<Made, Failure> {
+        let after_ms = day.saturating_mul(DAY_MS);
+        let now = Timestamp::from_unix_ms(1_795_000_000_000).plus_ms(after_ms);
         self.maker.make(now, &AtomicBool::new(false))
     }
 
@@ -176,7 +177,7 @@ async fn a_backup_that_was_touched_is_named_and_does_not_open() {
         Err(Failure::Stream { .. })
     ));
 
-    fs::write(&sealed, &whole[..whole.len() - 1]).unwrap();
+    fs::write(&sealed, &whole[1..]).unwrap();
     let listing = scene.list();
     assert!(listing.faults[0].why.contains("bytes long"), "{listing:?}");
     assert_eq!(listing.backups[0].places, [other.clone()]);

@@ -172,8 +172,8 @@ async fn a_lost_disk_is_restored_from_a_backup_and_a_plain_copy_loses() {
     let unproved = elsewhere.run(at, &["backup", "status"]);
     assert_eq!(unproved.status.code(), Some(65), "{}", said(&unproved));
     let identity = elsewhere.opened_with("keys");
-    let verify = [&["backup", "verify"][..], &texts(&identity)].concat();
-    let proved = elsewhere.json(at, &verify);
+    let drill = [&["backup", "drill"][..], &texts(&identity)].concat();
+    let proved = elsewhere.json(at, &drill);
     assert_eq!(proved["proved"]["canary"], true, "{proved}");
     assert_eq!(proved["audited"], true);
     assert_eq!(elsewhere.json(at, &["backup", "status"])["ok"], true);

@@ -1,4 +1,4 @@
-//! `cloakroom backup keys|create|list|verify|restore|status`.
+//! `cloakroom backup keys|create|list|verify|drill|restore|status`.
 
 mod shown;
 mod status;
@@ -42,6 +42,8 @@ enum Verb {
     /// Reads every copy and holds it against what was signed; with the private half also opens one
     /// and proves what is in it. Exits 65 where something is wrong.
     Verify(Verify),
+    /// Opens the newest backup and proves it, as `verify` with the private half does.
+    Drill(Drill),
     /// Opens a backup, proves it, and puts the database in place of one that is lost.
     Restore(Restore),
     /// How old the newest backup and the newest proof are, of PostgreSQL its archive and
@@ -91,6 +93,30 @@ struct Verify {
 }
 
 #[derive(Debug, Args)]
+struct Drill {
+    #[command(flatten)]
+    of: Of,
+    /// The private half of the backup key, brought here for this.
+    #[arg(long, value_name = "FILE")]
+    identity: PathBuf,
+    /// A file with its passphrase, readable by its owner only; without it the passphrase is typed.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl From<Drill> for Verify {
+    fn from(drill: Drill) -> Self {
+        Self {
+            of: drill.of,
+            backup: None,
+            all: false,
+            identity: Some(drill.identity),
+            passphrase_file: drill.passphrase_file,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 struct Restore {
     #[command(flatten)]
     of: Of,
@@ -114,6 +140,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Create(arguments) => super::block_on(create(arguments)),
         Verb::List(arguments) => list(&arguments),
         Verb::Verify(arguments) => super::block_on(verify(arguments)),
+        Verb::Drill(arguments) => super::block_on(verify(arguments.into())),
         Verb::Restore(arguments) => super::block_on(restore(arguments)),
         Verb::Status(arguments) => super::block_on(status::run(arguments)),
     }
@@ -305,8 +332,7 @@ fn unproved(why: Unproved) -> Failure {
     let code = match &why {
         Unproved::Store(crate::store::Failure::Unavailable(_)) => exit::UNAVAILABLE,
         Unproved::Store(_) | Unproved::Differs(_) | Unproved::Log(_) => exit::DATA,
-        Unproved::Canary(_) | Unproved::Keys(_) => exit::CONFIG,
-        Unproved::Configuration(_) => exit::CONFIG,
+        Unproved::Canary(_) | Unproved::Keys(_) | Unproved::Configuration(_) => exit::CONFIG,
     };
     Failure::new(code, why)
 }

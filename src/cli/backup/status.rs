@@ -71,7 +71,7 @@ fn embedded(config: &Config, of: &Of) -> Result<(), Failure> {
         )),
         (true, false) => Err(Failure::new(
             exit::DATA,
-            "no backup was proved within eight days: run `cloakroom backup verify --identity FILE`",
+            "no backup was proved within eight days: run `cloakroom backup drill`",
         )),
     }
 }
@@ -170,7 +170,10 @@ mod tests {
     #[test]
     fn what_is_old_off_or_failing_is_named() {
         let now = Timestamp::from_unix_ms(1_000_000_000_000);
-        let ago = |seconds: i64| Some(Timestamp::from_unix_ms(1_000_000_000_000 - seconds * 1_000));
+        let ago = |seconds: i64| {
+            let ms = seconds.saturating_mul(-1_000);
+            Some(Timestamp::from_unix_ms(now.unix_ms().saturating_add(ms)))
+        };
         let well = Archiver {
             is_on: true,
             archived_at: ago(60),
