@@ -2,14 +2,17 @@
 //! that lose.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use cloakroom::clock::Clock;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::engines::Engine;
 use crate::sealed::count;
 use crate::support::{App, VISA, Who, eventually};
 
@@ -362,4 +365,52 @@ async fn the_service_makes_backups_by_itself_and_a_key_that_one_needs_is_not_des
     let told = elsewhere.run(at, &[&retire[..], &["--despite-backups"]].concat());
     assert!(told.status.success(), "{}", said(&told));
     drop(app);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_postgresql_the_age_of_archive_and_repositories_is_told() {
+    let app = App::on(Engine::Postgres);
+    let program = app.path("pgbackrest");
+    let stop_s = Clock::system().now().unix_ms() / 1_000 - 7_200;
+    let answer = json!([{
+        "name": "cloakroom",
+        "status": { "code": 0, "message": "ok" },
+        "repo": [{ "key": 1 }, { "key": 2 }],
+        "backup": [{ "database": { "repo-key": 1 }, "timestamp": { "start": 1, "stop": stop_s } }],
+    }]);
+    fs::write(&program, format!("#!/bin/sh\necho '{answer}'\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let status = |overrides: &[(&str, &str)]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+            .args(["backup", "status", "--json", "--config"])
+            .arg(app.path("cloakroom.toml"))
+            .envs(overrides.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(65), "{}", said(&output));
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        told
+    };
+    // The test's server archives nothing.
+    let told = status(&[]);
+    let faults = told["faults"].to_string();
+    assert!(faults.contains("archive_mode is off"), "{told}");
+    assert!(faults.contains("is not configured"), "{told}");
+    let told = status(&[
+        (
+            "CLOAKROOM__BACKUP__PGBACKREST__COMMAND",
+            program.to_str().unwrap(),
+        ),
+        ("CLOAKROOM__BACKUP__PGBACKREST__STANZA", "cloakroom"),
+    ]);
+    let ages = &told["repository_backup_age_s"];
+    assert!(
+        (7_200..7_260).contains(&ages["1"].as_u64().unwrap()),
+        "{told}"
+    );
+    let faults = told["faults"].to_string();
+    assert!(
+        faults.contains("repository 2") && !faults.contains("repository 1"),
+        "{told}"
+    );
 }

@@ -22,7 +22,7 @@ pub use proof::{Proved, Unproved};
 pub use restore::{NotDone, Restored, open_and_prove, record, restore};
 
 /// Seconds between two looks at what is kept.
-const LOOK_INTERVAL_S: u32 = 60;
+const LOOK_INTERVAL_S: u32 = 10;
 /// Seconds after a backup that came to nothing.
 const RETRY_AFTER_S: u32 = 600;
 
