@@ -11,7 +11,7 @@ use super::Failure;
 use super::manifest::Digest;
 use crate::seal::hex;
 
-const FILE_MODE: u32 = 0o600;
+pub(super) const FILE_MODE: u32 = 0o600;
 /// Bytes that are read and hashed at once.
 const CHUNK_BYTES: usize = 1 << 16;
 /// No manifest or proof is longer.

@@ -5,6 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::Failure;
 use super::archive::{Archive, MANIFEST, PARTIAL, SEALED, file_of, rename, takes_files, write};
 use super::files::{
-    Tallied, Tally, beside, create, digest_of, directory_of, remove_database, sync,
+    FILE_MODE, Tallied, Tally, beside, create, digest_of, directory_of, remove_database, sync,
 };
 use super::manifest::{Digest, Manifest};
 use crate::audit::note::Checkpoint;
@@ -158,7 +159,9 @@ impl Maker {
 
     fn lock(&self) -> Result<File, Failure> {
         let path = beside(&self.database, LOCK);
-        let opened = File::options().create(true).append(true).open(&path);
+        let mut options = File::options();
+        options.create(true).append(true).mode(FILE_MODE);
+        let opened = options.open(&path);
         let file = opened.map_err(|error| Failure::io(&path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(file),

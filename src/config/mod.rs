@@ -340,7 +340,7 @@ impl Config {
         if self.internal.is_none() {
             return refuse("a process without [internal] makes no backups");
         }
-        if self.audit.is_none() {
+        if self.audit.is_none() && backup.pgbackrest.is_none() {
             return refuse(
                 "[backup] needs [audit]: what is said of a backup is signed with its key",
             );

@@ -280,6 +280,23 @@ async fn a_backup_that_was_touched_or_is_anothers_is_not_restored() {
     let (code, why) = restore("keys");
     assert_eq!(code, 65, "{why}");
     assert!(why.contains("does not open"), "{why}");
+    // The newest is cut in both places: it is not listed any more, and that is said.
+    let made = elsewhere.json(at, &["backup", "create"]);
+    for place in ["one", "two"] {
+        let path = elsewhere.sealed(place);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let listed = elsewhere.json(at, &["backup", "list"]).to_string();
+    let newest = made["backup"]["name"].as_str().unwrap();
+    assert!(listed.contains(&format!("{newest}.sealed")), "{listed}");
+    let verified = elsewhere.run(at, &["backup", "verify", "--all"]);
+    assert_eq!(verified.status.code(), Some(65));
+    assert!(
+        said(&verified).contains("bytes long"),
+        "{}",
+        said(&verified)
+    );
     let check = elsewhere.run(at, &["check"]);
     assert!(
         said(&check).contains("are on one device"),

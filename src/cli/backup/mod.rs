@@ -15,7 +15,7 @@ use super::custody::passphrase;
 use super::keys::EnvironmentName;
 use super::{Failure, exit, operator, print};
 use crate::audit::{Action, Outcome};
-use crate::backup::{self, Backup, Verified};
+use crate::backup::{self, Backup, Fault, Listing, Verified};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::seal::backup::{BackupIdentity, generate};
@@ -236,18 +236,20 @@ async fn verify(arguments: Verify) -> Result<(), Failure> {
         .await
         .map_err(unproved)?;
     let proved = proved.transpose().map_err(not_done)?;
+    // What is not listed may have been the newest.
+    let strays = strays(&listing, &verified);
     if arguments.of.json {
-        print(told(&verified, proved.as_ref(), recorded))?;
+        print(told((&verified, &strays), proved.as_ref(), recorded))?;
     } else {
-        for text in lines(&verified, proved.as_ref(), recorded) {
+        for text in lines((&verified, &strays), proved.as_ref(), recorded) {
             print(text)?;
         }
     }
-    let faults: usize = verified.iter().map(|of| of.faults.len()).sum();
-    match faults {
+    let faults = verified.iter().map(|of| of.faults.len());
+    match faults.chain([strays.len()]).sum::<usize>() {
         0 => Ok(()),
         faults => {
-            let why = format_args!("{faults} copies are not what was signed").to_string();
+            let why = format_args!("{faults} files are not what was signed");
             Err(Failure::new(exit::DATA, why))
         }
     }
@@ -270,7 +272,15 @@ async fn restore(arguments: Restore) -> Result<(), Failure> {
             "place": restored.place,
             "events": restored.proved.events,
             "canary": restored.proved.without_keys.is_none(),
+            "faults": restored.faults,
         }));
+    }
+    if restored.faults > 0 {
+        print(format_args!(
+            "{} files in the places are no whole backups, and one may have been newer: see `cloakroom \
+             backup list`",
+            restored.faults
+        ))?;
     }
     print(format_args!(
         "restored {} from {} to {to}: {}\n\
@@ -285,6 +295,18 @@ async fn restore(arguments: Restore) -> Result<(), Failure> {
         manifest.made_at,
         manifest.made_at,
     ))
+}
+
+/// What is wrong in the places and is of none of those that were verified.
+fn strays<'l>(listing: &'l Listing, verified: &[Verified]) -> Vec<&'l Fault> {
+    let told: Vec<&PathBuf> = verified
+        .iter()
+        .flat_map(|of| of.faults.iter().map(|fault| &fault.path))
+        .collect();
+    let faults = listing.faults.iter();
+    faults
+        .filter(|fault| !told.contains(&&fault.path))
+        .collect()
 }
 
 fn read(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::backup::manifest::Manifest;
-use crate::backup::{Listing, Verified};
+use crate::backup::{Fault, Listing, Verified};
 use crate::service::backup::Proved;
 
 pub(super) fn line(manifest: &Manifest, places: usize) -> String {
@@ -33,17 +33,29 @@ pub(super) fn seen(proved: &Proved) -> String {
     )
 }
 
+/// What is wrong, one a line.
+fn fault_line(fault: &Fault) -> String {
+    format!("  {}: {}", fault.path.display(), fault.why)
+}
+
+fn fault_json(fault: &Fault) -> Value {
+    json!({ "path": fault.path, "why": fault.why })
+}
+
 pub(super) fn lines(
-    verified: &[Verified],
+    (verified, strays): (&[Verified], &[&Fault]),
     proved: Option<&(Proved, bool)>,
     recorded: bool,
 ) -> Vec<String> {
     let mut lines = Vec::new();
     for of in verified {
         lines.push(format!("{}: {} copies as signed", of.name, of.whole.len()));
-        let faults = of.faults.iter();
-        lines.extend(faults.map(|fault| format!("  {}: {}", fault.path.display(), fault.why)));
+        lines.extend(of.faults.iter().map(fault_line));
     }
+    if !strays.is_empty() {
+        lines.push("no whole backups:".to_owned());
+    }
+    lines.extend(strays.iter().map(|fault| fault_line(fault)));
     if let Some((proved, is_noted)) = proved {
         lines.push(format!("opened: {}", seen(proved)));
         if !is_noted {
@@ -58,15 +70,12 @@ pub(super) fn lines(
 }
 
 pub(super) fn told(
-    verified: &[Verified],
+    (verified, strays): (&[Verified], &[&Fault]),
     proved: Option<&(Proved, bool)>,
     recorded: bool,
 ) -> Value {
     let one = |of: &Verified| {
-        let faults = of.faults.iter();
-        let faults: Vec<Value> = faults
-            .map(|fault| json!({ "path": fault.path, "why": fault.why }))
-            .collect();
+        let faults: Vec<Value> = of.faults.iter().map(fault_json).collect();
         json!({ "backup": of.name, "copies": of.whole.len(), "faults": faults })
     };
     let proved = proved.map(|(proved, is_noted)| {
@@ -77,8 +86,9 @@ pub(super) fn told(
         })
     });
     json!({
-        "ok": verified.iter().all(|of| of.faults.is_empty()),
+        "ok": verified.iter().all(|of| of.faults.is_empty()) && strays.is_empty(),
         "backups": verified.iter().map(one).collect::<Vec<_>>(),
+        "faults": strays.iter().map(|fault| fault_json(fault)).collect::<Vec<_>>(),
         "proved": proved,
         "audited": recorded,
     })
@@ -89,10 +99,7 @@ pub(super) fn listed(listing: &Listing) -> Value {
     let backups: Vec<Value> = backups
         .map(|backup| json!({ "manifest": backup.manifest, "places": backup.places }))
         .collect();
-    let faults = listing.faults.iter();
-    let faults: Vec<Value> = faults
-        .map(|fault| json!({ "path": fault.path, "why": fault.why }))
-        .collect();
+    let faults: Vec<Value> = listing.faults.iter().map(fault_json).collect();
     json!({ "backups": backups, "faults": faults, "proof": listing.proof })
 }
 

@@ -52,6 +52,8 @@ pub struct Restored {
     pub place: PathBuf,
     /// What was seen of it.
     pub proved: Proved,
+    /// Files in the places that are no whole backups; one may have been newer.
+    pub faults: usize,
 }
 
 /// Opens a backup of which some copies are whole, proves it, and says so in its places; false where
@@ -133,6 +135,7 @@ pub async fn restore(
         proved: placed?,
         manifest: backup.manifest.clone(),
         place,
+        faults: listing.faults.len(),
     })
 }
 
