@@ -303,6 +303,77 @@ fn dependencies_run_one_way() {
     }
 }
 
+/// The modules of ours that code names as `crate::…`, alone or in a list.
+fn modules_named(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| -> String {
+        let is_part = |letter: &char| letter.is_ascii_lowercase() || *letter == '_';
+        text.trim_start().chars().take_while(is_part).collect()
+    };
+    let mut named = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            named.insert(word(rest));
+            continue;
+        };
+        // What stands in an inner list belongs to the name before it.
+        let (mut depth, mut piece) = (0_u32, String::new());
+        for letter in list.chars() {
+            match letter {
+                '}' if depth == 0 => break,
+                '{' => depth = depth.saturating_add(1),
+                '}' => depth = depth.saturating_sub(1),
+                ',' if depth == 0 => {
+                    named.insert(word(&piece));
+                    piece.clear();
+                }
+                _ if depth == 0 => piece.push(letter),
+                _ => {}
+            }
+        }
+        named.insert(word(&piece));
+    }
+    named.remove("");
+    named
+}
+
+#[test]
+fn each_folder_names_only_what_the_architecture_lists() {
+    let document = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let sources = files("src", &[".rs"]);
+    let mut listed = BTreeSet::new();
+    for row in document.lines().filter(|line| line.starts_with("| `src/")) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let place = cells[1].trim().trim_matches('`');
+        let module = place.trim_start_matches("src/").trim_end_matches(".rs");
+        listed.insert(module);
+        if cells[3].trim() == "everything" {
+            continue;
+        }
+        let may_name = cited(cells[3]);
+        let within = format!("{place}/");
+        let own = sources
+            .iter()
+            .filter(|(file, _)| file == place || file.starts_with(&within));
+        for (file, text) in own.filter(|(file, _)| !is_test(file)) {
+            for name in modules_named(&code(text)) {
+                assert!(
+                    name == module || may_name.contains(&name),
+                    "{file} names {name}, which ARCHITECTURE.md does not list for {place}"
+                );
+            }
+        }
+    }
+    for (file, _) in &sources {
+        let module = file.trim_start_matches("src/").split('/').next().unwrap();
+        let module = module.trim_end_matches(".rs");
+        let is_root = ["lib", "main"].contains(&module);
+        assert!(is_root || listed.contains(module), "{module} has no row");
+    }
+    let lists = "use crate::{clock::Clock, card::{Pan, Cvc},\n    token};\ncrate::seal::open()";
+    let found: Vec<String> = modules_named(lists).into_iter().collect();
+    assert_eq!(found, ["card", "clock", "seal", "token"]);
+}
+
 /// Where the HTTP client may be named.
 const CLIENTS: &[&str] = &[
     "src/net/",

@@ -98,6 +98,12 @@ alerts! {
     /// Checkpoints of the audit log do not get out of the database.
     AuditUnwitnessed = "audit_unwitnessed" Page
         "The log names the sinks that take nothing: mend one before audit.sink_outage_s_max, when nothing is answered any more. What they missed follows by itself.",
+    /// The database is shorter than what was signed of its audit log, or has another history.
+    AuditHistoryDiffers = "audit_history_differs" Page
+        "Nothing is answered while it lasts. Find out who restored or rewrote the database; bring the right one back, or restart with `cloakroom serve --accept-rollback REASON` and run `cloakroom reconcile` then.",
+    /// The daily verification found the audit log to be other than what was signed.
+    AuditLogAltered = "audit_log_altered" Page
+        "Run `cloakroom audit verify` to see each place. Somebody has written to the database as its owner: treat it as an incident, and keep the database and the sinks' files as they are.",
     /// The processor says otherwise than the final state of a charge.
     ChargeContradicted = "charge_contradicted" Page
         "Look at the charge (GET /v1/charges/{id}: member `contradiction`) and at its payment in the processor's dashboard; run `cloakroom reconcile` and, where the processor is right, `cloakroom reconcile --repair`.",

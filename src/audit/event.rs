@@ -147,6 +147,8 @@ macro_rules! names {
     )+};
 }
 
+pub(super) use names;
+
 names! {
     /// Whether it was done.
     Outcome {
@@ -292,6 +294,10 @@ names! {
         /// This database was put in place from a backup; what came after that is lost here
         /// (10.2.1.2: an administrative act).
         BackupRestored = "backup.restored",
+        /// The service verified the whole log (10.3.4), and it was what was signed, or was not.
+        AuditVerified = "audit.verified",
+        /// An operator accepted that the database is older than what was signed of it, or another.
+        AuditRollbackAccepted = "audit.rollback_accepted",
         /// The log itself was read (10.2.1.3: access to audit logs).
         AuditRead = "audit.read",
     }

@@ -2,18 +2,20 @@
 //!
 //! The line is JSON with these keys in this order, without a space, absent values as `null`, and
 //! characters beyond ASCII as themselves: `serde_json`'s compact form. Its bytes, without a line
-//! break, are the leaf of RFC 6962, so whoever holds an exported line can hash it.
+//! break, are the leaf of RFC 6962, so whoever holds an exported line can hash it. Lines of version
+//! 1, of before events named their writer, have no `writer`.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::Event;
 use super::tree::{Hash, leaf_hash};
+use super::{Event, Writer};
 use crate::token::Account;
 
-/// The version of the line; another set of keys is another version.
-const VERSION: u8 = 1;
+/// The version of a line without a writer, and of one with it; another set of keys is another version.
+const VERSION_WITHOUT_WRITER: u8 = 1;
+const VERSION: u8 = 2;
 
 /// An event as the log has it, column by column, whether it means anything or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +41,9 @@ pub struct Line<'a> {
     pub origin: Cow<'a, str>,
     /// Which process saw it.
     pub node: Cow<'a, str>,
+    /// What kind of process wrote it: [`Writer`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writer: Option<Cow<'a, str>>,
     /// The request it belongs to.
     pub request_id: Option<Cow<'a, str>>,
 }
@@ -56,6 +61,8 @@ pub struct Columns {
     pub data: (Option<String>, Option<String>),
     /// From where, seen by whom, in which request.
     pub place: (String, String, Option<String>),
+    /// What kind of process wrote it.
+    pub writer: Option<String>,
 }
 
 impl Line<'_> {
@@ -68,9 +75,14 @@ impl Line<'_> {
             act: (action, outcome),
             data: (account, subject),
             place: (origin, node, request_id),
+            writer,
         } = columns;
         Line {
-            v: VERSION,
+            v: if writer.is_some() {
+                VERSION
+            } else {
+                VERSION_WITHOUT_WRITER
+            },
             id: id.into(),
             at_ms,
             actor_kind: actor_kind.into(),
@@ -81,6 +93,7 @@ impl Line<'_> {
             subject: subject.map(Cow::Owned),
             origin: origin.into(),
             node: node.into(),
+            writer: writer.map(Cow::Owned),
             request_id: request_id.map(Cow::Owned),
         }
     }
@@ -99,8 +112,10 @@ impl Line<'_> {
     }
 }
 
-impl<'a> From<&'a Event> for Line<'a> {
-    fn from(event: &'a Event) -> Self {
+impl<'a> Line<'a> {
+    /// The line of an event that such a process writes.
+    #[must_use]
+    pub fn of(event: &'a Event, writer: Writer) -> Self {
         let text = |text: &'a str| Cow::Borrowed(text);
         Self {
             v: VERSION,
@@ -114,6 +129,7 @@ impl<'a> From<&'a Event> for Line<'a> {
             subject: event.subject.as_deref().map(text),
             origin: text(&event.origin),
             node: text(&event.node),
+            writer: Some(text(writer.name())),
             request_id: event.request_id.as_deref().map(text),
         }
     }
@@ -143,9 +159,10 @@ mod tests {
         };
         let id = event.id.to_string();
         let expected = format!(
-            r#"{{"v":1,"id":"{id}","at_ms":1795400000123,"actor_kind":"client","actor":"spiffe://shop.example/\"büro\"","action":"token.read","outcome":"success","account":null,"subject":"test_tok_1","origin":"10.0.0.7","node":"pay-1","request_id":null}}"#
+            r#"{{"v":2,"id":"{id}","at_ms":1795400000123,"actor_kind":"client","actor":"spiffe://shop.example/\"büro\"","action":"token.read","outcome":"success","account":null,"subject":"test_tok_1","origin":"10.0.0.7","node":"pay-1","writer":"internal","request_id":null}}"#
         );
-        assert_eq!(Line::from(&event).text(), expected);
+        let written = Line::of(&event, Writer::Internal);
+        assert_eq!(written.text(), expected);
         let columns = Columns {
             at_ms: 1_795_400_000_123,
             actor: (
@@ -155,9 +172,18 @@ mod tests {
             act: ("token.read".into(), "success".into()),
             data: (None, Some("test_tok_1".into())),
             place: ("10.0.0.7".into(), "pay-1".into(), None),
+            writer: Some("internal".into()),
         };
-        let line = Line::of_columns(id, columns);
-        assert_eq!(line, Line::from(&event));
+        let line = Line::of_columns(id.clone(), columns.clone());
+        assert_eq!(line, written);
         assert_eq!(line.leaf(), leaf_hash(expected.as_bytes()));
+        let before = Columns {
+            writer: None,
+            ..columns
+        };
+        let without = expected
+            .replace(r#""v":2"#, r#""v":1"#)
+            .replace(r#","writer":"internal""#, "");
+        assert_eq!(Line::of_columns(id, before).text(), without);
     }
 }

@@ -21,5 +21,7 @@ pub mod note;
 pub mod sink;
 pub mod tree;
 pub mod verify;
+mod writer;
 
 pub use event::{Action, Actor, Event, Outcome};
+pub use writer::Writer;

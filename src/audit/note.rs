@@ -2,7 +2,9 @@
 //!
 //! The format is C2SP's: a signed note (<https://c2sp.org/signed-note>) whose text is a
 //! tlog-checkpoint (<https://c2sp.org/tlog-checkpoint>), signed with Ed25519. Any witness or
-//! monitor of transparency logs reads it.
+//! monitor of transparency logs reads it. Two extension lines may follow the root: `epoch N SIZE`
+//! once an operator has accepted that the database was rolled back, and `key-manifest VERSION` where
+//! there is a key manifest.
 
 use std::path::Path;
 
@@ -10,7 +12,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::tree::{HASH_BYTES, Hash};
+use super::tree::Hash;
 use crate::seal::file::{self, KeyFileRefused, Why};
 use crate::seal::hex;
 use crate::seal::signing::{PUBLIC_KEY_BYTES, SigningKey, verify};
@@ -18,14 +20,30 @@ use crate::seal::signing::{PUBLIC_KEY_BYTES, SigningKey, verify};
 /// Ed25519, as signed-note numbers its algorithms.
 const ED25519: u8 = 1;
 const KEY_HASH_BYTES: usize = 4;
+const EPOCH: &str = "epoch ";
+const KEY_MANIFEST: &str = "key-manifest ";
 
 /// How long the log was, and its root.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Events under it.
     pub size: u64,
     /// The root of the tree of those events.
     pub root: Hash,
+    /// The history that it is of.
+    pub epoch: Epoch,
+    /// The version of the key manifest that was in force.
+    pub key_manifest: Option<u32>,
+}
+
+/// A history of the log. A new one begins when an operator accepts that the database is older than
+/// what was signed of it: what was signed behind that place is another history's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch {
+    /// How often a rollback was accepted.
+    pub number: u32,
+    /// Events that it has in common with the one before.
+    pub begins_at: u64,
 }
 
 /// The log's public key, with the name that is its origin: a C2SP verifier key.
@@ -126,9 +144,14 @@ impl LogKey {
         let mut lines = text.lines();
         let (origin, size, root) = (lines.next(), lines.next(), lines.next());
         let root = STANDARD.decode(root.ok_or(Forged)?).map_err(|_| Forged)?;
-        let root: [u8; HASH_BYTES] = root.try_into().map_err(|_| Forged)?;
-        let size = size.and_then(|size| size.parse().ok()).ok_or(Forged)?;
-        let checkpoint = Checkpoint { size, root };
+        let mut checkpoint = Checkpoint {
+            size: size.and_then(|size| size.parse().ok()).ok_or(Forged)?,
+            root: root.try_into().map_err(|_| Forged)?,
+            ..Checkpoint::default()
+        };
+        lines
+            .try_for_each(|line| checkpoint.extend(line))
+            .ok_or(Forged)?;
         // One way to write it.
         (origin == Some(self.name.as_str()) && self.body(checkpoint) == text)
             .then_some(checkpoint)
@@ -155,14 +178,45 @@ impl LogKey {
     }
 
     fn body(&self, checkpoint: Checkpoint) -> String {
-        let root = STANDARD.encode(checkpoint.root);
-        format!("{}\n{}\n{root}\n", self.name, checkpoint.size)
+        let Checkpoint {
+            size,
+            root,
+            epoch,
+            key_manifest,
+        } = checkpoint;
+        let root = STANDARD.encode(root);
+        let mut text = format!("{}\n{size}\n{root}\n", self.name);
+        if epoch != Epoch::default() {
+            text.push_str(&format!("{EPOCH}{} {}\n", epoch.number, epoch.begins_at));
+        }
+        if let Some(version) = key_manifest {
+            text.push_str(&format!("{KEY_MANIFEST}{version}\n"));
+        }
+        text
+    }
+}
+
+impl Checkpoint {
+    /// Takes what an extension line says; none where it says nothing that we know.
+    fn extend(&mut self, line: &str) -> Option<()> {
+        if let Some(epoch) = line.strip_prefix(EPOCH) {
+            let (number, begins_at) = epoch.split_once(' ')?;
+            self.epoch = Epoch {
+                number: number.parse().ok()?,
+                begins_at: begins_at.parse().ok()?,
+            };
+        } else {
+            let version = line.strip_prefix(KEY_MANIFEST)?;
+            self.key_manifest = Some(version.parse().ok()?);
+        }
+        Some(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::tree::HASH_BYTES;
 
     fn key() -> SigningKey {
         let dir = tempfile::tempdir().unwrap();
@@ -178,6 +232,7 @@ mod tests {
         let checkpoint = Checkpoint {
             size: 7_204,
             root: [9; HASH_BYTES],
+            ..Checkpoint::default()
         };
         let note = log.sign(checkpoint, &ours);
         assert_eq!(log.open(&note), Ok(checkpoint));
@@ -196,6 +251,40 @@ mod tests {
             assert_eq!(log.open(&note.replacen(from, to, 1)), Err(Forged), "{to}");
         }
         assert_eq!(log.open(""), Err(Forged));
+    }
+
+    #[test]
+    fn extension_lines_are_signed_and_read_back_in_one_form() {
+        let ours = key();
+        let log = LogKey::of(&ours);
+        let checkpoint = Checkpoint {
+            size: 40,
+            epoch: Epoch {
+                number: 1,
+                begins_at: 25,
+            },
+            key_manifest: Some(7),
+            ..Checkpoint::default()
+        };
+        let note = log.sign(checkpoint, &ours);
+        assert!(note.contains("\nepoch 1 25\nkey-manifest 7\n\n"), "{note}");
+        assert_eq!(log.open(&note), Ok(checkpoint));
+        let root = STANDARD.encode([0; HASH_BYTES]);
+        for lines in [
+            "epoch 0 0",
+            "epoch 1",
+            "key-manifest 07",
+            "key-manifest 7\nepoch 1 25",
+            "key-manifest 7\nkey-manifest 7",
+            "other",
+        ] {
+            let text = format!("{}\n40\n{root}\n{lines}\n", log.name());
+            assert_eq!(
+                log.open(&log.sign_text(&text, &ours)),
+                Err(Forged),
+                "{lines}"
+            );
+        }
     }
 
     #[test]

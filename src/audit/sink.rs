@@ -1,19 +1,24 @@
 //! Where copies of checkpoints go, out of the reach of whoever owns the database.
 //!
-//! A copy is one line of JSON: `at` (RFC 3339), `size`, and `note`, the signed note itself. A file
-//! is appended to and synced; syslog takes a datagram of RFC 5424 at facility 13, the log audit; an
+//! A copy is one line of JSON: `at` (RFC 3339), `size`, `note`, the signed note itself, and `peaks`,
+//! the roots of the complete subtrees under it, largest first (base64), from which the tree goes on.
+//! A file is appended to and synced; syslog takes a datagram of RFC 5424 at facility 13, the log audit; an
 //! HTTPS address gets a POST with the size as its idempotency key, and answers 2xx when it has it.
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::note::{Checkpoint, LogKey};
+use super::tree::Edge;
 use crate::clock::Timestamp;
 use crate::net;
 
@@ -21,6 +26,8 @@ use crate::net;
 const PRIORITY: u8 = 13 * 8 + 5;
 /// Bytes of a file of checkpoints that are read at most: some ten million.
 const FILE_BYTES_MAX: u64 = 4 << 30;
+/// Bytes at a file's end in which its newest copy is looked for: some thirty copies.
+const TAIL_BYTES_MAX: u64 = 1 << 16;
 
 /// A place for copies.
 #[derive(Clone)]
@@ -47,14 +54,55 @@ pub struct Copy {
     pub size: u64,
     /// The signed note.
     pub note: String,
+    /// The tree's edge, base64; copies of before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peaks: Option<String>,
+}
+
+/// A checkpoint that the log's key has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attested {
+    /// What was signed.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: String,
+    /// The edge of the tree under it, where it is known: it has the root that was signed.
+    pub edge: Option<Edge>,
+    /// Where it is from, in words.
+    pub source: String,
+}
+
+impl Attested {
+    /// What a note and the peaks beside it come to; none where the log's key has not signed the note.
+    #[must_use]
+    pub fn open(key: &LogKey, note: &str, peaks: Option<&[u8]>, source: String) -> Option<Self> {
+        let checkpoint = key.open(note).ok()?;
+        let edge = peaks.and_then(|peaks| Edge::read(checkpoint.size, peaks));
+        Some(Self {
+            checkpoint,
+            note: note.to_owned(),
+            edge: edge.filter(|edge| edge.root() == checkpoint.root),
+            source,
+        })
+    }
 }
 
 impl Copy {
     /// Of a note that was signed then.
     #[must_use]
-    pub fn of(at: Timestamp, size: u64, note: String) -> Self {
-        let at = at.rfc3339();
-        Self { at, size, note }
+    pub fn of(at: Timestamp, size: u64, note: String, peaks: Option<&[u8]>) -> Self {
+        Self {
+            at: at.rfc3339(),
+            size,
+            note,
+            peaks: peaks.map(|peaks| STANDARD.encode(peaks)),
+        }
+    }
+
+    fn open(&self, key: &LogKey, source: String) -> Option<Attested> {
+        let peaks = self.peaks.as_ref();
+        let peaks = peaks.and_then(|peaks| STANDARD.decode(peaks).ok());
+        Attested::open(key, &self.note, peaks.as_deref(), source)
     }
 
     /// The one line.
@@ -108,6 +156,34 @@ impl Sink {
     }
 }
 
+impl Sink {
+    /// The newest copy that it holds, where it can be read: a file. Nothing where it holds none yet.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or that it holds no copy that the log's key has signed, in words.
+    pub fn newest(&self, key: &LogKey) -> Result<Option<Attested>, String> {
+        match self {
+            Self::File(path) => newest(path, key),
+            Self::Syslog(_) | Self::Https { .. } => Ok(None),
+        }
+    }
+
+    /// Whether that note is among its last ones, where it can be read.
+    ///
+    /// # Errors
+    /// Why it cannot be read, in words.
+    pub fn holds_lately(&self, note: &str) -> Result<bool, String> {
+        let Self::File(path) = self else {
+            return Ok(false);
+        };
+        let is_it = |line: &str| {
+            let copy = serde_json::from_str::<Copy>(line);
+            copy.is_ok_and(|copy| copy.note == note)
+        };
+        Ok(tail(path)?.is_some_and(|tail| tail.lines().any(is_it)))
+    }
+}
+
 impl fmt::Display for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -129,7 +205,7 @@ impl fmt::Debug for Sink {
 ///
 /// # Errors
 /// Why it cannot be read, in words.
-pub fn held(path: &std::path::Path) -> Result<Vec<(String, String)>, String> {
+pub fn held(path: &Path) -> Result<Vec<(String, String)>, String> {
     let name = path.display();
     let mut text = String::new();
     std::fs::File::open(path)
@@ -147,13 +223,61 @@ pub fn held(path: &std::path::Path) -> Result<Vec<(String, String)>, String> {
     Ok(text.lines().enumerate().map(read).collect())
 }
 
-fn append(path: &std::path::Path, line: &str) -> std::io::Result<()> {
+fn newest(path: &Path, key: &LogKey) -> Result<Option<Attested>, String> {
+    let Some(tail) = tail(path)? else {
+        return Ok(None);
+    };
+    let open = |line: &str| {
+        let copy: Copy = serde_json::from_str(line).ok()?;
+        copy.open(key, path.display().to_string())
+    };
+    let newest = tail.lines().rev().find_map(open);
+    newest.map(Some).ok_or_else(|| {
+        let path = path.display();
+        format!("{path} ends with no checkpoint that the log's key has signed")
+    })
+}
+
+/// The end of a file; nothing where it is not there, or empty.
+fn tail(path: &Path) -> Result<Option<String>, String> {
+    let unreadable = |error| format!("{}: {error}", path.display());
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let length = file.metadata().map_err(unreadable)?.len();
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut tail = Vec::new();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES_MAX)))
+        .and_then(|_| file.take(TAIL_BYTES_MAX).read_to_end(&mut tail))
+        .map_err(unreadable)?;
+    Ok(Some(String::from_utf8_lossy(&tail).into_owned()))
+}
+
+fn append(path: &Path, line: &str) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
+        .read(true)
         .open(path)?;
-    file.write_all(format!("{line}\n").as_bytes())?;
+    // A line that was broken off by a crash does not spoil the next one.
+    let broken_off = !is_at_a_line_start(&mut file)?;
+    let start = if broken_off { "\n" } else { "" };
+    file.write_all(format!("{start}{line}\n").as_bytes())?;
     file.sync_all()
+}
+
+fn is_at_a_line_start(file: &mut std::fs::File) -> std::io::Result<bool> {
+    let mut last = [0];
+    if file.metadata()?.len() == 0 {
+        return Ok(true);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
 }
 
 fn syslog(copy: &Copy, node: &str) -> String {
@@ -185,7 +309,61 @@ mod tests {
     use super::*;
 
     fn copy(size: u64) -> Copy {
-        Copy::of(Timestamp::from_unix_ms(0), size, format!("note {size}\n"))
+        let note = format!("note {size}\n");
+        Copy::of(Timestamp::from_unix_ms(0), size, note, None)
+    }
+
+    fn key() -> (LogKey, crate::seal::signing::SigningKey) {
+        use crate::seal::signing::SigningKey;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        crate::seal::file::write_private(&path, SigningKey::generate().unwrap().as_bytes())
+            .unwrap();
+        let key = SigningKey::read(&path).unwrap();
+        (LogKey::of(&key), key)
+    }
+
+    #[test]
+    fn the_newest_copy_of_a_file_is_found_behind_what_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoints");
+        let sink = Sink::File(path.clone());
+        let (log, signing) = key();
+        assert_eq!(sink.newest(&log), Ok(None));
+        let mut edge = Edge::default();
+        for number in 1..=300_u64 {
+            edge.append([7; 32]);
+            let checkpoint = Checkpoint {
+                size: number,
+                root: edge.root(),
+                ..Checkpoint::default()
+            };
+            let note = log.sign(checkpoint, &signing);
+            let peaks = edge.bytes();
+            let copy = Copy::of(Timestamp::from_unix_ms(0), number, note, Some(&peaks));
+            append(&path, &copy.line()).unwrap();
+        }
+        // A crash while the next one was written.
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(br#"{"at":"2026"#))
+            .unwrap();
+        let newest = sink.newest(&log).unwrap().unwrap();
+        assert_eq!(newest.checkpoint.size, 300);
+        assert_eq!(newest.edge, Some(edge.clone()));
+        assert_eq!(sink.holds_lately(&newest.note), Ok(true));
+        assert_eq!(sink.holds_lately("another"), Ok(false));
+        append(&path, "{}").unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with("{\"at\":\"2026\n{}\n"));
+
+        // Peaks that are of another tree are none, and another key has signed nothing here.
+        let note = log.sign(newest.checkpoint, &signing);
+        edge.append([8; 32]);
+        let opened = Attested::open(&log, &note, Some(&edge.bytes()), String::new());
+        assert_eq!(opened.unwrap().edge, None);
+        assert!(sink.newest(&key().0).is_err());
     }
 
     #[tokio::test]

@@ -18,7 +18,6 @@ use super::files::{
     FILE_MODE, Tallied, Tally, beside, create, digest_of, directory_of, remove_database, sync,
 };
 use super::manifest::{Digest, Manifest};
-use crate::audit::note::Checkpoint;
 use crate::clock::Timestamp;
 use crate::seal::backup::{BackupRecipient, Failed, seal};
 use crate::seal::hex;
@@ -98,10 +97,6 @@ impl Maker {
         facts: &CopyFacts,
         (plain, sealed): (Digest, Digest),
     ) -> Manifest {
-        let checkpoint = Checkpoint {
-            size: facts.audit_size,
-            root: facts.audit_root,
-        };
         Manifest {
             name,
             environment: self.archive.environment,
@@ -112,7 +107,7 @@ impl Maker {
             first_event: facts.first_event.clone(),
             audit_size: facts.audit_size,
             audit_root: STANDARD.encode(facts.audit_root),
-            audit_checkpoint: self.archive.key.sign(checkpoint, &self.signing),
+            audit_checkpoint: facts.checkpoint.clone(),
             keks: facts.keks.iter().map(ToString::to_string).collect(),
             recipient: self.recipient.id().to_owned(),
             tokens: facts.tokens,

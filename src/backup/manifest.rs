@@ -2,8 +2,9 @@
 //! whether a file is that backup, without opening it.
 //!
 //! It is a C2SP signed note whose text is a line that names it and one JSON object. That line is not
-//! the log's name, so a manifest is never taken for a checkpoint; the checkpoint of the log as the
-//! backup has it stands in the object, with a signature of its own, for `audit verify --checkpoint`.
+//! the log's name, so a manifest is never taken for a checkpoint. Size and root of the log are what
+//! the database says of itself, which is never signed as a checkpoint: the newest one that the log's
+//! publisher has signed stands in the object, for `audit verify --checkpoint`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,8 +43,8 @@ pub struct Manifest {
     pub audit_size: u64,
     /// The root of the tree of those events, base64.
     pub audit_root: String,
-    /// The same two as a signed checkpoint of the log.
-    pub audit_checkpoint: String,
+    /// The newest signed checkpoint in it.
+    pub audit_checkpoint: Option<String>,
     /// The key-encryption keys without which its tokens cannot be opened.
     pub keks: Vec<String>,
     /// The backup key that it is sealed to.
@@ -99,6 +100,10 @@ impl Manifest {
             (
                 "audit_root",
                 self.audit_root == STANDARD.encode(facts.audit_root),
+            ),
+            (
+                "audit_checkpoint",
+                self.audit_checkpoint == facts.checkpoint,
             ),
             ("keks", self.keks == keks),
             ("tokens", self.tokens == facts.tokens),
@@ -178,7 +183,7 @@ pub(super) mod tests {
             first_event: None,
             audit_size: 0,
             audit_root: String::new(),
-            audit_checkpoint: "a\n\nb\n".to_owned(),
+            audit_checkpoint: Some("a\n\nb\n".to_owned()),
             keks: vec![format!("kek_{}", "0".repeat(32))],
             recipient: "bkp_0".to_owned(),
             tokens: 1,

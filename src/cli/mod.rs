@@ -28,7 +28,7 @@ use crate::card::scan::stored;
 use crate::config::{self, Config};
 use crate::memory::{self, Hardening};
 use crate::net::names;
-use crate::service::{self, Listeners};
+use crate::service::{self, Listeners, Start};
 
 use self::operator::operator;
 
@@ -60,7 +60,7 @@ enum Verb {
     #[cfg(feature = "sandbox")]
     Sandbox(dev::SandboxArguments),
     /// Runs the planes that a configuration names.
-    Serve(ConfigArguments),
+    Serve(serve::Arguments),
     /// Brings the store's schema up to this version.
     Migrate(ConfigArguments),
     /// Preflight: configuration, TLS, store, keys, processor; each with its mend.
@@ -137,6 +137,7 @@ impl From<service::Refused> for Failure {
             | Refused::Webhook { .. }
             | Refused::Alerts { .. }
             | Refused::Confinement(_) => exit::CONFIG,
+            Refused::History(_) => exit::DATA,
             Refused::Store(_) | Refused::Listener { .. } | Refused::Vault(_) => exit::UNAVAILABLE,
             Refused::Ended(_) => exit::SOFTWARE,
         };
@@ -199,12 +200,18 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Sandbox(arguments) => block_on(dev::run_sandbox(arguments)),
         Verb::Serve(arguments) => {
             over_tcp()?;
-            let config = arguments.read()?;
+            let config = Config::read(&arguments.config)?;
+            let accepted_rollback = arguments.rollback.accepted();
             // Before the runtime has threads: what is given up here is given up by all of them.
             let listeners = Listeners::bind(&config);
             let reach = service::reach(&config)?;
             let hardening = service::confine(&config, &reach, hardening)?;
-            block_on(serve::run(&config, hardening, listeners))
+            let start = Start {
+                hardening,
+                listeners,
+                accepted_rollback,
+            };
+            block_on(serve::run(&config, start))
         }
         Verb::Migrate(arguments) => {
             let config = arguments.read()?;

@@ -1,25 +1,61 @@
 //! `cloakroom serve --config FILE`: runs the planes that the configuration names.
 
+use std::path::PathBuf;
+
+use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, exit};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::memory::{self, Hardening};
-use crate::service::{Listeners, Service};
+use crate::memory;
+use crate::service::{AcceptedRollback, Service, Start};
 use crate::telemetry::{self, Flush, Metrics, Output};
 
+/// Characters of a reason.
+const REASON_LENGTH_MAX: usize = 200;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+    #[command(flatten)]
+    pub(super) rollback: Rollback,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct Rollback {
+    /// Accepts, for this start alone, that the database is older than what was signed of its audit
+    /// log, or has been rewritten. The reason becomes an audit event.
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    accept_rollback: Option<String>,
+}
+
+impl Rollback {
+    /// What the operator at this command line accepts.
+    pub(super) fn accepted(self) -> Option<AcceptedRollback> {
+        self.accept_rollback.map(|reason| AcceptedRollback {
+            reason,
+            operator: super::operator(),
+        })
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=REASON_LENGTH_MAX).contains(&text.chars().count()) && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "1 to 200 characters on one line".to_owned())
+}
+
 /// Serves until SIGTERM or SIGINT.
-pub(super) async fn run(
-    config: &Config,
-    hardening: Hardening,
-    listeners: Listeners,
-) -> Result<(), Failure> {
+pub(super) async fn run(config: &Config, start: Start) -> Result<(), Failure> {
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
     let _flush = log(config, Output::Stdout, &clock, &metrics)?;
-    report(&hardening);
-    let service = Service::build(config, clock, metrics, hardening, listeners).await?;
+    report(&start.hardening);
+    let service = Service::build(config, clock, metrics, start).await?;
     // Listened for before the log says where: whoever has read it may ask at once.
     let asked_to_stop = asked_to_stop()?;
     let addresses = service.addresses();
@@ -49,7 +85,7 @@ pub(super) fn log(
 }
 
 /// Says loudly which protection of memory is not in force.
-pub(super) fn report(hardening: &Hardening) {
+pub(super) fn report(hardening: &memory::Hardening) {
     for missing in memory::missing(hardening.measures()) {
         tracing::warn!(
             missing,

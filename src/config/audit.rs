@@ -9,6 +9,9 @@ use crate::token::Environment;
 
 /// One place can be lost together with the database.
 const LIVE_SINKS_MIN: usize = 2;
+const VERIFICATION_INTERVAL_S_MIN: u32 = 1;
+/// PCI DSS 11.5.2: critical files are compared at least once a week.
+const VERIFICATION_INTERVAL_S_MAX: u32 = 604_800;
 
 /// `[audit]`: the log is signed, and its checkpoints are copied out of the database.
 #[derive(Debug, Deserialize)]
@@ -25,6 +28,9 @@ pub struct AuditSettings {
     /// answered any more, on either plane, until there is one.
     #[serde(default = "defaults::sink_outage_s_max")]
     pub sink_outage_s_max: u32,
+    /// Seconds between two verifications of the whole log by the service itself (PCI DSS 10.3.4).
+    #[serde(default = "defaults::verification_interval_s")]
+    pub verification_interval_s: u32,
     /// Where copies go: the internal plane only.
     #[serde(default)]
     pub sinks: Vec<SinkSettings>,
@@ -52,6 +58,10 @@ fn https_if_any<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Url>
 mod defaults {
     pub(super) const fn checkpoint_interval_s() -> u32 {
         10
+    }
+
+    pub(super) const fn verification_interval_s() -> u32 {
+        86_400
     }
 
     pub(super) const fn sink_outage_s_max() -> u32 {
@@ -104,6 +114,11 @@ impl AuditSettings {
                 "audit.sink_outage_s_max must be at least three times audit.checkpoint_interval_s, \
                  which must be at least 1",
             );
+        }
+        if !(VERIFICATION_INTERVAL_S_MIN..=VERIFICATION_INTERVAL_S_MAX)
+            .contains(&self.verification_interval_s)
+        {
+            return refuse("audit.verification_interval_s must be between 1 and 604800 (a week)");
         }
         Ok(())
     }

@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(findings.len(), 1);
         let checkpoint = crate::audit::note::Checkpoint {
             size: 1,
-            root: [0; 32],
+            ..Default::default()
         };
         let note = LogKey::of(&own).sign(checkpoint, &own);
         fs::write(dir.join(NOTE), note).unwrap();

@@ -229,6 +229,7 @@ mod tests {
             act: (what.0.into(), what.1.into()),
             data: (Some("shop".into()), Some(subject.into())),
             place: ("-".into(), "pay-1".into(), None),
+            writer: Some("internal".into()),
         };
         Line::of_columns(format!("evt_{at_ms}"), columns)
     }

@@ -84,6 +84,7 @@ mod tests {
             act: ("token.opened".into(), "refused".into()),
             data: (Some("shop".into()), Some(subject.into())),
             place: ("-".into(), "pay-1".into(), None),
+            writer: Some("internal".into()),
         };
         Line::of_columns("evt_1".to_owned(), columns)
     }

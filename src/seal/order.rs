@@ -39,11 +39,15 @@ pub enum Kind {
     TokenCreated,
     /// That the processor has refused for good what was asked under its key, and how often.
     Refusals,
+    /// An event of the audit log.
+    AuditEvent,
+    /// An event of the audit log that a process with the capture plane alone writes.
+    CaptureAuditEvent,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -54,6 +58,8 @@ impl Kind {
         Self::Event,
         Self::TokenCreated,
         Self::Refusals,
+        Self::AuditEvent,
+        Self::CaptureAuditEvent,
     ];
 
     const fn label(self) -> &'static str {
@@ -68,6 +74,8 @@ impl Kind {
             Self::Event => "cloakroom order 1: event",
             Self::TokenCreated => "cloakroom order 1: token created",
             Self::Refusals => "cloakroom order 1: refusals",
+            Self::AuditEvent => "cloakroom order 1: audit event",
+            Self::CaptureAuditEvent => "cloakroom order 1: capture audit event",
         }
     }
 
@@ -75,7 +83,7 @@ impl Kind {
     #[must_use]
     pub const fn is_captures(self) -> bool {
         match self {
-            Self::Orphan | Self::TokenCreated => true,
+            Self::Orphan | Self::TokenCreated | Self::CaptureAuditEvent => true,
             Self::Charge
             | Self::Payment
             | Self::Operation
@@ -83,7 +91,8 @@ impl Kind {
             | Self::ProcessorRefund
             | Self::Deletion
             | Self::Event
-            | Self::Refusals => false,
+            | Self::Refusals
+            | Self::AuditEvent => false,
         }
     }
 }
@@ -179,6 +188,18 @@ impl OrderKeys {
             internal,
             capture: Some(capture),
         }
+    }
+
+    /// Whether it is a process that orders every kind.
+    #[must_use]
+    pub const fn are_internals(&self) -> bool {
+        self.internal.is_some()
+    }
+
+    /// Whether it is one that orders the capture plane's own kinds alone.
+    #[must_use]
+    pub const fn are_captures(&self) -> bool {
+        self.internal.is_none() && self.capture.is_some()
     }
 
     /// The proof of an order; none where this process may not order such.

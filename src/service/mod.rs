@@ -6,6 +6,7 @@
 mod ages;
 mod alerts;
 mod assembly;
+mod audit_log;
 pub mod backup;
 mod key_maker;
 mod keys;
@@ -17,7 +18,6 @@ mod renewal;
 mod run;
 mod upkeep;
 mod webhooks;
-mod witness;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 
-use self::witness::Clerk;
+use self::audit_log::AuditLog;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::confinement::{self, Reach};
@@ -39,11 +39,11 @@ use crate::vault::{Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
 pub use assembly::{internal_alone, processors, store_settings};
+pub use audit_log::{AcceptedRollback, log_key, sinks, verify};
 pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;
 pub use webhooks::webhook_endpoints;
-pub use witness::{log_key, sinks};
 
 /// Why a service is not built, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +100,9 @@ pub enum Refused {
     /// The vault does not start.
     #[error("the vault does not start: {0}")]
     Vault(#[from] Refusal),
+    /// The database is not the one that is known from outside of it.
+    #[error("history: {0}")]
+    History(String),
     /// The process does not give up what it must.
     #[error(transparent)]
     Confinement(#[from] confinement::Refused),
@@ -131,6 +134,17 @@ pub struct Listeners {
     pub ops: Option<io::Result<TcpListener>>,
 }
 
+/// What a service is started with beside its configuration.
+#[derive(Debug)]
+pub struct Start {
+    /// What protects the process's memory.
+    pub hardening: Hardening,
+    /// The sockets.
+    pub listeners: Listeners,
+    /// That an operator accepts an older or another database, where there is one.
+    pub accepted_rollback: Option<AcceptedRollback>,
+}
+
 /// A service that is ready to run: every listener is bound.
 pub struct Service {
     addresses: Addresses,
@@ -144,7 +158,7 @@ pub struct Service {
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
-    clerk: Option<Clerk>,
+    audit_log: Option<Arc<AuditLog>>,
     reconciliation: Schedule,
     backups: Option<backup::Worker>,
 }
@@ -179,10 +193,24 @@ impl Service {
         config: &Config,
         clock: Clock,
         metrics: Metrics,
-        hardening: Hardening,
-        listeners: Listeners,
+        start: Start,
     ) -> Result<Self, Refused> {
+        let Start {
+            hardening,
+            listeners,
+            accepted_rollback,
+        } = start;
         let common = assembly::common(config, clock, metrics).await?;
+        // A database that is not the one that is known is not even asked for its keys.
+        let audit_log = match &config.internal {
+            Some(_) => {
+                let log = AuditLog::new(config)?;
+                log.hold_against_the_known(&common, accepted_rollback)
+                    .await?;
+                Some(Arc::new(log))
+            }
+            None => None,
+        };
         let capture = match &config.capture {
             Some(plane) => Some(Arc::new(assembly::capture(config, plane, &common)?)),
             None => None,
@@ -212,8 +240,6 @@ impl Service {
             }
         }
 
-        let clerk = internal.as_ref().map(|_| witness::clerk(config));
-        let clerk = clerk.transpose()?;
         let mut this = Self {
             addresses: Addresses::default(),
             servers: Vec::new(),
@@ -224,7 +250,7 @@ impl Service {
             capture,
             internal,
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
-            clerk,
+            audit_log,
             reconciliation: config.reconciliation.schedule(),
             backups: backup::worker(config)?,
             common,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use actix_web::dev::{Server, ServerHandle};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::{Refused, Service, backup, renewal, upkeep, witness};
+use super::{Refused, Service, audit_log, backup, renewal, upkeep};
 use crate::audit::{Action, Outcome};
 use crate::reconciliation;
 use crate::vault::{self, Common};
@@ -24,7 +24,7 @@ impl Service {
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Refused> {
         record(&self.common, Action::ProcessStarted).await?;
         let outage = self.common.limits.audit_sink_outage_s_max;
-        let clerks = witness::start(self.clerk.take(), &self.common, outage);
+        let log_tasks = audit_log::start(self.audit_log.take(), &self.common, outage);
         let backups = self.backups.take();
         let mut workers = self.workers();
         workers.extend(backups.map(|worker| {
@@ -66,7 +66,7 @@ impl Service {
         // What is counted and not written yet is written before the stop is.
         self.common.record_refusals(true).await;
         let witnessed = record(&self.common, Action::ProcessStopped).await;
-        clerks.finish(&self.common).await;
+        log_tasks.finish(&self.common).await;
         let closed = self.common.store.close().await;
         witnessed?;
         closed.map_err(|failure| Refused::Store(failure.to_string()))?;

@@ -50,7 +50,6 @@ mod orders;
 mod orphan_orders;
 mod orphans;
 mod outbox;
-mod outbox_orders;
 mod owed;
 mod parse;
 mod postgres;

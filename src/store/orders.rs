@@ -16,7 +16,7 @@ use super::events::record;
 use super::owed::Work;
 use super::sql::query;
 use super::{Failure, Store};
-use crate::audit::Event;
+use crate::audit::{Event, Writer};
 use crate::clock::Timestamp;
 use crate::seal::order::{Kind, Order, OrderKeys};
 use crate::token::Environment;
@@ -86,6 +86,17 @@ impl Orders {
             environment,
             keys: Arc::new(keys),
             report: Some(report),
+        }
+    }
+
+    /// As what kind of process the audit events of this one are written.
+    pub(super) fn writer(&self) -> Writer {
+        if self.keys.are_internals() {
+            Writer::Internal
+        } else if self.keys.are_captures() {
+            Writer::Capture
+        } else {
+            Writer::Unproven
         }
     }
 

@@ -85,6 +85,16 @@ pub(super) fn one_row(
     }
 }
 
+/// The failure of a statement for many rows that did not touch each of them.
+pub(super) fn every_row(affected: u64, table: &str, rows: usize) -> Result<(), Failure> {
+    if usize::try_from(affected) == Ok(rows) {
+        Ok(())
+    } else {
+        let why = format!("{table}: {affected} rows were written of {rows}");
+        Err(Failure::engine(&why))
+    }
+}
+
 /// Gives a row a `Debug` that shows ids and states only: references and metadata are the
 /// merchant's, and may name people.
 macro_rules! quiet_debug {

@@ -4,10 +4,13 @@ use prometheus::{IntCounter, IntGauge};
 
 use super::Metrics;
 use super::registrar::Registrar;
+use crate::clock::Timestamp;
 
 pub(super) struct Audit {
     unwitnessed: IntGauge,
     sink_failures: IntCounter,
+    verified: IntGauge,
+    findings: IntGauge,
 }
 
 impl Audit {
@@ -21,6 +24,14 @@ impl Audit {
                 "cloakroom_audit_sink_failures_total",
                 "Copies of checkpoints that a sink did not take.",
             )),
+            verified: add.add(IntGauge::new(
+                "cloakroom_audit_verified_timestamp_seconds",
+                "When this process last verified the whole audit log; Unix time, 0 before the first.",
+            )),
+            findings: add.add(IntGauge::new(
+                "cloakroom_audit_findings",
+                "Places at which the audit log was not what was signed, at the last verification.",
+            )),
         }
     }
 }
@@ -30,6 +41,15 @@ impl Metrics {
     pub fn audit_unwitnessed(&self, age_ms: u64) {
         let seconds = i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX);
         self.audit().unwitnessed.set(seconds);
+    }
+
+    /// The whole log was verified, with so many findings.
+    pub fn audit_verified(&self, at: Timestamp, findings: u64) {
+        let audit = self.audit();
+        audit.verified.set(at.unix_ms() / 1_000);
+        audit
+            .findings
+            .set(i64::try_from(findings).unwrap_or(i64::MAX));
     }
 
     /// A sink did not take a copy.

@@ -1,4 +1,4 @@
-//! Two processes with the README's two configurations, and what each refuses to be given.
+//! Two processes with the two configurations of docs/deploy.md, and what each refuses to be given.
 
 use std::fs;
 use std::path::Path;

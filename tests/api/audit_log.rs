@@ -28,7 +28,7 @@ fn audit(config: &Path, arguments: &[&str]) -> Output {
 }
 
 /// What `audit verify` says; 0 where all is well, 65 where it is not.
-fn verify(config: &Path, more: &[&str]) -> (Value, Option<i32>) {
+pub(crate) fn verify(config: &Path, more: &[&str]) -> (Value, Option<i32>) {
     let output = audit(config, &[&["verify", "--json"], more].concat());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
@@ -37,7 +37,7 @@ fn verify(config: &Path, more: &[&str]) -> (Value, Option<i32>) {
 
 /// Waits until more than `before` events are in the log and under a checkpoint; how many are. The
 /// looks themselves are events, so some wait at all times.
-async fn signed(config: &Path, before: u64) -> u64 {
+pub(crate) async fn signed(config: &Path, before: u64) -> u64 {
     let size = AtomicU64::new(0);
     eventually("every event is under a checkpoint", async || {
         let (report, code) = verify(config, &[]);
@@ -61,14 +61,14 @@ fn findings(report: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn database(path: PathBuf) -> SqlitePool {
+pub(crate) async fn database(path: PathBuf) -> SqlitePool {
     let options = SqliteConnectOptions::new().filename(path);
     let pool = SqlitePoolOptions::new().max_connections(1);
     pool.connect_with(options).await.unwrap()
 }
 
 /// Takes what stands beside a database's file away.
-fn without_log(path: &Path) {
+pub(crate) fn without_log(path: &Path) {
     for ending in ["-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
@@ -224,34 +224,6 @@ async fn without_a_copy_outside_of_the_database_the_log_is_not_called_whole() {
     assert!(report["checkpoints"].as_u64().unwrap() > 0);
     let (report, code) = verify(&scene.config(), &["--checkpoint", away.to_str().unwrap()]);
     assert_eq!((code, &report["ok"]), (Some(0), &true.into()), "{report}");
-}
-
-#[tokio::test]
-async fn a_database_of_yesterday_is_found_by_what_the_sink_holds() {
-    let app = App::start();
-    app.token(VISA).await;
-    let config = app.path("cloakroom.toml");
-    let first = signed(&config, 8).await;
-    let dir = Arc::clone(&app.dir);
-    assert!(app.stop().success());
-    let path = dir.path().join("cloakroom.db");
-    let yesterday = dir.path().join("yesterday.db");
-    fs::copy(&path, &yesterday).unwrap();
-    let app = App::start_in(dir, &[], &[]);
-    app.token("5555555555554444").await;
-    signed(&config, first).await;
-    let dir = Arc::clone(&app.dir);
-    assert!(app.stop().success());
-    without_log(&path);
-    fs::copy(&yesterday, &path).unwrap();
-    let (report, code) = verify(&config, &[]);
-    assert_eq!(code, Some(65), "{report}");
-    is_one(
-        &findings(&report),
-        "cut_off",
-        "or the database is an older one",
-    );
-    drop(dir);
 }
 
 async fn readiness(app: &App) -> String {

@@ -260,6 +260,7 @@ fn configure(app: &App, held: &str, keys: &str) {
         .replace(&port(&app.at.internal), ":0")
         .replace(&port(&app.at.ops), ":0")
         .replace("cloakroom.db", "sealed.db")
+        .replace("audit-checkpoints", "sealed-checkpoints")
         .replace("\"kek-public", &format!("\"{held}/kek-public"))
         .replace("\"kek-private", &format!("\"{held}/kek-private"))
         .replace(

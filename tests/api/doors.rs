@@ -152,7 +152,8 @@ async fn a_certified_client_that_no_configuration_names_is_unauthenticated() {
         .replace(&port_of(&app.at.internal), ":0")
         .replace(&port_of(&app.at.capture), ":0")
         .replace(&port_of(&app.at.ops), ":0")
-        .replace("cloakroom.db", "other.db");
+        .replace("cloakroom.db", "other.db")
+        .replace("audit-checkpoints", "other-checkpoints");
     std::fs::write(&other, &without).unwrap();
     let migrated = crate::cli::run(&["migrate", "--config", other.to_str().unwrap()]);
     assert!(

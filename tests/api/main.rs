@@ -28,6 +28,7 @@ mod egress;
 mod engines;
 mod evidence;
 mod forward;
+mod history;
 mod hostile;
 mod idempotency;
 mod incident;

@@ -21,7 +21,7 @@ use cloakroom::clock::Clock;
 use cloakroom::config::Config;
 use cloakroom::memory;
 use cloakroom::net::names;
-use cloakroom::service::{self, Listeners, Service};
+use cloakroom::service::{self, Listeners, Service, Start};
 use cloakroom::telemetry::{self, Metrics, Output};
 use cryptoki::context::Pkcs11;
 use rustix::net::{AddressFamily, Protocol, SendFlags, SocketType, ipproto, sockopt};
@@ -59,7 +59,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         };
         let _flush = telemetry::start(&settings, Output::Stdout, &clock, &metrics)?;
         println!("confined: {:?}", memory::missing(hardening.confinement()));
-        let service = Service::build(&config, clock, metrics, hardening, listeners).await?;
+        let start = Start {
+            hardening,
+            listeners,
+            accepted_rollback: None,
+        };
+        let service = Service::build(&config, clock, metrics, start).await?;
         let addresses = service.addresses();
         tracing::info!(
             capture = addresses.capture.map(tracing::field::display),

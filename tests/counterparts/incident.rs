@@ -113,7 +113,7 @@ impl Case {
 }
 
 fn customers() -> usize {
-    // 10,000 for the figure that the README states.
+    // 10,000 for the figure that docs/measurements.md states.
     let asked = std::env::var_os("CLOAKROOM_TEST_CUSTOMERS");
     asked.map_or(2_000, |count| count.to_str().unwrap().parse().unwrap())
 }

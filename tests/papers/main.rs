@@ -1,14 +1,16 @@
-//! The papers for an assessor, each held against what it speaks of: the identifiers of the
-//! standard, the controls that tests show, the defaults of the configuration.
+//! The documents, each held against what it speaks of: the identifiers of the standard, the controls
+//! that tests show, the defaults of the configuration; and links, which lead somewhere.
 
 #![cfg(test)]
 
 mod analyses;
 mod controls;
 mod identifiers;
+mod links;
 mod log_fields;
 mod oscal;
 mod questionnaires;
+mod reference;
 mod responsibilities;
 mod runbooks;
 mod tables;

@@ -103,7 +103,8 @@ fn wrong(command: &Command) -> Option<String> {
 }
 
 fn documents() -> Vec<(String, String)> {
-    let mut documents = vec![("README.md".to_owned(), read("README.md"))];
+    let own = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+    let mut documents = Vec::from(own.map(|file| (file.to_owned(), read(file))));
     documents.extend(files("docs", ".md"));
     documents.extend(files("pci-docs", ".md"));
     documents

@@ -1,5 +1,5 @@
-//! The service as the README deploys it: a capture process and an internal process, each with the
-//! README's configuration and only its own files, on one PostgreSQL with a login for each.
+//! The service as docs/deploy.md deploys it: a capture process and an internal process, each with the
+//! page's configuration and only its own files, on one PostgreSQL with a login for each.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::postgres::Server;
 use super::{Addresses, App};
 
-/// Files that the README's configurations name, by process.
+/// Files that the page's configurations name, by process.
 pub(crate) const CAPTURE_KEYS: [&str; 5] = [
     "kek-public.json",
     "session-verify.key",
@@ -64,19 +64,19 @@ impl Default for Apart<'_> {
     }
 }
 
-/// The README's blocks of configuration: the whole, the capture process's, the internal one's, and
+/// The page's blocks of configuration: the whole, the capture process's, the internal one's, and
 /// PostgreSQL's.
 fn blocks() -> [String; 4] {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
-    let readme = readme.unwrap();
-    let blocks: Vec<&str> = readme
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy.md"));
+    let page = page.unwrap();
+    let blocks: Vec<&str> = page
         .split("```toml\n")
         .skip(1)
         .map(|rest| rest.split("```").next().unwrap())
         .collect();
     let find = |begins: &str| {
         let found = blocks.iter().find(|block| block.starts_with(begins));
-        (*found.unwrap_or_else(|| panic!("the README has no {begins}"))).to_owned()
+        (*found.unwrap_or_else(|| panic!("docs/deploy.md has no {begins}"))).to_owned()
     };
     [
         find("environment = "),
@@ -110,7 +110,7 @@ fn set(text: &str, key: &str, value: &str) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// What one of the two is given: its plane's section, the README's block for it, PostgreSQL's.
+/// What one of the two is given: its plane's section, the page's block for it, PostgreSQL's.
 fn configuration(plane: &str, user: &str, server: &Server, sandbox: &str) -> String {
     let [whole, capture, internal, postgres] = blocks();
     let own = if plane == "capture" {
@@ -207,7 +207,7 @@ fn serve(
 }
 
 impl App {
-    /// Starts the two processes with the README's configurations.
+    /// Starts the two processes with the page's configurations.
     pub(crate) fn start_apart() -> Self {
         Self::start_apart_as(&Apart::default())
     }

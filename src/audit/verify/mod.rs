@@ -3,11 +3,11 @@
 //!
 //! The log is pushed through once, from its first event to its last; nothing of it is kept.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use super::leaf::Line;
-use super::note::{Checkpoint, LogKey};
+use super::note::{Checkpoint, Epoch, LogKey};
 use super::tree::{Edge, Hash};
 use crate::clock::Timestamp;
 
@@ -152,10 +152,37 @@ pub struct Report {
     pub outside: u64,
     /// The size up to which a checkpoint vouches for it.
     pub signed: u64,
+    /// Where an operator accepted that the database had been rolled back.
+    pub rollbacks: Vec<Rollback>,
     /// The first findings.
     pub findings: Vec<Finding>,
     /// How many there are in all.
     pub found: u64,
+}
+
+/// The database was rolled back, and an operator has accepted it: what was signed of the history
+/// before behind that place is not there any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// The history that has begun then.
+    pub epoch: Epoch,
+    /// How long the history before it was, as far as is known.
+    pub signed_before: u64,
+}
+
+impl fmt::Display for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            epoch,
+            signed_before,
+        } = self;
+        write!(
+            f,
+            "epoch {}: an operator accepted that the log was rolled back from {signed_before} events \
+             to {}",
+            epoch.number, epoch.begins_at
+        )
+    }
 }
 
 impl Report {
@@ -204,18 +231,41 @@ impl Verification {
     #[must_use]
     pub fn against(key: &LogKey, claims: impl IntoIterator<Item = Claim>) -> Self {
         let mut report = Report::default();
-        let mut expected = Vec::new();
+        let mut opened = Vec::new();
         for claim in claims {
             let source = claim.source;
             report.checkpoints = report.checkpoints.saturating_add(1);
             match key.open(&claim.note) {
-                Ok(checkpoint) => {
-                    report.outside = report.outside.saturating_add(claim.is_outside.into());
-                    expected.push(Signed { checkpoint, source });
-                }
+                Ok(checkpoint) => opened.push((Signed { checkpoint, source }, claim.is_outside)),
                 Err(_) => report.tell(Finding::Forged { source }),
             }
         }
+        let mut rollbacks: BTreeMap<Epoch, u64> = BTreeMap::new();
+        for (signed, _) in &opened {
+            let epoch = signed.checkpoint.epoch;
+            if epoch != Epoch::default() {
+                rollbacks.insert(epoch, epoch.begins_at);
+            }
+        }
+        let mut expected = Vec::new();
+        for (signed, is_outside) in opened {
+            let Checkpoint { size, epoch, .. } = signed.checkpoint;
+            // What was signed behind the place at which a later history begins is another history's.
+            let mut later = rollbacks
+                .iter_mut()
+                .filter(|(later, _)| later.number > epoch.number && later.begins_at < size);
+            if let Some((_, signed_before)) = later.next() {
+                *signed_before = size.max(*signed_before);
+                continue;
+            }
+            report.outside = report.outside.saturating_add(is_outside.into());
+            expected.push(signed);
+        }
+        let rollback = |(epoch, signed_before)| Rollback {
+            epoch,
+            signed_before,
+        };
+        report.rollbacks = rollbacks.into_iter().map(rollback).collect();
         expected.sort_by_key(|signed| signed.checkpoint.size);
         let mut this = Self {
             expected: expected.into(),

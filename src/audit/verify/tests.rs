@@ -28,6 +28,14 @@ fn outside(source: &str, note: String) -> Claim {
     }
 }
 
+fn checkpoint(size: u64, root: Hash) -> Checkpoint {
+    Checkpoint {
+        size,
+        root,
+        ..Checkpoint::default()
+    }
+}
+
 impl Log {
     /// A hundred events, and a checkpoint over every ten.
     fn new() -> Self {
@@ -50,7 +58,7 @@ impl Log {
             });
             if edge.size() % 10 == 0 {
                 let (size, root) = (edge.size(), edge.root());
-                let note = key.sign(Checkpoint { size, root }, &signing);
+                let note = key.sign(checkpoint(size, root), &signing);
                 claims.push(outside(&format!("sink:{size}"), note));
             }
         }
@@ -185,7 +193,7 @@ fn a_forged_checkpoint_and_an_inserted_event_are_found() {
     let mut log = Log::new();
     let other = Log::new();
     let root = [3; 32];
-    let note = log.key.sign(Checkpoint { size: 50, root }, &other.signing);
+    let note = log.key.sign(checkpoint(50, root), &other.signing);
     log.claims.push(outside("given:1", note));
     let mut verification = Verification::against(&log.key, log.claims.clone());
     for entry in &log.entries {
@@ -201,8 +209,67 @@ fn a_forged_checkpoint_and_an_inserted_event_are_found() {
     assert_eq!(verification.finish().findings, [forged, inserted]);
 
     // One that our own key signed for another log of ours does not fit either.
-    let note = log.key.sign(Checkpoint { size: 50, root }, &log.signing);
+    let note = log.key.sign(checkpoint(50, root), &log.signing);
     log.claims = vec![outside("given:2", note)];
     let report = log.verified();
     assert_eq!(report.findings[0].name(), "not_as_signed");
+}
+
+#[test]
+fn a_rollback_that_an_operator_accepted_is_told_once_and_no_finding() {
+    // 25 events were left of a hundred, and others came behind them.
+    let mut log = Log::new();
+    log.entries.truncate(25);
+    let mut edge = Edge::default();
+    for entry in &log.entries {
+        edge.append(entry.leaf);
+    }
+    let epoch = Epoch {
+        number: 1,
+        begins_at: 25,
+    };
+    for seq in 25..60 {
+        let line = line(seq, "token.created");
+        edge.append(line.leaf());
+        log.entries.push(Entry {
+            seq,
+            event_id: line.id.to_string(),
+            leaf: line.leaf(),
+            line: Some(line),
+        });
+        if edge.size() % 15 == 0 {
+            let signed = Checkpoint {
+                epoch,
+                ..checkpoint(edge.size(), edge.root())
+            };
+            let note = log.key.sign(signed, &log.signing);
+            log.claims.push(outside("new", note));
+        }
+    }
+    let report = log.verified();
+    assert_eq!(report.findings, []);
+    assert_eq!((report.events, report.signed), (60, 60));
+    let rollback = Rollback {
+        epoch,
+        signed_before: 100,
+    };
+    assert_eq!(report.rollbacks, [rollback]);
+    // 10 and 20 of the history before, 30, 45 and 60 of the new one.
+    assert_eq!(report.outside, 5);
+
+    // What both have in common is compared as ever, and so is what is new.
+    let mut changed = log.entries[11].clone();
+    changed.leaf = [1; 32];
+    log.entries[11] = changed;
+    let finding = &log.verified().findings;
+    assert!(
+        matches!(
+            finding[..],
+            [
+                Finding::Changed { seq: 11, .. },
+                Finding::NotAsSigned { from: 10, .. }
+            ]
+        ),
+        "{finding:?}"
+    );
 }

@@ -16,15 +16,13 @@ use crate::audit::verify::{Claim, Entry, Report, Verification};
 use crate::audit::{Action, Actor, Event, Outcome, sink};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::service::{log_key, sinks, store_settings};
+use crate::service::{log_key, sinks, store_settings, verify as verify_whole};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::token::EventId;
 
 /// Rows that are read together.
 const PAGE_ROWS_MAX: u32 = 2_000;
-/// Events in no place of the log that are told one by one.
-const OUTSIDE_TOLD_MAX: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -140,31 +138,18 @@ impl Log {
         &self,
         given: &[PathBuf],
         quiet: bool,
-        mut each: impl FnMut(&Entry) -> Result<(), Failure>,
+        each: impl FnMut(&Entry) -> Result<(), Failure>,
     ) -> Result<Report, Failure> {
         let key = self.key()?;
-        let mut verification = Verification::against(&key, self.claims(given).await?);
+        let verification = Verification::against(&key, self.claims(given).await?);
         let length = self.store.log_length().await.map_err(unavailable)?;
         let bar = bar(length.size, quiet);
-        let mut from = 0;
-        loop {
-            let page = self.store.log(from, PAGE_ROWS_MAX).await;
-            let page = page.map_err(unavailable)?;
-            let Some(last) = page.last() else { break };
-            from = last.seq.saturating_add(1);
-            for entry in &page {
-                if verification.push(entry) {
-                    each(entry)?;
-                }
-            }
-            bar.set_position(verification.seen());
-        }
+        let report = verify_whole(&self.store, verification, each, async |seen| {
+            bar.set_position(seen);
+        })
+        .await;
         bar.finish_and_clear();
-        let outside = self.store.events_outside(OUTSIDE_TOLD_MAX).await;
-        for event_id in outside.map_err(unavailable)? {
-            verification.outside(event_id);
-        }
-        Ok(verification.finish())
+        report
     }
 }
 
@@ -176,6 +161,12 @@ fn bar(length: u64, quiet: bool) -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} events {per_sec} ETA {eta}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
+}
+
+impl From<crate::store::Failure> for Failure {
+    fn from(failure: crate::store::Failure) -> Self {
+        unavailable(failure)
+    }
 }
 
 fn unavailable(failure: crate::store::Failure) -> Failure {

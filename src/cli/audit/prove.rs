@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let over = log.store.checkpoints(place, 1).await.map_err(unavailable)?;
     let over = over.into_iter().next();
     let over = over.ok_or_else(|| missing("no checkpoint is over that event yet"))?;
-    let Checkpoint { size, root } = key
+    let Checkpoint { size, root, .. } = key
         .open(&over.note)
         .map_err(|forged| Failure::new(exit::DATA, forged))?;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{Failure, exit, print};
 use super::{Log, unavailable};
-use crate::audit::verify::Report;
+use crate::audit::verify::{Report, Rollback};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -66,6 +66,7 @@ fn machines(report: &Report, (waiting, unwitnessed_ms): (u64, Option<u64>), seco
         "signed": report.signed,
         "checkpoints": report.checkpoints,
         "checkpoints_outside": report.outside,
+        "rollbacks": report.rollbacks.iter().map(rollback).collect::<Vec<_>>(),
         "waiting": waiting,
         "unwitnessed_ms": unwitnessed_ms,
         "findings": findings,
@@ -74,8 +75,18 @@ fn machines(report: &Report, (waiting, unwitnessed_ms): (u64, Option<u64>), seco
     })
 }
 
+fn rollback(rollback: &Rollback) -> Value {
+    json!({
+        "epoch": rollback.epoch.number,
+        "begins_at": rollback.epoch.begins_at,
+        "signed_before": rollback.signed_before,
+    })
+}
+
 fn people(report: &Report, waiting: u64, seconds: f64) -> String {
-    let mut lines: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    let rollbacks = report.rollbacks.iter().map(ToString::to_string);
+    let findings = report.findings.iter().map(ToString::to_string);
+    let mut lines: Vec<String> = rollbacks.chain(findings).collect();
     lines.push(format!(
         "{} events in the log, {} of them under a checkpoint that holds; {} checkpoints compared, \
          {} of them from outside of the database; {waiting} events wait for their place; \

@@ -285,10 +285,12 @@ async fn restore(arguments: Restore) -> Result<(), Failure> {
     print(format_args!(
         "restored {} from {} to {to}: {}\n\
          What was done after {} is not in it. Before a client is let in again:\n\
-         1. keep the checkpoint copies of the audit log as they are: they show what was lost;\n\
+         1. leave the copies of the audit log's checkpoints as they are: they show what was lost;\n\
          2. compare with the processor: cloakroom reconcile --config FILE --since {};\n\
-         3. until that agrees, let no order be sent again under its old idempotency key: a charge or \
-         refund made after the backup would be made twice.",
+         3. let no order be sent again under its old idempotency key until that agrees: a charge or \
+         refund made after the backup would be made twice;\n\
+         4. start with --accept-rollback REASON: without it the service refuses a database that is \
+         older than its checkpoints.",
         manifest.name,
         restored.place.display(),
         seen(&restored.proved),

@@ -8,7 +8,7 @@ use crate::http::tls;
 use crate::token::Environment;
 
 const MEND: &str = "give each plane a process, a host user and a certificate with a key of its own \
-                    (README, \"Two processes\")";
+                    (docs/deploy.md, \"Two processes\")";
 
 /// Looks at a configuration, and at that of the other process where it is given.
 pub(super) fn look(config: &Config, beside: Option<&Path>) -> Vec<Finding> {

@@ -18,7 +18,7 @@ use crate::http::{PlaneName, fields};
 use crate::memory::{self, Hardening, Measure};
 use crate::processor::{self, Processor};
 use crate::seal::custody::SharedKek;
-use crate::service::{self, Listeners, Service};
+use crate::service::{self, Listeners, Service, Start};
 use crate::store;
 use crate::telemetry::Metrics;
 
@@ -131,7 +131,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
             return vec![Finding::failed(
                 "configuration",
                 refused,
-                "correct the file; every key is documented in src/config/mod.rs",
+                "correct the file; every key is documented in docs/configuration.md",
             )];
         }
     };
@@ -341,8 +341,12 @@ async fn build(mut config: Config, hardening: Hardening) -> Finding {
     }
     let clock = Clock::system();
     let metrics = Metrics::new(&clock);
-    let built = match Service::build(&config, clock, metrics, hardening, Listeners::default()).await
-    {
+    let start = Start {
+        hardening,
+        listeners: Listeners::default(),
+        accepted_rollback: None,
+    };
+    let built = match Service::build(&config, clock, metrics, start).await {
         Ok(service) => service.discard().await,
         Err(refused) => Err(refused),
     };

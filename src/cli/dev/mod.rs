@@ -25,7 +25,7 @@ use crate::http::tls;
 use crate::memory::Hardening;
 use crate::sandbox;
 use crate::seal::file;
-use crate::service::{Listeners, Service, confine, reach, store_settings};
+use crate::service::{Listeners, Service, Start, confine, reach, store_settings};
 use crate::store;
 use crate::telemetry::{Metrics, Output};
 use crate::token::Environment;
@@ -60,6 +60,8 @@ pub(super) struct Arguments {
     /// One JSON document with the addresses instead of the greeting.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    rollback: serve::Rollback,
 }
 
 /// The ports that are listened on, chosen where the arguments say 0.
@@ -152,7 +154,12 @@ pub(super) async fn run(prepared: Prepared) -> Result<(), Failure> {
     store::migrate(&store_settings(&config, &metrics)?)
         .await
         .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
-    let service = Service::build(&config, clock, metrics, hardening, sockets.planes).await?;
+    let start = Start {
+        hardening,
+        listeners: sockets.planes,
+        accepted_rollback: arguments.rollback.accepted(),
+    };
+    let service = Service::build(&config, clock, metrics, start).await?;
 
     // 3. The shop, and the greeting.
     let shop = shop::start(&dir, ports, sockets.shop)?;

@@ -127,7 +127,7 @@ pub(super) fn write(
     let Ports { capture, internal, ops, .. } = ports;
     let text = format!(
         r#"# Written by `cloakroom dev` at each start. For development only.
-# Every key is documented in src/config/mod.rs; paths are relative to this file.
+# Every key is documented in docs/configuration.md; paths are relative to this file.
 environment = "test"
 node = "dev"
 

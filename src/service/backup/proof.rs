@@ -3,16 +3,19 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use figment::value::magic::RelativePathBuf;
 
 use crate::audit::Event;
 use crate::audit::note::LogKey;
-use crate::audit::verify::{Claim, Verification};
+use crate::audit::tree::Edge;
+use crate::audit::verify::{Claim, Entry, Verification};
 use crate::backup::manifest::Manifest;
 use crate::clock::Clock;
 use crate::config::{Config, StoreSettings};
 use crate::service::assembly::{self, store_settings};
-use crate::service::{Refused, log_key};
+use crate::service::{Refused, log_key, verify};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::vault::{Common, Internal, Refusal};
@@ -23,7 +26,7 @@ const PAGE_ROWS_MAX: u32 = 2_000;
 /// What was seen of an opened backup that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proved {
-    /// Events of its audit log, all under the signed checkpoint.
+    /// Events of its audit log, all under the signed root.
     pub events: u64,
     /// Migrations that it lacked and this build has applied.
     pub migrated: usize,
@@ -135,13 +138,15 @@ fn with_keys(config: &Config, common: &Common) -> Result<Internal, String> {
     Ok(internal)
 }
 
-/// Every event against its leaf, and the tree against the manifest's checkpoint and the store's own.
+/// Every event against its leaf, the tree against the root that was signed, and against every
+/// checkpoint that is there.
 async fn hold_log(store: &Store, key: &LogKey, manifest: &Manifest) -> Result<u64, Unproved> {
-    let mut claims = vec![Claim {
+    let outside = manifest.audit_checkpoint.iter().map(|note| Claim {
         source: "the backup's manifest".to_owned(),
-        note: manifest.audit_checkpoint.clone(),
+        note: note.clone(),
         is_outside: true,
-    }];
+    });
+    let mut claims: Vec<Claim> = outside.collect();
     let mut after = 0;
     loop {
         let page = store.checkpoints(after, PAGE_ROWS_MAX).await?;
@@ -153,26 +158,22 @@ async fn hold_log(store: &Store, key: &LogKey, manifest: &Manifest) -> Result<u6
             is_outside: false,
         }));
     }
-    let mut verification = Verification::against(key, claims);
-    let mut from = 0;
-    loop {
-        let page = store.log(from, PAGE_ROWS_MAX).await?;
-        let Some(last) = page.last() else { break };
-        from = last.seq.saturating_add(1);
-        for entry in &page {
-            verification.push(entry);
-        }
+    let verification = Verification::against(key, claims);
+    let mut edge = Edge::default();
+    let each = |entry: &Entry| {
+        edge.append(entry.leaf);
+        Ok::<(), Unproved>(())
+    };
+    let report = verify(store, verification, each, async |_| ()).await?;
+    if let Some(finding) = report.findings.first() {
+        return Err(Unproved::Log(finding.to_string()));
     }
-    for event_id in store.events_outside(1).await? {
-        verification.outside(event_id);
-    }
-    let report = verification.finish();
-    match report.findings.first() {
-        Some(finding) => Err(Unproved::Log(finding.to_string())),
-        None if report.signed < manifest.audit_size => {
-            let why = format!("{} of {} events", report.signed, manifest.audit_size);
-            Err(Unproved::Log(why))
-        }
-        None => Ok(report.events),
+    let is_signed =
+        edge.size() == manifest.audit_size && STANDARD.encode(edge.root()) == manifest.audit_root;
+    if is_signed {
+        Ok(report.events)
+    } else {
+        let why = format!("{} events, and not the root in the manifest", edge.size());
+        Err(Unproved::Log(why))
     }
 }

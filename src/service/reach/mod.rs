@@ -143,6 +143,7 @@ impl Needs {
             checkpoint_vkey_file,
             checkpoint_interval_s: _,
             sink_outage_s_max: _,
+            verification_interval_s: _,
             sinks,
         } = audit;
         self.files(checkpoint_key_file);

@@ -1,29 +1,20 @@
 //! The log as whoever verifies it reads it.
 
+use super::event_row::{EventRow, event_columns};
 use super::{hash, inconsistent, signed, unsigned};
-use crate::audit::leaf::{Columns, Line};
+use crate::audit::tree::{Edge, Hash};
 use crate::audit::verify::Entry;
 use crate::store::row::row;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
 
 row! {
-    /// A row of the log with the columns of its event, which may be gone.
+    /// A row of the log with its event.
     struct LogRow {
         seq: i64,
         event_id: String,
         leaf: Vec<u8>,
-        id: Option<String>,
-        at_ms: Option<i64>,
-        actor_kind: Option<String>,
-        actor: Option<String>,
-        action: Option<String>,
-        outcome: Option<String>,
-        account: Option<String>,
-        subject: Option<String>,
-        origin: Option<String>,
-        node: Option<String>,
-        request_id: Option<String>,
+        event: EventRow,
     }
 }
 
@@ -59,6 +50,51 @@ impl Store {
         .await
     }
 
+    /// The edge of the log's tree, as the log's head has it.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn log_head(&self) -> Result<Edge, Failure> {
+        self.read(|connection| {
+            Box::pin(async move {
+                let (size, peaks): (i64, Vec<u8>) =
+                    query("SELECT size, peaks FROM audit_head WHERE id = 1")
+                        .one(connection)
+                        .await?;
+                let edge = Edge::read(unsigned(size), &peaks);
+                edge.ok_or_else(|| inconsistent("audit_head", "peaks", "1"))
+            })
+        })
+        .await
+    }
+
+    /// The leaves from place `from` on, at most `limit`, up to the first place that is empty.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn leaves(&self, from: u64, limit: u32) -> Result<Vec<Hash>, Failure> {
+        self.read(move |connection| {
+            Box::pin(async move {
+                let rows: Vec<(i64, Vec<u8>)> = query(
+                    "SELECT seq, leaf
+                       FROM audit_log
+                      WHERE seq >= $1
+                      ORDER BY seq
+                      LIMIT $2",
+                )
+                .bind(signed(from))
+                .bind(limit)
+                .all(connection)
+                .await?;
+                let leaf = |(place, (seq, leaf)): (u64, (i64, Vec<u8>))| {
+                    hash(&leaf).filter(|_| unsigned(seq) == place)
+                };
+                Ok((from..).zip(rows).map_while(leaf).collect())
+            })
+        })
+        .await
+    }
+
     /// The place of an event, where it has one.
     ///
     /// # Errors
@@ -83,14 +119,15 @@ impl Store {
     pub async fn log(&self, from: u64, limit: u32) -> Result<Vec<Entry>, Failure> {
         self.read(move |connection| {
             Box::pin(async move {
-                let rows: Vec<LogRow> = query(
-                    "SELECT audit_log.seq, audit_log.event_id, audit_log.leaf, e.id, e.at_ms, e.actor_kind, e.actor, e.action, e.outcome, e.account, e.subject, e.origin, e.node, e.request_id
-                       FROM audit_log
-                       LEFT JOIN audit_events e ON e.id = audit_log.event_id
+                let rows: Vec<LogRow> = query(concat!(
+                    "SELECT audit_log.seq, audit_log.event_id, audit_log.leaf, ",
+                    event_columns!(),
+                    " FROM audit_log
+                      LEFT JOIN audit_events e ON e.id = audit_log.event_id
                       WHERE audit_log.seq >= $1
                       ORDER BY audit_log.seq
-                      LIMIT $2",
-                )
+                      LIMIT $2"
+                ))
                 .bind(signed(from))
                 .bind(limit)
                 .all(connection)
@@ -132,19 +169,11 @@ impl LogRow {
     fn entry(self) -> Result<Entry, Failure> {
         let leaf =
             hash(&self.leaf).ok_or_else(|| inconsistent("audit_log", "leaf", &self.event_id))?;
-        let text = Option::unwrap_or_default;
-        let columns = Columns {
-            at_ms: self.at_ms.unwrap_or_default(),
-            actor: (text(self.actor_kind), self.actor),
-            act: (text(self.action), text(self.outcome)),
-            data: (self.account, self.subject),
-            place: (text(self.origin), text(self.node), self.request_id),
-        };
         Ok(Entry {
             seq: unsigned(self.seq),
             event_id: self.event_id,
             leaf,
-            line: self.id.map(|id| Line::of_columns(id, columns)),
+            line: self.event.line(),
         })
     }
 }

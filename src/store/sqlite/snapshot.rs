@@ -31,6 +31,8 @@ pub struct CopyFacts {
     pub audit_size: u64,
     /// The root of the tree of those events.
     pub audit_root: Hash,
+    /// The newest signed checkpoint of that log.
+    pub checkpoint: Option<String>,
     /// The keys that its data keys are wrapped to, all of which it needs.
     pub keks: Vec<KekId>,
     /// Its tokens, in whatever state.
@@ -94,6 +96,11 @@ pub fn inspect(copy: &Path) -> Result<CopyFacts, Failure> {
         )?,
         audit_size: edge.size(),
         audit_root: edge.root(),
+        checkpoint: connection.query_row(
+            "SELECT (SELECT note FROM audit_checkpoints ORDER BY size DESC LIMIT 1)",
+            [],
+            |row| row.get(0),
+        )?,
         keks: keks.map_err(|_| inconsistent("data_keys", "kek"))?,
         tokens: count(&connection, "SELECT COUNT(*) FROM tokens")?,
         charges: count(&connection, "SELECT COUNT(*) FROM charges")?,

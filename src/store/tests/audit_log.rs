@@ -1,6 +1,7 @@
 //! Events get their places: each once, none left out, whoever gives them and however late they come.
 
 use super::*;
+use crate::audit::Writer;
 use crate::audit::leaf::Line;
 use crate::audit::tree::Edge;
 
@@ -67,7 +68,7 @@ async fn an_event_waits_until_a_sink_holds_a_checkpoint_over_it() {
     let bench = Bench::new().await;
     let store = &bench.store;
     let first = event(Action::TokenRead);
-    let leaf = Line::from(&first).leaf();
+    let leaf = Line::of(&first, Writer::Internal).leaf();
     store.record(first.clone()).await.unwrap();
     store.record(event(Action::TokenRead)).await.unwrap();
     assert_eq!(store.oldest_unwitnessed().await, Ok(Some(first.at)));
@@ -97,6 +98,7 @@ async fn an_event_waits_until_a_sink_holds_a_checkpoint_over_it() {
     let kept = |size, note: &str| KeptCheckpoint {
         size,
         note: note.into(),
+        peaks: Some(vec![7; 32]),
         at: START,
     };
     store.put_checkpoint(kept(2, "first")).await.unwrap();
@@ -151,6 +153,7 @@ async fn the_log_and_its_checkpoints_are_only_appended_to() {
     let kept = KeptCheckpoint {
         size: 1,
         note: "note".into(),
+        peaks: None,
         at: START,
     };
     bench.store.put_checkpoint(kept).await.unwrap();

@@ -29,6 +29,7 @@ mod sessions;
 mod settling;
 mod tokens;
 mod watch;
+mod writers;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,6 +8,8 @@ pub(super) trait Attacker {
     async fn unprotect(&mut self, table: &str);
     async fn write(&mut self, sql: &str) -> u64;
     async fn count(&mut self, sql: &str) -> i64;
+    /// `sql` with `HEX{00}` as the engine writes bytes.
+    fn dialect(&self, sql: &str) -> String;
 }
 
 impl Attacker for SqliteConnection {
@@ -34,6 +36,10 @@ impl Attacker for SqliteConnection {
             .await
             .unwrap()
     }
+
+    fn dialect(&self, sql: &str) -> String {
+        sql.replace("HEX{", "x'").replace('}', "'")
+    }
 }
 
 impl Attacker for sqlx::PgConnection {
@@ -52,6 +58,10 @@ impl Attacker for sqlx::PgConnection {
             .fetch_one(self)
             .await
             .unwrap()
+    }
+
+    fn dialect(&self, sql: &str) -> String {
+        sql.replace("HEX{", "'\\x").replace('}', "'::bytea")
     }
 }
 

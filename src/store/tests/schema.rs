@@ -299,12 +299,12 @@ async fn the_audit_log_only_grows() {
         before
     );
     refuses(&[
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'root', actor, action, outcome, account, subject, origin, node, request_id FROM audit_events LIMIT 1",
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'process', 'me', action, outcome, account, subject, origin, node, request_id FROM audit_events LIMIT 1",
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'client', NULL, action, outcome, account, subject, origin, node, request_id FROM audit_events LIMIT 1",
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, 'charged', outcome, account, subject, origin, node, request_id FROM audit_events LIMIT 1",
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, action, 'maybe', account, subject, origin, node, request_id FROM audit_events LIMIT 1",
-        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, action, outcome, account, subject, '', node, request_id FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'root', actor, action, outcome, account, subject, origin, node, request_id, writer FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'process', 'me', action, outcome, account, subject, origin, node, request_id, writer FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, 'client', NULL, action, outcome, account, subject, origin, node, request_id, writer FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, 'charged', outcome, account, subject, origin, node, request_id, writer FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, action, 'maybe', account, subject, origin, node, request_id, writer FROM audit_events LIMIT 1",
+        "INSERT INTO audit_events SELECT 'evt_1', at_ms, actor_kind, actor, action, outcome, account, subject, '', node, request_id, writer FROM audit_events LIMIT 1",
     ])
     .await;
 }

@@ -7,6 +7,7 @@ use super::super::orders::{
 use super::super::owners::{
     no_card_takes_a_place_that_nobody_gave_it, no_customer_is_answered_with_anothers_token,
 };
+use super::super::writers::nobody_writes_in_anothers_name;
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,4 +37,17 @@ async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
             "{user}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_writes_in_anothers_name_on_postgres() {
+    let Stage { server, store, .. } = stage().await;
+    let capture = Settings {
+        orders: orders_of(None),
+        ..settings_of(&server, "forms")
+    };
+    let capture = open(&capture).await.unwrap();
+    let mut attacker = cluster::connect(&server, "forms").await;
+    let mut owner = cluster::connect(&server, "owner").await;
+    nobody_writes_in_anothers_name((&store, &capture), &mut attacker, &mut owner).await;
 }

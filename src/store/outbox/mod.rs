@@ -7,9 +7,12 @@
 //! passes by an event that was committed late; and in the order of writing, which for one object is
 //! the order of its changes, behind the lock of its row, whatever the nodes' clocks say.
 
+mod orders;
+mod places;
+
+use self::orders::{Row, forged, order};
 use super::connection::Connection;
-use super::orders::{self, Authentic};
-use super::outbox_orders::{Row, forged, order, take_out};
+use super::orders::{Authentic, set_aside};
 use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
 use super::sql::query;
@@ -45,16 +48,6 @@ pub struct Subscriber {
     pub endpoint: String,
     /// Which kinds; all where nothing is said.
     pub kinds: Option<Vec<String>>,
-}
-
-impl Subscriber {
-    fn wants(&self, news: &News) -> bool {
-        self.account == news.account
-            && self
-                .kinds
-                .as_ref()
-                .is_none_or(|kinds| kinds.contains(&news.kind))
-    }
 }
 
 /// A delivery that is due, with the lease of it.
@@ -106,67 +99,6 @@ pub(super) async fn tell(tx: &mut Connection, news: &News) -> Result<(), Failure
 }
 
 impl Store {
-    /// Gives committed news their places, and makes a delivery to each endpoint that wants them.
-    /// Answers how many got one: while it is `limit`, there may be more.
-    ///
-    /// # Errors
-    /// As every operation: [`Failure`].
-    pub async fn number_news(
-        &self,
-        subscribers: Vec<Subscriber>,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<usize, Failure> {
-        let environment = self.environment;
-        // Most of the time there are none, and a look costs no commit.
-        if !self
-            .read(|connection| Box::pin(any_unnumbered(connection)))
-            .await?
-        {
-            return Ok(0);
-        }
-        self.write(move |tx| {
-            Box::pin(async move {
-                // The lock on this row makes the numbering one at a time, also between nodes.
-                let last: i64 = query(
-                    "UPDATE event_places SET last_seq = last_seq WHERE id = 1 RETURNING last_seq",
-                )
-                .scalar(tx)
-                .await?;
-                let rows: Vec<Row> = query(
-                    "SELECT id, account, kind, data, created_at_ms, order_proof
-                       FROM events
-                      WHERE seq IS NULL
-                      ORDER BY rowid
-                      LIMIT $1",
-                )
-                .bind(limit)
-                .all(tx)
-                .await?;
-                let mut place = last;
-                let numbered = rows.len();
-                for row in rows {
-                    let id = row.id();
-                    let Some(news) = row.believed(tx.orders(), environment) else {
-                        take_out(tx, &id).await?;
-                        continue;
-                    };
-                    place = place.saturating_add(1);
-                    number(tx, &id, place).await?;
-                    for subscriber in subscribers.iter().filter(|one| one.wants(&news)) {
-                        subscribe(tx, &news, &subscriber.endpoint, now).await?;
-                    }
-                }
-                query("UPDATE event_places SET last_seq = $1 WHERE id = 1")
-                    .bind(place)
-                    .execute(tx)
-                    .await?;
-                Ok(numbered)
-            })
-        })
-        .await
-    }
-
     /// The news of `account` behind `after`, oldest first; nothing where `after` is none of its
     /// news, or has no place any more.
     ///
@@ -242,7 +174,7 @@ impl Store {
                     .await?;
                     let Some(news) = row.believed(tx.orders(), environment) else {
                         let work = (&owed::DELIVERIES, take.scope.as_str(), lease.token());
-                        orders::set_aside(tx, (&event, work), &forged(&event)).await?;
+                        set_aside(tx, (&event, work), &forged(&event)).await?;
                         continue;
                     };
                     let attempts: i64 = query(
@@ -348,37 +280,4 @@ impl Store {
         })
         .await
     }
-}
-
-async fn any_unnumbered(connection: &mut Connection) -> Result<bool, Failure> {
-    query("SELECT EXISTS (SELECT 1 FROM events WHERE seq IS NULL)")
-        .scalar(connection)
-        .await
-}
-
-async fn number(tx: &mut Connection, id: &str, place: i64) -> Result<(), Failure> {
-    let written = query("UPDATE events SET seq = $2 WHERE id = $1 AND seq IS NULL")
-        .bind(id)
-        .bind(place)
-        .execute(tx)
-        .await?;
-    one_row(written, "events", &id)
-}
-
-async fn subscribe(
-    tx: &mut Connection,
-    news: &News,
-    endpoint: &str,
-    now: Timestamp,
-) -> Result<(), Failure> {
-    let written = query(
-        "INSERT INTO deliveries (event_id, endpoint, status, attempts, lease_until_ms, updated_at_ms)
-         VALUES ($1, $2, 'due', 0, $3, $3)",
-    )
-    .bind(news.id.to_string())
-    .bind(endpoint)
-    .bind(now.unix_ms())
-    .execute(tx)
-    .await?;
-    one_row(written, "deliveries", &news.id)
 }

@@ -1,14 +1,14 @@
 //! Which events are believed: read with the proof of who published them, and taken out without one.
 
-use super::Failure;
-use super::connection::Connection;
-use super::orders::{self, Authentic, Forged, Orders};
-use super::outbox::News;
-use super::parse::Reading;
-use super::row::row;
-use super::sql::query;
+use super::News;
 use crate::clock::Timestamp;
 use crate::seal::order::{Kind, Order};
+use crate::store::Failure;
+use crate::store::connection::Connection;
+use crate::store::orders::{self, Authentic, Forged, Orders};
+use crate::store::parse::Reading;
+use crate::store::row::row;
+use crate::store::sql::query;
 use crate::token::Environment;
 
 /// The event that the capture plane publishes under its own key; every other is the internal plane's.

@@ -1,0 +1,60 @@
+//! Stops who acts while the log is not known to go on, or while no copy of what was signed gets out
+//! for too long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AuditLog, LOOK_INTERVAL_MS};
+use crate::alerts::{Alert, AlertName};
+use crate::vault::Common;
+
+/// Looks until the process stops.
+pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outage_s_max: u32) {
+    let outage_ms_max = u64::from(outage_s_max).saturating_mul(1_000);
+    let (mut is_open, mut is_told) = (true, false);
+    loop {
+        // A store that cannot be read takes no act either.
+        if let Ok(oldest) = common.store.oldest_unwitnessed().await {
+            let age_ms = oldest.map_or(0, |oldest| common.now().ms_since(oldest));
+            common.metrics.audit_unwitnessed(age_ms);
+            let goes_on = goes_on(&common, log.as_deref()).await;
+            let opens = age_ms <= outage_ms_max && goes_on;
+            if is_open && !opens && goes_on {
+                tracing::error!(
+                    age_ms,
+                    "audit checkpoints cannot be published; refusing requests"
+                );
+            } else if is_open && !opens {
+                tracing::error!("the database is not the one that was known; refusing requests");
+            } else if opens && !is_open {
+                tracing::info!("audit checkpoints are published again; taking requests");
+            }
+            is_open = opens;
+            let is_late = age_ms > outage_ms_max / 2;
+            if is_late && !is_told {
+                let seen =
+                    format!("the oldest event without a copied checkpoint is {age_ms} ms old");
+                let alert = Alert::new(AlertName::AuditUnwitnessed, &common.node, &seen);
+                common.raise_or_log(alert).await;
+            }
+            is_told = is_late;
+            common.store.set_witnessed(opens);
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;
+    }
+}
+
+/// Whether the database is not shorter than what this process has signed of it. That it is no other
+/// one is seen when it is signed next.
+async fn goes_on(common: &Common, log: Option<&AuditLog>) -> bool {
+    let Some(log) = log else { return true };
+    // While it is being signed, what is known is about to be said.
+    if let Ok(known) = log.known.try_lock()
+        && let Some(known) = known.as_ref()
+        && let Ok(head) = common.store.log_head().await
+        && known.is_reached_by(head.size()).is_err()
+    {
+        log.set_differs(true);
+    }
+    !log.differs()
+}

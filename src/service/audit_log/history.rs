@@ -1,0 +1,227 @@
+//! Whether the log goes on where it was last known to be: from outside of the database, or from
+//! this process's own signature.
+//!
+//! A database that is older than what was signed of it charges and refunds again what it has
+//! forgotten, and one with another history has been rewritten. Neither is signed or acted on, until
+//! an operator accepts it with a reason, which begins a new epoch of the log.
+
+use super::AuditLog;
+use crate::audit::note::Epoch;
+use crate::audit::sink::Attested;
+use crate::audit::tree::Edge;
+use crate::service::Refused;
+use crate::store::{Failure, Store};
+
+/// Leaves that are read together.
+const PAGE_LEAVES_MAX: u32 = 10_000;
+
+/// How far the log is known, and under which key manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) edge: Edge,
+    pub(super) epoch: Epoch,
+    pub(super) key_manifest: Option<u32>,
+}
+
+/// The database is not the one that was known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Differs {
+    #[error("the audit log has {size} events and had {known}: the database is an older one")]
+    Older { size: u64, known: u64 },
+    #[error(
+        "the audit log's first {known} events are not those that were signed: it was rewritten"
+    )]
+    Rewritten { known: u64 },
+    #[error(
+        "the key manifest is version {version} and was {known}: the database is an older one, or \
+         keys that were retired are back in use"
+    )]
+    KeyManifest { version: u32, known: u32 },
+}
+
+/// Why the log is not known to go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unknown {
+    #[error(transparent)]
+    Store(#[from] Failure),
+    #[error(transparent)]
+    Differs(#[from] Differs),
+}
+
+/// The database as it stands.
+pub(super) struct Present {
+    pub(super) head: Edge,
+    pub(super) key_manifest: Option<u32>,
+}
+
+impl Present {
+    pub(super) async fn read(store: &Store) -> Result<Self, Failure> {
+        let key_manifest = store.manifest().await?.map(|(version, _)| version);
+        Ok(Self {
+            head: store.log_head().await?,
+            key_manifest,
+        })
+    }
+
+    /// What is known where nothing was.
+    pub(super) fn into_known(self, epoch: Epoch) -> Known {
+        Known {
+            edge: self.head,
+            epoch,
+            key_manifest: self.key_manifest,
+        }
+    }
+}
+
+impl Known {
+    /// What is known now that the database stands so: that it goes on from what was.
+    pub(super) async fn follow(&self, store: &Store, present: Present) -> Result<Self, Unknown> {
+        let known = self.edge.size();
+        self.is_reached_by(present.head.size())?;
+        let version = present.key_manifest.unwrap_or(0);
+        if let Some(known) = self.key_manifest.filter(|known| version < *known) {
+            return Err(Differs::KeyManifest { version, known }.into());
+        }
+        let grown = grow(store, self.edge.clone(), present.head.size()).await?;
+        if grown.as_ref() != Some(&present.head) {
+            return Err(Differs::Rewritten { known }.into());
+        }
+        Ok(present.into_known(self.epoch))
+    }
+
+    /// Whether a log of `size` events can be this one.
+    pub(super) fn is_reached_by(&self, size: u64) -> Result<(), Differs> {
+        let known = self.edge.size();
+        if size < known {
+            return Err(Differs::Older { size, known });
+        }
+        Ok(())
+    }
+}
+
+/// The edge of the log's tree at `size`, which goes on from `edge`; nothing where a leaf is missing.
+async fn grow(store: &Store, mut edge: Edge, size: u64) -> Result<Option<Edge>, Failure> {
+    while edge.size() < size {
+        let missing = size.saturating_sub(edge.size());
+        let limit = u32::try_from(missing).map_or(PAGE_LEAVES_MAX, |n| n.min(PAGE_LEAVES_MAX));
+        let leaves = store.leaves(edge.size(), limit).await?;
+        if leaves.is_empty() {
+            return Ok(None);
+        }
+        for leaf in leaves {
+            edge.append(leaf);
+        }
+    }
+    Ok(Some(edge))
+}
+
+/// What an operator has accepted.
+#[derive(Clone, Debug)]
+pub struct AcceptedRollback {
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who.
+    pub operator: String,
+}
+
+/// What came of looking at the start.
+pub(super) enum Start {
+    /// The log goes on, as far as anything is known of it.
+    GoesOn(Option<Known>),
+    /// It does not, and the operator has accepted that.
+    Accepted(Known),
+}
+
+/// Holds the database against what is known of it at the start.
+pub(super) async fn compare(
+    store: &Store,
+    log: &AuditLog,
+    is_accepted: bool,
+) -> Result<Start, Refused> {
+    let refuse = |why: String| Refused::History(why);
+    let unreadable = |failure: Failure| Refused::Store(failure.to_string());
+    let Some(newest) = newest(store, log).await? else {
+        return not_needed(is_accepted, None);
+    };
+    match known(store, &newest).await {
+        Ok(known) => not_needed(is_accepted, Some(known)),
+        Err(Unknown::Store(failure)) => Err(unreadable(failure)),
+        Err(Unknown::Differs(differs)) if is_accepted => {
+            tracing::error!(reason = %differs, "an operator has accepted that the database is not the one that was known");
+            let present = Present::read(store).await.map_err(unreadable)?;
+            let epoch = Epoch {
+                number: newest.checkpoint.epoch.number.saturating_add(1),
+                begins_at: present.head.size(),
+            };
+            Ok(Start::Accepted(present.into_known(epoch)))
+        }
+        Err(Unknown::Differs(differs)) => Err(refuse(format!(
+            "{differs} ({}). Nothing is done on it: bring the right database, or start with \
+             --accept-rollback REASON once, and run `cloakroom reconcile` then",
+            newest.source
+        ))),
+    }
+}
+
+/// An option that is left in a unit would accept the next rollback too.
+fn not_needed(is_accepted: bool, known: Option<Known>) -> Result<Start, Refused> {
+    if is_accepted {
+        let why = "there is no rollback to accept: start without --accept-rollback";
+        return Err(Refused::History(why.to_owned()));
+    }
+    Ok(Start::GoesOn(known))
+}
+
+/// The newest checkpoint outside of the database, or the database's own where there is none outside,
+/// or where another node has begun a new epoch.
+async fn newest(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Refused> {
+    let Some((_, key)) = &log.signing else {
+        return Ok(None);
+    };
+    let mut newest: Option<Attested> = None;
+    let age = |attested: &Attested| (attested.checkpoint.epoch, attested.checkpoint.size);
+    for sink in &log.sinks {
+        let copy = sink.newest(key).map_err(Refused::History)?;
+        newest = newest.into_iter().chain(copy).max_by_key(age);
+    }
+    let kept = store.newest_checkpoint().await;
+    let kept = kept.map_err(|failure| Refused::Store(failure.to_string()))?;
+    let kept = kept.and_then(|kept| {
+        let source = "the store's own checkpoint".to_owned();
+        Attested::open(key, &kept.note, kept.peaks.as_deref(), source)
+    });
+    let is_outside_enough = |kept: &Attested| {
+        newest
+            .as_ref()
+            .is_some_and(|outside| outside.checkpoint.epoch >= kept.checkpoint.epoch)
+    };
+    Ok(match kept {
+        Some(kept) if !is_outside_enough(&kept) => Some(kept),
+        Some(_) | None => newest,
+    })
+}
+
+/// What is known once the database has been held against that checkpoint.
+async fn known(store: &Store, attested: &Attested) -> Result<Known, Unknown> {
+    let checkpoint = attested.checkpoint;
+    let present = Present::read(store).await?;
+    let size = present.head.size();
+    if size < checkpoint.size {
+        let known = checkpoint.size;
+        return Err(Differs::Older { size, known }.into());
+    }
+    let edge = match &attested.edge {
+        Some(edge) => Some(edge.clone()),
+        None => grow(store, Edge::default(), checkpoint.size).await?,
+    };
+    let edge = edge.filter(|edge| edge.root() == checkpoint.root);
+    let edge = edge.ok_or(Differs::Rewritten {
+        known: checkpoint.size,
+    })?;
+    let known = Known {
+        edge,
+        epoch: checkpoint.epoch,
+        key_manifest: checkpoint.key_manifest,
+    };
+    known.follow(store, present).await
+}
