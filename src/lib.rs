@@ -23,11 +23,12 @@
 //! [`view`] is the JSON in which answers and events show what is kept. [`service`] puts them
 //! together from a [`config`], and [`cli`] is how it is started. Around it: [`memory`] (allocator,
 //! process hardening), [`confinement`] (what the process gives up before it serves), [`net`] (outgoing HTTPS), [`telemetry`], [`pagewatch`] (has a
-//! payment page changed?), [`evidence`] (what an assessor asks for, signed), and [`sandbox`], the Stripe-shaped
+//! payment page changed?), [`backup`], [`evidence`] (what an assessor asks for, signed), and [`sandbox`], the Stripe-shaped
 //! processor of development and tests.
 
 pub mod alerts;
 pub mod audit;
+pub mod backup;
 pub mod card;
 pub mod cli;
 pub mod clock;

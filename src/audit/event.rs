@@ -282,6 +282,18 @@ names! {
         ReconciliationDiffered = "reconciliation.differed",
         /// A row takes what the processor says, because a comparison found that it differs.
         ReconciliationRepaired = "reconciliation.repaired",
+        /// A backup of the database was made, or could not be (10.2.1.7: a system-level object).
+        BackupCreated = "backup.created",
+        /// The copies of a backup were held against what was signed of them.
+        BackupVerified = "backup.verified",
+        /// A backup was opened with its private key, and what is in it was held against what was
+        /// signed (10.2.1.1).
+        BackupProved = "backup.proved",
+        /// A backup went because newer ones are kept (10.2.1.7: a system-level object was deleted).
+        BackupRemoved = "backup.removed",
+        /// This database was put in place from a backup; what came after that is lost here
+        /// (10.2.1.2: an administrative act).
+        BackupRestored = "backup.restored",
         /// The service verified the whole log (10.3.4), and it was what was signed, or was not.
         AuditVerified = "audit.verified",
         /// An operator accepted that the database is older than what was signed of it, or another.

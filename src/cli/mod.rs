@@ -1,6 +1,7 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
 mod audit;
+mod backup;
 mod check;
 mod configuration;
 mod custody;
@@ -74,6 +75,8 @@ enum Verb {
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
     Audit(audit::Arguments),
+    /// Backups of the embedded database, sealed to a key that is elsewhere.
+    Backup(backup::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
     /// What an assessor asks for, looked at and signed.
@@ -225,6 +228,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Config(arguments) => configuration::run(&arguments),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
+        Verb::Backup(arguments) => backup::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
         Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod audit;
+mod backup;
 mod keys;
 mod limits;
 mod postgres;
@@ -35,6 +36,7 @@ pub use figment::value::magic::RelativePathBuf;
 
 pub use alerts::{AlertSettings, AlertWebhookSettings, MailSettings};
 pub use audit::{AuditSettings, SinkSettings};
+pub use backup::{BackupSettings, PgBackRestSettings};
 pub use keys::{AwsKmsSettings, KeyFiles, Pkcs11Settings};
 pub use limits::Limits;
 pub use postgres::PostgresSettings;
@@ -74,6 +76,8 @@ pub struct Config {
     /// The audit log: its signing key and the copies of its checkpoints. Every process in the live
     /// environment needs it.
     pub audit: Option<AuditSettings>,
+    /// Backups: the internal plane.
+    pub backup: Option<BackupSettings>,
     /// Receivers of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
@@ -330,6 +334,7 @@ impl Config {
         if self.internal.is_none() && self.alerts.tells_anybody() {
             return refuse("a process without [internal] must not be given alerts' secrets");
         }
+        self.check_backup()?;
         self.keys.check()?;
         self.alerts.check()?;
         self.watch.check()?;
@@ -340,6 +345,22 @@ impl Config {
             stripe.check()?;
         }
         self.limits.check()
+    }
+
+    fn check_backup(&self) -> Result<(), Refused> {
+        let refuse = |why: &str| Err(Refused::Inconsistent(why.to_owned()));
+        let Some(backup) = &self.backup else {
+            return Ok(());
+        };
+        if self.internal.is_none() {
+            return refuse("a process without [internal] makes no backups");
+        }
+        if self.audit.is_none() && backup.pgbackrest.is_none() {
+            return refuse(
+                "[backup] needs [audit]: what is said of a backup is signed with its key",
+            );
+        }
+        backup.check(&self.store, self.environment)
     }
 }
 

@@ -19,6 +19,7 @@
 //! - [`manifest`] says which key-encryption keys there are and what each may still do, signed.
 //! - [`canary`] shows at start that the process holds the key that the store's values need.
 //! - [`custody`]: a private key that takes several custodians to open.
+//! - [`backup`]: a stream that only its recipient opens.
 //! - [`order`]: what shows that a row was ordered by who may order it.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
@@ -26,6 +27,7 @@
 //! Read `envelope.rs` next for the format, byte by byte.
 
 pub mod aws_kms;
+pub mod backup;
 pub mod canary;
 pub mod custody;
 mod data_key;

@@ -7,6 +7,7 @@ mod ages;
 mod alerts;
 mod assembly;
 mod audit_log;
+pub mod backup;
 mod key_maker;
 mod keys;
 mod listen;
@@ -159,6 +160,7 @@ pub struct Service {
     shutdown_timeout: Duration,
     audit_log: Option<Arc<AuditLog>>,
     reconciliation: Schedule,
+    backups: Option<backup::Worker>,
 }
 
 impl std::fmt::Debug for Service {
@@ -250,6 +252,7 @@ impl Service {
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
             audit_log,
             reconciliation: config.reconciliation.schedule(),
+            backups: backup::worker(config)?,
             common,
         };
         this.listen(config, hardening, listeners)?;

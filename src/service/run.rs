@@ -11,7 +11,7 @@ use std::sync::Arc;
 use actix_web::dev::{Server, ServerHandle};
 use tokio::task::{JoinHandle, spawn_local};
 
-use super::{Refused, Service, audit_log, renewal, upkeep};
+use super::{Refused, Service, audit_log, backup, renewal, upkeep};
 use crate::audit::{Action, Outcome};
 use crate::reconciliation;
 use crate::vault::{self, Common};
@@ -25,7 +25,12 @@ impl Service {
         record(&self.common, Action::ProcessStarted).await?;
         let outage = self.common.limits.audit_sink_outage_s_max;
         let log_tasks = audit_log::start(self.audit_log.take(), &self.common, outage);
-        let workers = self.workers();
+        let backups = self.backups.take();
+        let mut workers = self.workers();
+        workers.extend(backups.map(|worker| {
+            let common = self.common.clone();
+            spawn_local(backup::forever(worker, common))
+        }));
         let handles: Vec<ServerHandle> = self.servers.iter().map(Server::handle).collect();
         let ops: Option<ServerHandle> = self.ops.as_ref().map(Server::handle);
         let servers = std::mem::take(&mut self.servers).into_iter();

@@ -24,11 +24,12 @@
 //! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
 //! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
 //! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
-//! `incidents` (what customers are told), `reconciliation` (what is compared with the processor), `protections` (what the database itself forbids); then the way to
+//! `incidents` (what customers are told), `reconciliation` (what is compared with the processor), `protections` (what the database itself forbids), `archiver` (PostgreSQL's own backup); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
 mod alerts;
+mod archiver;
 mod attempts;
 mod audit_log;
 mod backlog;
@@ -87,6 +88,7 @@ use connection::Connection;
 use writer::Writer;
 
 pub use alerts::{AlertTold, DueAlert, NewAlert};
+pub use archiver::Archiver;
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
@@ -127,6 +129,7 @@ pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;
 pub use sessions::{NewSession, SessionBegun, SessionRow};
+pub use sqlite::{CopyFacts, inspect, snapshot};
 pub use tokens::TokenRow;
 pub use upkeep::SWEEP_ROWS_MAX;
 pub use watch::{BlockRow, BucketRow};

@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::alerts::Alerts;
 use super::audit::Audit;
+use super::backup::Backup;
 use super::browsers::Browsers;
 use super::lifecycle::Lifecycle;
 use super::processor::Processor;
@@ -95,6 +96,7 @@ struct Families {
     store: Store,
     tls: Tls,
     audit: Audit,
+    backup: Backup,
     work: Work,
     reconciliation: Reconciliation,
     alerts: Alerts,
@@ -155,6 +157,7 @@ impl Metrics {
             store: Store::register(&add),
             tls: Tls::register(&add),
             audit: Audit::register(&add),
+            backup: Backup::register(&add),
             work: Work::register(&add),
             reconciliation: Reconciliation::register(&add),
             alerts: Alerts::register(&add),
@@ -235,6 +238,10 @@ impl Metrics {
 
     pub(super) fn audit(&self) -> &Audit {
         &self.0.audit
+    }
+
+    pub(super) fn backup(&self) -> &Backup {
+        &self.0.backup
     }
 
     pub(super) fn tls(&self) -> &Tls {

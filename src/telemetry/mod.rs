@@ -8,6 +8,7 @@
 
 mod alerts;
 mod audit;
+mod backup;
 mod browsers;
 mod calls;
 mod lifecycle;

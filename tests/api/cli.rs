@@ -41,6 +41,7 @@ fn what_is_not_a_command_ends_with_ex_usage_and_a_missing_file_with_ex_config() 
         "migrate",
         "check",
         "keys",
+        "backup",
         "openapi",
         "pagewatch",
         "reconcile",

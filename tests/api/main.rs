@@ -12,6 +12,7 @@
 mod alerts;
 mod apart;
 mod audit_log;
+mod backups;
 mod billing;
 mod breakout;
 mod cards;

@@ -151,6 +151,9 @@ const HONEST: &[(&str, &str)] = &[
         "cloakroom_reconciliation_last_success_timestamp_seconds",
         "0x180",
     ),
+    ("cloakroom_backup_places", "2x180"),
+    ("cloakroom_backup_last_success_timestamp_seconds", "0x180"),
+    ("cloakroom_backup_last_proof_timestamp_seconds", "0x180"),
     (
         r#"cloakroom_webhook_deliveries_total{outcome="given_up"}"#,
         "0x180",
@@ -297,6 +300,16 @@ const WRONG: &[(&str, &str, &str)] = &[
         "CloakroomReconciliationMissing",
         "cloakroom_reconciliation_last_success_timestamp_seconds",
         "0x60 -200000x120",
+    ),
+    (
+        "CloakroomBackupOld",
+        "cloakroom_backup_last_success_timestamp_seconds",
+        "0x60 -100000x120",
+    ),
+    (
+        "CloakroomBackupUnproved",
+        "cloakroom_backup_last_proof_timestamp_seconds",
+        "0x60 -700000x120",
     ),
     (
         "CloakroomEndpointDisabled",

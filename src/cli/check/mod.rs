@@ -1,6 +1,7 @@
 //! `cloakroom check`: the preflight. Each line passes or fails, and says how to mend what fails.
 
 mod apart;
+mod backup;
 
 use std::path::PathBuf;
 
@@ -151,6 +152,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
     }
     findings.extend(webhooks(&config));
     findings.extend(custody(&config));
+    findings.extend(backup::look(&config));
     if let Some(plane) = &config.capture {
         findings.push(loader(&plane.public_url));
     }

@@ -6,7 +6,7 @@
 pub(super) mod acknowledge;
 pub(super) mod ceremony;
 pub(super) mod custodian;
-mod passphrase;
+pub(super) mod passphrase;
 pub(super) mod split;
 pub(super) mod unseal;
 

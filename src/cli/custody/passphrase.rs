@@ -9,7 +9,7 @@ use super::super::{Failure, exit};
 use crate::seal::file;
 
 /// The passphrase of `of`: out of `file`, or asked for.
-pub(super) fn ask(file: Option<&Path>, of: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(in crate::cli) fn ask(file: Option<&Path>, of: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     match file {
         Some(file) => Ok(file::read_passphrase(file)?),
         None => typed(&format!("passphrase of {}: ", of.display())),
@@ -17,7 +17,7 @@ pub(super) fn ask(file: Option<&Path>, of: &Path) -> Result<Zeroizing<Vec<u8>>, 
 }
 
 /// A new passphrase: out of `file`, or asked for twice.
-pub(super) fn new(file: Option<&Path>, whose: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(in crate::cli) fn new(file: Option<&Path>, whose: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if let Some(file) = file {
         return Ok(file::read_passphrase(file)?);
     }

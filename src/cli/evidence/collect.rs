@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::{Failure, exit, operator, print};
 use super::scene::{Process, Scene};
-use super::{access, audit, database, keys, listeners, papers, running};
+use super::{access, audit, backups, database, keys, listeners, papers, running};
 use crate::audit::note::LogKey;
 use crate::clock::Clock;
 use crate::config::{Config, RelativePathBuf};
@@ -154,6 +154,7 @@ async fn look(scene: &Scene) -> Bundle {
     running::look(scene, &mut bundle).await;
     database::look(scene, &mut bundle).await;
     audit::look(scene, &mut bundle).await;
+    backups::look(scene, &mut bundle);
     papers::look(scene, &mut bundle);
     database::search(scene, &mut bundle).await;
     bundle

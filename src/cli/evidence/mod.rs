@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod backups;
 mod collect;
 mod database;
 mod keys;

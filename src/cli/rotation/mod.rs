@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Canary, DataKeyLimits, KekId, Sealer};
-use crate::service::{Configured, marking, store_settings};
+use crate::service::{Configured, backup, marking, store_settings};
 use crate::store::{KeyWork, SignedManifest, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -77,6 +77,9 @@ pub(super) struct Retire {
     /// What has become of it.
     #[arg(long, value_enum)]
     state: Retired,
+    /// Say so although backups are kept whose tokens nothing else opens.
+    #[arg(long)]
+    despite_backups: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -279,6 +282,9 @@ pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
             );
             return Err(Failure::new(exit::DATA, why));
         }
+        if !order.despite_backups {
+            backups_without(&keys.config, &kek)?;
+        }
     }
     let retired = base
         .manifest()
@@ -287,6 +293,30 @@ pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
     keys.put(&base, &retired, (&signing, &kek), None).await?;
     keys.store.close().await.map_err(unavailable)?;
     print(format_args!("{kek} is {}", to.name()))
+}
+
+/// Refuses where a backup is kept that needs the key, or where nobody can tell.
+fn backups_without(config: &Config, kek: &KekId) -> Result<(), Failure> {
+    if config.backup.is_none() || !backup::is_embedded(config) {
+        return Ok(());
+    }
+    let listing = backup::archive(config)?.list();
+    let needing = listing.needing(kek);
+    let why = match (needing.first(), listing.faults.first()) {
+        (Some(newest), _) => format!(
+            "{} backups that are kept need {kek}, the newest {}: they could not be restored",
+            needing.len(),
+            newest.name
+        ),
+        (None, Some(fault)) => format!(
+            "whether a backup needs {kek} cannot be told: {}: {}",
+            fault.path.display(),
+            fault.why
+        ),
+        (None, None) => return Ok(()),
+    };
+    let mend = "wait until they are gone, or give --despite-backups";
+    Err(Failure::new(exit::DATA, format_args!("{why}; {mend}")))
 }
 
 /// Makes a further key, and puts it into the manifest with the canary that vouches for it.

@@ -16,14 +16,14 @@ const TAG_BYTES: usize = 16;
 /// A secret that only its key opens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Locked {
+pub(in crate::seal) struct Locked {
     nonce: String,
     sealed: String,
 }
 
 impl Locked {
     /// Locks `secret` in the document that `aad` describes.
-    pub(super) fn seal(key: &LessSafeKey, aad: &[u8], secret: &[u8]) -> Option<Self> {
+    pub(in crate::seal) fn seal(key: &LessSafeKey, aad: &[u8], secret: &[u8]) -> Option<Self> {
         let mut nonce = [0_u8; NONCE_LEN];
         crate::random::fill(&mut nonce);
         let capacity = secret.len().saturating_add(TAG_BYTES);
@@ -42,7 +42,11 @@ impl Locked {
     }
 
     /// Opens it in the same document.
-    pub(super) fn open(&self, key: &LessSafeKey, aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, Why> {
+    pub(in crate::seal) fn open(
+        &self,
+        key: &LessSafeKey,
+        aad: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Why> {
         let bytes = |text: &String| STANDARD.decode(text).map_err(|_| Why::Malformed);
         let nonce: [u8; NONCE_LEN] = bytes(&self.nonce)?.try_into().map_err(|_| Why::Malformed)?;
         let mut sealed = Zeroizing::new(bytes(&self.sealed)?);

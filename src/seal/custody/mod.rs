@@ -20,7 +20,7 @@ mod custodian;
 mod gathering;
 mod kek;
 mod ledger;
-mod lock;
+pub(super) mod lock;
 mod name;
 mod shamir;
 mod share;

@@ -1,6 +1,7 @@
 //! SQLite: one connection that writes, a few that read, and files that only their owner reads.
 
 mod readers;
+mod snapshot;
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -17,6 +18,7 @@ use super::writer::Writer;
 use super::{Failure, Settings, schema};
 
 pub(super) use readers::Readers;
+pub use snapshot::{CopyFacts, inspect, snapshot};
 
 /// Only the owner reads and writes the database (PCI DSS 7.2.5: least privilege of processes).
 const FILE_MODE: u32 = 0o600;

@@ -208,9 +208,12 @@ fn configuration(stage: &mut Stage) {
         "processor_keys",
         "leaks",
         "kek_custody",
+        "backups",
     ];
     let to_live = [("environment = \"test\"", "environment = \"live\"")];
     stage.red_with("watch", &everything, &to_live, "rules stop nobody");
+    let backup = "[backup]\nrecipient_file = \"none\"\nplaces = [\"one\", \"two\"]\n\n[audit]\n";
+    stage.red_with("backups", &[], &[("[audit]\n", backup)], "made: never");
     let too = "[[audit.sinks]]\nfile = \"audit-checkpoints-too.jsonl\"\n";
     stage.red_with("audit_copies", &[], &[(too, "")], "1 places for copies");
     let empty = "[[audit.sinks]]\nfile = \"nobody-wrote-here.jsonl\"\n";
