@@ -14,6 +14,7 @@ mod flow;
 mod frames;
 mod frameworks;
 mod guide;
+mod hosted;
 mod hostile;
 mod looks;
 mod marionette;
