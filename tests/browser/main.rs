@@ -20,6 +20,7 @@ mod looks;
 mod marionette;
 mod mishaps;
 mod npm;
+mod reports;
 mod shops;
 mod site;
 mod status;
