@@ -93,6 +93,8 @@ async fn the_hosted_page_asks_and_looks_as_its_merchant_wants() {
         browser.picture(name).await;
     }
     // What is asked is needed.
+    let thanks = "<!doctype html><title>Thanks</title>Thanks";
+    shop.site.put("/", "text/html", &[], thanks);
     let asked = json!({ "ask_name": true, "ask_postal_code": true, "country": "DE" });
     visit(&shop, &browser, &asked, "en").await;
     assert_eq!(
