@@ -24,6 +24,7 @@ pub mod openapi;
 pub mod pages;
 pub mod paths;
 pub mod peer;
+pub mod presentation;
 mod readiness;
 pub mod refunds;
 mod refusals;

@@ -34,6 +34,10 @@ pub struct NewSession {
     pub secret_mac: [u8; 32],
     /// The keyed hash of whose session it is, under the client secret.
     pub owner_mac: [u8; 32],
+    /// What the hosted page shows: the text of a JSON object.
+    pub presentation: Option<String>,
+    /// The keyed hash of that, where there is one.
+    pub presentation_mac: Option<[u8; 32]>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it takes.
@@ -67,6 +71,10 @@ pub struct SessionRow {
     pub secret_mac: [u8; 32],
     /// The keyed hash of whose session it was made as, under the client secret.
     pub owner_mac: Option<Vec<u8>>,
+    /// What the hosted page shows: the text of a JSON object.
+    pub presentation: Option<String>,
+    /// The keyed hash of that, where there is one.
+    pub presentation_mac: Option<Vec<u8>>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it will still take.
@@ -202,8 +210,8 @@ impl Store {
 
 async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14)",
+        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14, $15, $16)",
     )
     .bind(session.id.to_string())
     .bind(session.account.as_str())
@@ -219,6 +227,8 @@ async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<
     .bind(session.expires_at.unix_ms())
     .bind(session.shopper_verified)
     .bind(session.owner_mac.as_slice())
+    .bind(session.presentation.as_deref())
+    .bind(session.presentation_mac.as_ref().map(<[u8; 32]>::as_slice))
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session.id)
@@ -231,7 +241,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
     let row: Option<Row> = query(
-        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, last_seen_at_ms
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac, last_seen_at_ms
            FROM sessions
           WHERE id = $1",
     )
@@ -261,6 +271,8 @@ row! {
         expires_at_ms: i64,
         shopper_verified: bool,
         owner_mac: Option<Vec<u8>>,
+        presentation: Option<String>,
+        presentation_mac: Option<Vec<u8>>,
         last_seen_at_ms: i64,
     }
 }
@@ -280,6 +292,8 @@ impl Row {
             secret_mac: reading.found("secret_mac", self.secret_mac.try_into().ok())?,
             shopper_verified: self.shopper_verified,
             owner_mac: self.owner_mac,
+            presentation: self.presentation,
+            presentation_mac: self.presentation_mac,
             attempts_left: reading.number("attempts_left", self.attempts_left)?,
             attempts_made: reading.number("attempts_made", self.attempts_made)?,
             busy_until: moment_if_any(self.busy_until_ms),

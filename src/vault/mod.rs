@@ -26,6 +26,7 @@ mod news;
 pub mod operations;
 mod orphans;
 mod owed;
+mod presentation;
 pub mod processor_events;
 pub mod refund;
 mod refusal;

@@ -50,6 +50,7 @@ const MODULES: &[(&str, &str)] = embedded![
     "locales/pl.js",
     "locales/pt.js",
     "locales/sv.js",
+    "money.js",
     "pay.js",
     "protocol.js",
     "return.js",

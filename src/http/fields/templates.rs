@@ -72,12 +72,13 @@ pub(super) fn frame(origin: &str, scheme: &str) -> String {
     FRAME.filled(&[("origin", origin), ("scheme", scheme)])
 }
 
-/// The hosted page.
-pub(super) fn pay(origin: &str, session: &str) -> String {
+/// The hosted page, with what the merchant has it show: a JSON object.
+pub(super) fn pay(origin: &str, session: &str, shown: &str) -> String {
     PAY.filled(&[
         ("origin", origin),
         ("host", host(origin)),
         ("session", session),
+        ("shown", shown),
     ])
 }
 
@@ -112,7 +113,11 @@ mod tests {
     fn no_place_stays_empty_and_no_value_becomes_markup() {
         for page in [
             frame("https://shop.example", "dark"),
-            pay("https://shop.example", "cs_1"),
+            pay(
+                "https://shop.example",
+                "cs_1",
+                r#"{"shop_name":"\"><script>"}"#,
+            ),
             returning(
                 "https://shop.example/?a=1&b=\"><script>",
                 "https://shop.example",

@@ -111,6 +111,8 @@ pub(super) fn session() -> NewSession {
         metadata: "{}".into(),
         secret_mac: [9; 32],
         owner_mac: [10; 32],
+        presentation: None,
+        presentation_mac: None,
         shopper_verified: true,
         attempts_max: 2,
         created_at: START,
