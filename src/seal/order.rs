@@ -5,7 +5,8 @@
 //! HMAC-SHA-256 over every field that decides what is done, and whoever acts on the row checks it
 //! first. There are two keys. The order key is the internal plane's alone. The capture plane orders
 //! a closed list of kinds ([`Kind::is_captures`]) under a key that both planes hold; a proof of any
-//! other kind under that key is none.
+//! other kind under that key is none. What the capture plane must believe as well is signed under
+//! that key by both ([`Kind::is_shared`]).
 //!
 //! The encoding is versioned by the label, begins with environment and kind, and writes each field
 //! with its type and its length, so that no two orders give the same bytes.
@@ -39,11 +40,31 @@ pub enum Kind {
     TokenCreated,
     /// That the processor has refused for good what was asked under its key, and how often.
     Refusals,
+    /// That a rule stopped somebody, or that somebody was let go.
+    Block,
+    /// The same of a client, which the capture plane neither counts nor stops.
+    ClientBlock,
+    /// What a process counted about somebody.
+    Count,
+    /// The same of a client.
+    ClientCount,
+    /// What the operator is told.
+    Alert,
+    /// By which an alert is told once in its window.
+    AlertWindow,
+    /// A piece of rotation's work.
+    KeyJob,
+    /// An event of the processor, whose signature held.
+    ProcessorEvent,
+    /// The processor's customer of a merchant's customer.
+    ProcessorCustomer,
+    /// An incident, and what it is called.
+    Incident,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 20] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -54,6 +75,16 @@ impl Kind {
         Self::Event,
         Self::TokenCreated,
         Self::Refusals,
+        Self::Block,
+        Self::ClientBlock,
+        Self::Count,
+        Self::ClientCount,
+        Self::Alert,
+        Self::AlertWindow,
+        Self::KeyJob,
+        Self::ProcessorEvent,
+        Self::ProcessorCustomer,
+        Self::Incident,
     ];
 
     const fn label(self) -> &'static str {
@@ -68,6 +99,16 @@ impl Kind {
             Self::Event => "cloakroom order 1: event",
             Self::TokenCreated => "cloakroom order 1: token created",
             Self::Refusals => "cloakroom order 1: refusals",
+            Self::Block => "cloakroom order 1: block",
+            Self::ClientBlock => "cloakroom order 1: client block",
+            Self::Count => "cloakroom order 1: count",
+            Self::ClientCount => "cloakroom order 1: client count",
+            Self::Alert => "cloakroom order 1: alert",
+            Self::AlertWindow => "cloakroom order 1: alert window",
+            Self::KeyJob => "cloakroom order 1: key job",
+            Self::ProcessorEvent => "cloakroom order 1: processor event",
+            Self::ProcessorCustomer => "cloakroom order 1: processor customer",
+            Self::Incident => "cloakroom order 1: incident",
         }
     }
 
@@ -75,7 +116,13 @@ impl Kind {
     #[must_use]
     pub const fn is_captures(self) -> bool {
         match self {
-            Self::Orphan | Self::TokenCreated => true,
+            Self::Orphan
+            | Self::TokenCreated
+            | Self::Block
+            | Self::Count
+            | Self::Alert
+            | Self::AlertWindow
+            | Self::ProcessorEvent => true,
             Self::Charge
             | Self::Payment
             | Self::Operation
@@ -83,8 +130,23 @@ impl Kind {
             | Self::ProcessorRefund
             | Self::Deletion
             | Self::Event
-            | Self::Refusals => false,
+            | Self::Refusals
+            | Self::ClientBlock
+            | Self::ClientCount
+            | Self::KeyJob
+            | Self::ProcessorCustomer
+            | Self::Incident => false,
         }
+    }
+
+    /// Whether both planes order it and both must believe it, so that both sign under the key that
+    /// both hold.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(
+            self,
+            Self::Block | Self::Count | Self::Alert | Self::AlertWindow
+        )
     }
 }
 
@@ -181,11 +243,18 @@ impl OrderKeys {
         }
     }
 
+    /// Whether these are an internal process's.
+    #[must_use]
+    pub const fn is_internals(&self) -> bool {
+        self.internal.is_some()
+    }
+
     /// The proof of an order; none where this process may not order such.
     #[must_use]
     pub fn sign(&self, order: &Order) -> Option<Vec<u8>> {
         let parts: [&[u8]; 1] = [&order.message];
-        let (by, tag) = if let Some(key) = &self.internal {
+        let internal = self.internal.as_ref();
+        let (by, tag) = if let Some(key) = internal.filter(|_| !order.kind.is_shared()) {
             (BY_INTERNAL, key.tag(order.kind.label(), &parts))
         } else {
             let key = self.capture.as_ref().filter(|_| order.kind.is_captures())?;
@@ -243,6 +312,21 @@ mod tests {
                 kind.is_captures(),
                 "{kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_both_planes_order_both_believe() {
+        let (internal, capture) = both();
+        for kind in Kind::ALL {
+            let proof = internal.sign(&order(kind));
+            assert!(
+                internal.believes(&order(kind), proof.as_deref()),
+                "{kind:?}"
+            );
+            let believed = capture.believes(&order(kind), proof.as_deref());
+            assert_eq!(believed, kind.is_shared(), "{kind:?}");
+            assert!(kind.is_captures() || !kind.is_shared(), "{kind:?}");
         }
     }
 

@@ -37,7 +37,7 @@ use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
-pub use assembly::{internal_alone, processors, store_settings};
+pub use assembly::{internal_alone, ordering_store_settings, processors, store_settings};
 pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;
