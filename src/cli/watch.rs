@@ -9,7 +9,7 @@ use super::{Failure, exit, operator, print};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::service::store_settings;
+use crate::service::ordering_store_settings;
 use crate::store::{BlockRow, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn open(of: &Of, clock: &Clock) -> Result<(Config, Store), Failure> {
     let config = Config::read(&of.config)?;
-    let settings = store_settings(&config, &Metrics::new(clock))?;
+    let settings = ordering_store_settings(&config, clock, &Metrics::new(clock))?;
     let store = Store::open(&settings, config.environment, clock).await;
     Ok((config, store.map_err(unavailable)?))
 }

@@ -51,15 +51,27 @@ pub fn store_settings(config: &Config, metrics: &Metrics) -> Result<store::Setti
     })
 }
 
+/// The same for a process or a command that orders rows, or is to believe them.
+///
+/// # Errors
+/// [`Refused`] names the key file that is missing or wrong.
+pub fn ordering_store_settings(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<store::Settings, Refused> {
+    Ok(store::Settings {
+        orders: orders::of(config, clock, metrics)?,
+        ..store_settings(config, metrics)?
+    })
+}
+
 pub(super) async fn common(
     config: &Config,
     clock: Clock,
     metrics: Metrics,
 ) -> Result<Common, Refused> {
-    let settings = store::Settings {
-        orders: orders::of(config, &clock, &metrics)?,
-        ..store_settings(config, &metrics)?
-    };
+    let settings = ordering_store_settings(config, &clock, &metrics)?;
     let store = Store::open(&settings, config.environment, &clock)
         .await
         .map_err(|refused| Refused::Store(refused.to_string()))?;

@@ -38,7 +38,7 @@ use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal, Refusal};
 
 pub use alerts::mailer;
-pub use assembly::{internal_alone, processors, store_settings};
+pub use assembly::{internal_alone, ordering_store_settings, processors, store_settings};
 pub use audit_log::{AcceptedRollback, log_key, sinks, verify};
 pub use key_maker::Configured;
 pub use keys::marking;

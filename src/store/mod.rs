@@ -23,11 +23,12 @@
 //! believed) first: every verb about money stands on them. Then `sessions`, `attempts` and `same_card` (a card becomes a token),
 //! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
 //! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
-//! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
+//! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` and `alert_orders` (what the operator is told), `watch` and `watch_orders`,
 //! `incidents` (what customers are told), `reconciliation` (what is compared with the processor), `protections` (what the database itself forbids), `archiver` (PostgreSQL's own backup); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
+mod alert_orders;
 mod alerts;
 mod archiver;
 mod attempts;
@@ -72,6 +73,7 @@ mod tests;
 mod tokens;
 mod upkeep;
 mod watch;
+mod watch_orders;
 mod witness;
 mod writer;
 

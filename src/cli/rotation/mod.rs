@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Canary, DataKeyLimits, KekId, Sealer};
-use crate::service::{Configured, backup, marking, store_settings};
+use crate::service::{Configured, backup, marking, ordering_store_settings};
 use crate::store::{KeyWork, SignedManifest, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -102,7 +102,7 @@ impl Keys {
     async fn open(of: &Of) -> Result<Self, Failure> {
         let config = Config::read(&of.config).map_err(|error| Failure::new(exit::CONFIG, error))?;
         let clock = Clock::system();
-        let settings = store_settings(&config, &Metrics::new(&clock))?;
+        let settings = ordering_store_settings(&config, &clock, &Metrics::new(&clock))?;
         let store = Store::open(&settings, config.environment, &clock)
             .await
             .map_err(unavailable)?;
