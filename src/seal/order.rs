@@ -44,6 +44,8 @@ pub enum Kind {
     AuditEvent,
     /// An event of the audit log that a process with the capture plane alone writes.
     CaptureAuditEvent,
+    /// That a capture session has made a token.
+    SessionToken,
     /// That a rule stopped somebody, or that somebody was let go.
     Block,
     /// The same of a client, which the capture plane neither counts nor stops.
@@ -68,7 +70,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -81,6 +83,7 @@ impl Kind {
         Self::Refusals,
         Self::AuditEvent,
         Self::CaptureAuditEvent,
+        Self::SessionToken,
         Self::Block,
         Self::ClientBlock,
         Self::Count,
@@ -107,6 +110,7 @@ impl Kind {
             Self::Refusals => "cloakroom order 1: refusals",
             Self::AuditEvent => "cloakroom order 1: audit event",
             Self::CaptureAuditEvent => "cloakroom order 1: capture audit event",
+            Self::SessionToken => "cloakroom order 1: session token",
             Self::Block => "cloakroom order 1: block",
             Self::ClientBlock => "cloakroom order 1: client block",
             Self::Count => "cloakroom order 1: count",
@@ -127,6 +131,7 @@ impl Kind {
             Self::Orphan
             | Self::TokenCreated
             | Self::CaptureAuditEvent
+            | Self::SessionToken
             | Self::Block
             | Self::Count
             | Self::Alert
@@ -155,7 +160,7 @@ impl Kind {
     pub const fn is_shared(self) -> bool {
         matches!(
             self,
-            Self::Block | Self::Count | Self::Alert | Self::AlertWindow
+            Self::SessionToken | Self::Block | Self::Count | Self::Alert | Self::AlertWindow
         )
     }
 }

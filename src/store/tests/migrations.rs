@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 20));
+    assert_eq!((first.from, first.to), (0, 21));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -38,11 +38,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "charge returns",
             "audit writers",
             "session presentations",
-            "claims"
+            "claims",
+            "session tokens"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (20, 20, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (21, 21, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -54,7 +55,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 20
+            needed: 21
         }
     );
     assert!(
@@ -71,10 +72,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 20",
+            "DELETE FROM _sqlx_migrations WHERE version = 21",
             Failure::SchemaTooOld {
-                found: 19,
-                needed: 20,
+                found: 20,
+                needed: 21,
             },
             false,
         ),

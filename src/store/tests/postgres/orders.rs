@@ -10,7 +10,8 @@ use super::super::orders::{
     no_card_is_detached_that_nobody_deleted, what_nobody_published_is_told_to_nobody,
 };
 use super::super::owners::{
-    no_card_takes_a_place_that_nobody_gave_it, no_customer_is_answered_with_anothers_token,
+    a_session_answers_no_token_that_it_has_not_made, no_card_takes_a_place_that_nobody_gave_it,
+    no_customer_is_answered_with_anothers_token,
 };
 use super::super::writers::nobody_writes_in_anothers_name;
 use super::*;
@@ -30,6 +31,7 @@ async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
     no_card_is_detached_that_nobody_deleted(&store, &mut owner).await;
     no_customer_is_answered_with_anothers_token(&store, &mut owner).await;
     no_card_takes_a_place_that_nobody_gave_it(&store, &mut owner).await;
+    a_session_answers_no_token_that_it_has_not_made(&store, &mut owner).await;
     a_bad_row_does_not_stop_the_log(&store, &mut owner).await;
     // A place that it gives itself would never be taken from those that wait.
     for user in ["forms", "billing"] {
