@@ -44,6 +44,8 @@ pub enum Kind {
     AuditEvent,
     /// An event of the audit log that a process with the capture plane alone writes.
     CaptureAuditEvent,
+    /// What was made under a client's idempotency key, and for which request.
+    IdempotencyKey,
     /// That a capture session has made a token.
     SessionToken,
     /// That a rule stopped somebody, or that somebody was let go.
@@ -70,7 +72,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -83,6 +85,7 @@ impl Kind {
         Self::Refusals,
         Self::AuditEvent,
         Self::CaptureAuditEvent,
+        Self::IdempotencyKey,
         Self::SessionToken,
         Self::Block,
         Self::ClientBlock,
@@ -110,6 +113,7 @@ impl Kind {
             Self::Refusals => "cloakroom order 1: refusals",
             Self::AuditEvent => "cloakroom order 1: audit event",
             Self::CaptureAuditEvent => "cloakroom order 1: capture audit event",
+            Self::IdempotencyKey => "cloakroom order 1: idempotency key",
             Self::SessionToken => "cloakroom order 1: session token",
             Self::Block => "cloakroom order 1: block",
             Self::ClientBlock => "cloakroom order 1: client block",
@@ -146,6 +150,7 @@ impl Kind {
             | Self::Event
             | Self::Refusals
             | Self::AuditEvent
+            | Self::IdempotencyKey
             | Self::ClientBlock
             | Self::ClientCount
             | Self::KeyJob

@@ -39,7 +39,7 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "audit writers",
             "session presentations",
             "claims",
-            "session tokens"
+            "proved answers"
         ]
     );
     let second = migrate(&settings).await.unwrap();

@@ -6,8 +6,9 @@ use super::super::obeyed::{
     what_the_processor_did_not_sign_is_not_applied, work_that_nobody_asked_for_blocks_none,
 };
 use super::super::orders::{
-    a_bad_row_does_not_stop_the_log, money_that_nobody_ordered_is_not_moved,
-    no_card_is_detached_that_nobody_deleted, what_nobody_published_is_told_to_nobody,
+    a_bad_row_does_not_stop_the_log, a_key_that_is_pointed_elsewhere_answers_nothing,
+    money_that_nobody_ordered_is_not_moved, no_card_is_detached_that_nobody_deleted,
+    what_nobody_published_is_told_to_nobody,
 };
 use super::super::owners::{
     a_session_answers_no_token_that_it_has_not_made, no_card_takes_a_place_that_nobody_gave_it,
@@ -21,6 +22,7 @@ async fn money_that_nobody_ordered_is_not_moved_on_postgres() {
     let Stage { server, store, .. } = stage().await;
     let mut owner = cluster::connect(&server, "owner").await;
     money_that_nobody_ordered_is_not_moved(&store, &mut owner).await;
+    a_key_that_is_pointed_elsewhere_answers_nothing(&store, &mut owner).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
