@@ -39,11 +39,13 @@ pub enum Kind {
     TokenCreated,
     /// That the processor has refused for good what was asked under its key, and how often.
     Refusals,
+    /// That a shopper at a charge's page asks for the issuer's, which the capture plane orders.
+    Challenge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -54,6 +56,7 @@ impl Kind {
         Self::Event,
         Self::TokenCreated,
         Self::Refusals,
+        Self::Challenge,
     ];
 
     const fn label(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Kind {
             Self::Event => "cloakroom order 1: event",
             Self::TokenCreated => "cloakroom order 1: token created",
             Self::Refusals => "cloakroom order 1: refusals",
+            Self::Challenge => "cloakroom order 1: challenge",
         }
     }
 
@@ -75,7 +79,7 @@ impl Kind {
     #[must_use]
     pub const fn is_captures(self) -> bool {
         match self {
-            Self::Orphan | Self::TokenCreated => true,
+            Self::Orphan | Self::TokenCreated | Self::Challenge => true,
             Self::Charge
             | Self::Payment
             | Self::Operation

@@ -33,6 +33,7 @@ mod attempts;
 mod audit_log;
 mod backlog;
 mod batch;
+mod charge_pages;
 mod charges;
 mod claims;
 mod connection;
@@ -91,6 +92,7 @@ pub use alerts::{AlertTold, DueAlert, NewAlert};
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
+pub use charge_pages::{Asked, NewPage, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,

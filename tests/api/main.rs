@@ -15,6 +15,7 @@ mod audit_log;
 mod billing;
 mod breakout;
 mod cards;
+mod charge_page;
 mod charge_return;
 mod cli;
 mod custody;
