@@ -11,6 +11,8 @@ on_both_engines! {
     a_shopper_who_failed_tries_again_and_pays_once,
     a_page_shows_and_does_nothing_without_its_secret,
     a_page_into_which_somebody_wrote_is_told_nothing,
+    a_confirmation_whose_answer_is_lost_is_one_confirmation,
+    a_charge_that_waits_for_its_shopper_is_canceled_and_its_page_says_so,
     a_charge_whose_page_is_over_is_declined,
     a_page_that_cannot_be_shown_is_refused,
 }
@@ -73,11 +75,6 @@ impl App {
             .await
             .json()
     }
-
-    async fn hosted_charge_now(&self, id: &str) -> Value {
-        let url = format!("{}/v1/charges/{id}", self.at.internal);
-        self.get(Who::Billing, &url).await.json()
-    }
 }
 
 async fn a_shopper_who_failed_tries_again_and_pays_once(engine: Engine) {
@@ -86,10 +83,7 @@ async fn a_shopper_who_failed_tries_again_and_pays_once(engine: Engine) {
     assert_eq!(page.made["status"], "requires_action", "{}", page.made);
     assert!(page.at.ends_with(&format!("/pay/charges/{}", page.id)));
     // Nobody else is shown the link.
-    assert_eq!(
-        app.hosted_charge_now(&page.id).await["hosted_page"],
-        Value::Null
-    );
+    assert_eq!(app.charge_now(&page.id).await["hosted_page"], Value::Null);
 
     let told = app.page_told(&page, "look").await;
     for (member, value) in [
@@ -120,7 +114,7 @@ async fn a_shopper_who_failed_tries_again_and_pays_once(engine: Engine) {
             assert_eq!(told["status"], "requires_action", "{told}");
             assert_eq!(told["redirect_url"], Value::Null, "{told}");
         }
-        let charge = app.hosted_charge_now(&page.id).await;
+        let charge = app.charge_now(&page.id).await;
         assert_eq!(charge["status"], "requires_action", "{charge}");
         assert_eq!(charge["next_action"], Value::Null, "{charge}");
         assert!(!pages.contains(&issuer), "{issuer}");
@@ -229,8 +223,70 @@ async fn a_page_into_which_somebody_wrote_is_told_nothing(engine: Engine) {
     )
     .await;
     quarantined(&app, "charge_pages", &page.id).await;
-    let charge = app.hosted_charge_now(&page.id).await;
+    let charge = app.charge_now(&page.id).await;
     assert_eq!(charge["next_action"], Value::Null, "{charge}");
+}
+
+impl App {
+    /// Lets the shopper fail once.
+    async fn failed_once(&self, page: &Hosted) {
+        let told = self.page_told(page, "challenge").await;
+        let issuer = told["redirect_url"].as_str().unwrap().to_owned();
+        self.back_from_issuer(&issuer, "fail").await;
+        let told = self.page_told(page, "look").await;
+        assert_eq!(told["redirect_url"], Value::Null, "{told}");
+    }
+
+    /// How many payments there are of its charge, and how much was taken.
+    async fn paid_for(&self, page: &Hosted) -> (Value, Value) {
+        let path = format!("ledger/charges/{}", page.id);
+        let summary = self.sandbox(Method::GET, &path, &Value::Null).await.json();
+        (
+            summary["payments"].clone(),
+            summary["amount_captured"].clone(),
+        )
+    }
+}
+
+async fn a_confirmation_whose_answer_is_lost_is_one_confirmation(engine: Engine) {
+    let app = App::on(engine);
+    let page = hosted(&app, "bill-7").await;
+    app.failed_once(&page).await;
+    // More often than a call is repeated by itself.
+    app.fault(
+        &json!({ "path": "/v1/payment_intents/*/confirm", "method": "POST", "times": 5,
+        "fault": "cut_after" }),
+    )
+    .await;
+    let told = app.page_told(&page, "challenge").await;
+    let issuer = told["redirect_url"].as_str().unwrap();
+    // The second try, however often it was asked for.
+    assert!(issuer.ends_with("/2"), "{issuer}");
+    app.back_from_issuer(issuer, "complete").await;
+    assert_eq!(app.page_told(&page, "look").await["status"], "succeeded");
+    assert_eq!(app.paid_for(&page).await, (json!(1), json!(1250)));
+}
+
+async fn a_charge_that_waits_for_its_shopper_is_canceled_and_its_page_says_so(engine: Engine) {
+    let app = App::on(engine);
+    let page = hosted(&app, "bill-7").await;
+    app.failed_once(&page).await;
+    let url = format!("{}/v1/charges/{}/cancel", app.at.internal, page.id);
+    let headers = [("idempotency-key", "cancel-7")];
+    let cancel = request(Method::POST, &url, &headers, String::new());
+    let canceled = app.send(Who::Billing, cancel).await;
+    assert_eq!(
+        (canceled.status, &canceled.json()["status"]),
+        (200, &json!("canceled"))
+    );
+    for ask in ["look", "challenge"] {
+        let told = app.page_told(&page, ask).await;
+        assert_eq!(
+            (&told["status"], &told["redirect_url"]),
+            (&json!("canceled"), &Value::Null)
+        );
+    }
+    assert_eq!(app.paid_for(&page).await, (json!(1), json!(0)));
 }
 
 async fn a_charge_whose_page_is_over_is_declined(engine: Engine) {
@@ -250,13 +306,13 @@ async fn a_charge_whose_page_is_over_is_declined(engine: Engine) {
     app.back_from_issuer(issuer, "fail").await;
     let other = other["id"].as_str().unwrap();
     eventually("the charge without a page is declined", async || {
-        app.hosted_charge_now(other).await["status"] == "declined"
+        app.charge_now(other).await["status"] == "declined"
     })
     .await;
-    assert_eq!(app.hosted_charge_now(id).await["status"], "requires_action");
+    assert_eq!(app.charge_now(id).await["status"], "requires_action");
     tokio::time::sleep(std::time::Duration::from_secs(58)).await;
     eventually("the charge whose page is over is declined", async || {
-        app.hosted_charge_now(id).await["status"] == "declined"
+        app.charge_now(id).await["status"] == "declined"
     })
     .await;
 }
