@@ -6,6 +6,7 @@
  */
 import { CardForm } from "./form.js";
 import { money } from "./money.js";
+import { report } from "./report.js";
 import { keep, kept, take } from "./storage.js";
 
 const root = document.documentElement;
@@ -33,18 +34,7 @@ const to = new URL(query.get("return") ?? "/", home);
 const returnPath = to.origin === home.origin ? to.pathname + to.search : "/";
 back.href = home.origin + returnPath;
 
-/** A page that has a secret in its address names no place to report to: it reports by itself. */
-let reported = 0;
-document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI, sourceFile }) => {
-  if ((reported += 1) > 5) return;
-  const report = { "effective-directive": effectiveDirective, "blocked-uri": blockedURI, "source-file": sourceFile };
-  void fetch("/fields/v1/reports", {
-    method: "POST",
-    headers: { "Content-Type": "application/csp-report" },
-    body: JSON.stringify({ "csp-report": report }),
-    credentials: "omit",
-  }).catch(() => {});
-});
+report();
 
 const form = new CardForm({
   submit: pay,

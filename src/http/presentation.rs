@@ -10,7 +10,7 @@ use super::charges::AMOUNT_MAX;
 use super::checks::Checks;
 
 /// Characters of a shop's name.
-const SHOP_NAME_CHARS_MAX: usize = 80;
+pub(super) const SHOP_NAME_CHARS_MAX: usize = 80;
 /// Bytes of a colour, and of a list of fonts.
 const COLOR_BYTES_MAX: usize = 64;
 const FONTS_BYTES_MAX: usize = 120;

@@ -68,11 +68,13 @@ pub enum Kind {
     ProcessorCustomer,
     /// An incident, and what it is called.
     Incident,
+    /// That a shopper at a charge's page asks for the issuer's, which the capture plane orders.
+    Challenge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -97,6 +99,7 @@ impl Kind {
         Self::ProcessorEvent,
         Self::ProcessorCustomer,
         Self::Incident,
+        Self::Challenge,
     ];
 
     const fn label(self) -> &'static str {
@@ -125,6 +128,7 @@ impl Kind {
             Self::ProcessorEvent => "cloakroom order 1: processor event",
             Self::ProcessorCustomer => "cloakroom order 1: processor customer",
             Self::Incident => "cloakroom order 1: incident",
+            Self::Challenge => "cloakroom order 1: challenge",
         }
     }
 
@@ -140,6 +144,7 @@ impl Kind {
             | Self::Count
             | Self::Alert
             | Self::AlertWindow
+            | Self::Challenge
             | Self::ProcessorEvent => true,
             Self::Charge
             | Self::Payment

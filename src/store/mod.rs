@@ -35,6 +35,7 @@ mod attempts;
 mod audit_log;
 mod backlog;
 mod batch;
+mod charge_pages;
 mod charges;
 mod claims;
 mod connection;
@@ -94,6 +95,7 @@ pub use archiver::Archiver;
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
+pub use charge_pages::{Asked, NewPage, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::charge_page::{PageLink, PageOrder};
 use super::grant::{ChargesCreate, ChargesRead, Granted};
 use super::idempotency::IdempotencyKey;
 use super::settle::code;
@@ -43,6 +44,9 @@ pub struct ChargeOrder {
     /// same as before there were such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<String>,
+    /// The page on which the shopper may confirm it, as often as it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosted_page: Option<PageOrder>,
 }
 
 fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error> {
@@ -54,6 +58,8 @@ fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error>
 pub struct Charged {
     /// The charge as it stands.
     pub charge: ChargeRow,
+    /// Its page, where it has one.
+    pub page: Option<PageLink>,
     /// Whether an earlier request with the same key made it.
     pub replayed: bool,
 }
@@ -111,7 +117,7 @@ impl Internal {
                 (*work, false)
             }
             Begun::Resumed(work) => (*work, true),
-            Begun::Replayed(charge) => return answer(*charge, true),
+            Begun::Replayed(charge) => return self.answer(*charge, true),
             Begun::InFlight => {
                 return Err(Refusal::InFlight {
                     retry_after_s: RETRY_AFTER_S,
@@ -141,7 +147,7 @@ impl Internal {
             Seen::Charged
         };
         common.watch.did(seen, &settled.client, common.now());
-        answer(settled, replayed)
+        self.answer(settled, replayed)
     }
 
     /// Opens a token's processor reference.
@@ -167,8 +173,9 @@ impl Internal {
         claim: &Claim,
     ) -> NewCharge {
         let now = self.common.now();
+        let id = ChargeId::new(self.common.environment, now);
         NewCharge {
-            id: ChargeId::new(self.common.environment, now),
+            id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
             token: order.token,
@@ -180,6 +187,7 @@ impl Internal {
             statement_descriptor_suffix: order.statement_descriptor_suffix.clone(),
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             return_url: order.return_url.clone(),
+            page: self.new_page(id, order, now),
             processor_key: self.processor_key(claim),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
@@ -226,23 +234,27 @@ impl Internal {
             .await?;
         Ok(charges)
     }
-}
 
-/// A charge as an answer: declined ones are refusals that carry the charge's id.
-fn answer(charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
-    match &charge.decline {
-        Some(decline) => Err(Refusal::Declined {
-            decline: Decline {
-                code: code(&decline.code),
-                advice: decline
-                    .advice
-                    .as_deref()
-                    .and_then(processor::Advice::from_name),
-                retryable: decline.retryable,
-            },
-            charge: Some(charge.id),
-            replayed,
-        }),
-        None => Ok(Charged { charge, replayed }),
+    /// A charge as an answer: declined ones are refusals that carry the charge's id.
+    pub(super) fn answer(&self, charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
+        match &charge.decline {
+            Some(decline) => Err(Refusal::Declined {
+                decline: Decline {
+                    code: code(&decline.code),
+                    advice: decline
+                        .advice
+                        .as_deref()
+                        .and_then(processor::Advice::from_name),
+                    retryable: decline.retryable,
+                },
+                charge: Some(charge.id),
+                replayed,
+            }),
+            None => Ok(Charged {
+                page: self.page_link(&charge),
+                charge,
+                replayed,
+            }),
+        }
     }
 }

@@ -15,6 +15,7 @@ pub mod alert;
 pub mod attach;
 mod canary;
 pub mod charge;
+pub mod charge_page;
 mod charge_return;
 pub mod deletion;
 mod deliver;

@@ -21,7 +21,7 @@ on_both_engines! {
 }
 
 /// Runs `sql` as the database's owner, or whoever writes the file.
-async fn write(app: &App, sql: &str) {
+pub(crate) async fn write(app: &App, sql: &str) {
     if let Some(server) = &app.server {
         server.sql(sql);
         return;
@@ -37,7 +37,7 @@ async fn write(app: &App, sql: &str) {
 }
 
 /// That the row is quarantined, on the record, and that somebody is paged.
-async fn quarantined(app: &App, table: &str, row: &str) {
+pub(crate) async fn quarantined(app: &App, table: &str, row: &str) {
     let told = format!(
         "SELECT count(*) FROM audit_events WHERE action = 'row.quarantined' AND subject = '{table}/{row}'"
     );

@@ -6,6 +6,7 @@
     reason = "a test that goes wrong fails"
 )]
 
+mod charge_page;
 mod checkout;
 mod demo;
 mod driver;

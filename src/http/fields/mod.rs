@@ -7,6 +7,7 @@
 
 pub mod assets;
 mod bundle;
+pub mod charge_page;
 mod policy;
 pub mod reports;
 mod templates;

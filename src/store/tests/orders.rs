@@ -206,16 +206,21 @@ async fn no_other_payment_is_refunded(store: &Store, attacker: &mut impl Attacke
 }
 
 async fn no_shopper_is_led_elsewhere(store: &Store, attacker: &mut impl Attacker) {
-    let token = new(token_on(store, |_| {}).await);
-    let charge = charging_on(store, token, "charge-3").await.id;
-    attacker
-        .write(&format!(
-            "UPDATE charges SET return_url = 'https://evil.example/', lease_until_ms = 0, lease_token = NULL WHERE id = '{charge}'"
-        ))
-        .await;
-    assert!(take_charges(store, 7_200).await.is_empty());
-    let held = format!("SELECT COUNT(*) FROM quarantine WHERE row_id = '{charge}'");
-    assert_eq!(attacker.count(&held).await, 1);
+    for (key, change) in [
+        ("charge-3", "return_url = 'https://evil.example/'"),
+        ("charge-4", "page_expires_at_ms = 4000000000000"),
+    ] {
+        let token = new(token_on(store, |_| {}).await);
+        let charge = charging_on(store, token, key).await.id;
+        attacker
+            .write(&format!(
+                "UPDATE charges SET {change}, lease_until_ms = 0, lease_token = NULL WHERE id = '{charge}'"
+            ))
+            .await;
+        assert!(take_charges(store, 7_200).await.is_empty());
+        let held = format!("SELECT COUNT(*) FROM quarantine WHERE row_id = '{charge}'");
+        assert_eq!(attacker.count(&held).await, 1);
+    }
 }
 
 #[tokio::test]

@@ -221,6 +221,7 @@ pub(super) fn charge_of(token: TokenId) -> NewCharge {
         statement_descriptor_suffix: None,
         metadata: "{}".into(),
         return_url: None,
+        page: None,
         processor_key: "key-of-the-charge".into(),
         created_at: START,
         lease_until: START.plus_s(60),
