@@ -1,5 +1,6 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
+mod alerts;
 mod audit;
 mod check;
 mod custody;
@@ -68,6 +69,8 @@ enum Verb {
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
     Audit(audit::Arguments),
+    /// Alerts: whether the operator would be told.
+    Alerts(alerts::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
     /// What an assessor asks for, looked at and signed.
@@ -210,6 +213,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
+        Verb::Alerts(arguments) => alerts::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
         Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),

@@ -54,6 +54,8 @@ pub enum Kind {
     AlertWindow,
     /// A piece of rotation's work.
     KeyJob,
+    /// That an operator replaces a key, and no other one does.
+    Rotation,
     /// An event of the processor, whose signature held.
     ProcessorEvent,
     /// The processor's customer of a merchant's customer.
@@ -64,7 +66,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -82,6 +84,7 @@ impl Kind {
         Self::Alert,
         Self::AlertWindow,
         Self::KeyJob,
+        Self::Rotation,
         Self::ProcessorEvent,
         Self::ProcessorCustomer,
         Self::Incident,
@@ -106,6 +109,7 @@ impl Kind {
             Self::Alert => "cloakroom order 1: alert",
             Self::AlertWindow => "cloakroom order 1: alert window",
             Self::KeyJob => "cloakroom order 1: key job",
+            Self::Rotation => "cloakroom order 1: rotation",
             Self::ProcessorEvent => "cloakroom order 1: processor event",
             Self::ProcessorCustomer => "cloakroom order 1: processor customer",
             Self::Incident => "cloakroom order 1: incident",
@@ -134,6 +138,7 @@ impl Kind {
             | Self::ClientBlock
             | Self::ClientCount
             | Self::KeyJob
+            | Self::Rotation
             | Self::ProcessorCustomer
             | Self::Incident => false,
         }

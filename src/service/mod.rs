@@ -6,6 +6,7 @@
 mod ages;
 mod alerts;
 mod assembly;
+mod identity;
 mod key_maker;
 mod keys;
 mod listen;
@@ -36,8 +37,11 @@ use crate::reconciliation::Schedule;
 use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal, Refusal};
 
+pub use alerts::destinations as alert_destinations;
 pub use alerts::mailer;
-pub use assembly::{internal_alone, ordering_store_settings, processors, store_settings};
+pub use assembly::{
+    internal_alone, ordering_store_settings, processors, store_settings, unrestricted_keys,
+};
 pub use key_maker::Configured;
 pub use keys::marking;
 pub use reach::reach;
@@ -140,6 +144,8 @@ pub struct Service {
     drain_pause: Duration,
     tls: Vec<(PlaneName, Arc<tls::Live>)>,
     common: Common,
+    /// What it serves by, for the event of its start.
+    identity: String,
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
@@ -224,6 +230,7 @@ impl Service {
             shutdown_timeout: Duration::from_secs(config.limits.shutdown_timeout_s),
             clerk,
             reconciliation: config.reconciliation.schedule(),
+            identity: identity::of(config),
             common,
         };
         this.listen(config, hardening, listeners)?;

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 21));
+    assert_eq!((first.from, first.to), (0, 22));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -36,11 +36,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "reconciliation",
             "orders",
             "charge returns",
-            "claims"
+            "claims",
+            "key rotations"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (21, 21, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (22, 22, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -52,7 +53,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 21
+            needed: 22
         }
     );
     assert!(
@@ -69,10 +70,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 21",
+            "DELETE FROM _sqlx_migrations WHERE version = 22",
             Failure::SchemaTooOld {
-                found: 17,
-                needed: 21,
+                found: 21,
+                needed: 22,
             },
             false,
         ),
