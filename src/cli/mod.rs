@@ -1,5 +1,6 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
+mod alerts;
 mod audit;
 mod backup;
 mod check;
@@ -77,6 +78,8 @@ enum Verb {
     Audit(audit::Arguments),
     /// Backups of the embedded database, sealed to a key that is elsewhere.
     Backup(backup::Arguments),
+    /// Alerts: whether the operator would be told.
+    Alerts(alerts::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
     /// What an assessor asks for, looked at and signed.
@@ -229,6 +232,7 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Backup(arguments) => backup::run(arguments),
+        Verb::Alerts(arguments) => alerts::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
         Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),

@@ -62,6 +62,8 @@ pub enum Kind {
     AlertWindow,
     /// A piece of rotation's work.
     KeyJob,
+    /// That an operator replaces a key, and no other one does.
+    Rotation,
     /// An event of the processor, whose signature held.
     ProcessorEvent,
     /// The processor's customer of a merchant's customer.
@@ -74,7 +76,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -96,6 +98,7 @@ impl Kind {
         Self::Alert,
         Self::AlertWindow,
         Self::KeyJob,
+        Self::Rotation,
         Self::ProcessorEvent,
         Self::ProcessorCustomer,
         Self::Incident,
@@ -125,6 +128,7 @@ impl Kind {
             Self::Alert => "cloakroom order 1: alert",
             Self::AlertWindow => "cloakroom order 1: alert window",
             Self::KeyJob => "cloakroom order 1: key job",
+            Self::Rotation => "cloakroom order 1: rotation",
             Self::ProcessorEvent => "cloakroom order 1: processor event",
             Self::ProcessorCustomer => "cloakroom order 1: processor customer",
             Self::Incident => "cloakroom order 1: incident",
@@ -159,6 +163,7 @@ impl Kind {
             | Self::ClientBlock
             | Self::ClientCount
             | Self::KeyJob
+            | Self::Rotation
             | Self::ProcessorCustomer
             | Self::Incident => false,
         }

@@ -290,6 +290,30 @@ pub fn processors(
     Ok(processors)
 }
 
+/// The accounts whose key of a plane may do everything at the processor, as far as the key says.
+///
+/// # Errors
+/// [`Refused::Processor`] where a key cannot be read.
+pub fn unrestricted_keys(config: &Config, plane: PlaneName) -> Result<Vec<Account>, Refused> {
+    let mut unrestricted = Vec::new();
+    for (account, settings) in &config.accounts {
+        let ProcessorSettings::Stripe(stripe) = &settings.processor;
+        let file = match plane {
+            PlaneName::Internal => stripe.internal_key_file.as_ref(),
+            PlaneName::Capture | PlaneName::Ops => stripe.capture_key_file.as_ref(),
+        };
+        let key = file.map(|file| secret_key(&file.relative())).transpose();
+        let key = key.map_err(|reason| Refused::Processor {
+            account: account.to_string(),
+            reason,
+        })?;
+        if key.is_some_and(|key| key.is_unrestricted()) {
+            unrestricted.push(account.clone());
+        }
+    }
+    Ok(unrestricted)
+}
+
 fn pins(stripe: &StripeSettings) -> Result<Vec<SpkiPin>, String> {
     let parse = |text: &String| SpkiPin::parse(text);
     let pins: Result<Vec<_>, _> = stripe.spki_sha256_pins.iter().map(parse).collect();

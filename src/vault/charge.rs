@@ -13,6 +13,7 @@ use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
+use crate::seal;
 use crate::store::{Begun, ChargeFilter, ChargeRow, Claim, NewCharge, NotChargeable, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
 use crate::watch::Seen;
@@ -157,7 +158,8 @@ impl Internal {
         let owned_by = (row.customer_ref.as_deref(), row.usage);
         let context = sealed_reference(environment, row.account.as_str(), &name, owned_by);
         let opened = self.opener.open(&context, &row.sealed, &row.data_key).await;
-        if opened.is_err() && self.opener.holds(&row.data_key.kek) {
+        let is_wrong = matches!(opened, Err(seal::Refused::Value));
+        if is_wrong && self.opener.holds(&row.data_key.kek) {
             // It was altered, moved, or given to another owner: not a fault of ours.
             self.common
                 .quarantine("tokens", &row.token.to_string())

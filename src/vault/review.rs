@@ -157,7 +157,13 @@ impl Internal {
                 RefundTaken::Contradiction => {
                     agree = false;
                     common.metrics.alert_raised(AlertName::ChargeContradicted);
-                    tracing::error!(charge = %charge.id, "the processor contradicts a refund of ours");
+                    let next_step = AlertName::ChargeContradicted.next_step();
+                    let subject = charge.id.to_string();
+                    tracing::error!(
+                        subject,
+                        next_step,
+                        "the processor contradicts a refund of ours"
+                    );
                 }
             }
         }

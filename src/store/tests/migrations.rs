@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 22));
+    assert_eq!((first.from, first.to), (0, 23));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -40,11 +40,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "session presentations",
             "claims",
             "proved answers",
-            "charge pages"
+            "charge pages",
+            "key rotations"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (22, 22, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (23, 23, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -56,7 +57,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 22
+            needed: 23
         }
     );
     assert!(
@@ -73,10 +74,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 22",
+            "DELETE FROM _sqlx_migrations WHERE version = 23",
             Failure::SchemaTooOld {
-                found: 21,
-                needed: 22,
+                found: 22,
+                needed: 23,
             },
             false,
         ),

@@ -183,6 +183,43 @@ pub(super) async fn work_that_nobody_asked_for_blocks_none(
     quarantined(attacker, "key_jobs", 3).await;
 }
 
+/// A lease that none of ours took keeps nobody from replacing a key; one of ours does until it ends.
+pub(super) async fn a_forged_lease_keeps_nobody_out(store: &Store, attacker: &mut impl Attacker) {
+    let operator = |run: &str, seconds: u32| KeyOperator {
+        run: run.into(),
+        by: "uid 0".into(),
+        node: "pay-1".into(),
+        began_at: START,
+        lease_until: START.plus_s(seconds),
+    };
+    let far = START.plus_s(999_999).unix_ms();
+    attacker
+        .write(&format!(
+            "INSERT INTO key_rotations (id, run, by_whom, node, began_at_ms, lease_until_ms)
+             VALUES ('rotation', 'forged', 'uid 0', 'pay-9', 0, {far})"
+        ))
+        .await;
+    let first = store.lease_rotation(operator("one", 15), START).await;
+    assert_eq!(first, Ok(None));
+    quarantined(attacker, "key_rotations", 1).await;
+    let rival = store.lease_rotation(operator("two", 15), START).await;
+    assert_eq!(rival, Ok(Some(operator("one", 15))));
+    // Held longer, and then left to lapse by a command that was killed.
+    let held = store.lease_rotation(operator("one", 20), START.plus_s(5));
+    assert_eq!(held.await, Ok(None));
+    let rival = store.lease_rotation(operator("two", 34), START.plus_s(19));
+    assert_eq!(rival.await, Ok(Some(operator("one", 20))));
+    let rival = store.lease_rotation(operator("two", 35), START.plus_s(20));
+    assert_eq!(rival.await, Ok(None));
+    // Who has lost it releases nothing of the other's.
+    store.release_rotation("one".into()).await.unwrap();
+    let kept = "SELECT COUNT(*) FROM key_rotations WHERE run = 'two'";
+    assert_eq!(attacker.count(kept).await, 1);
+    store.release_rotation("two".into()).await.unwrap();
+    assert_eq!(attacker.count(kept).await, 0);
+    quarantined(attacker, "key_rotations", 1).await;
+}
+
 /// An alert that somebody put there, as told already, swallows none of ours, and none is told that
 /// none of ours raised.
 pub(super) async fn no_forged_alert_is_told_or_swallows_one(
@@ -361,6 +398,7 @@ async fn what_nobody_ordered_is_not_obeyed_on_sqlite() {
     let both = (&bench.store, &capture);
     nobody_is_stopped_or_let_go_by_a_forged_row(both, &mut attacker).await;
     work_that_nobody_asked_for_blocks_none(&bench.store, &mut attacker).await;
+    a_forged_lease_keeps_nobody_out(&bench.store, &mut attacker).await;
     what_the_processor_did_not_sign_is_not_applied(both, &mut attacker).await;
     no_customer_is_anothers_at_the_processor(&bench.store, &mut attacker).await;
     nobody_is_told_of_a_forged_incident(&bench.store, &mut attacker).await;

@@ -1,9 +1,10 @@
 //! What nobody ordered, on PostgreSQL, written by its owner.
 
 use super::super::obeyed::{
-    no_customer_is_anothers_at_the_processor, no_forged_alert_is_told_or_swallows_one,
-    nobody_is_stopped_or_let_go_by_a_forged_row, nobody_is_told_of_a_forged_incident,
-    what_the_processor_did_not_sign_is_not_applied, work_that_nobody_asked_for_blocks_none,
+    a_forged_lease_keeps_nobody_out, no_customer_is_anothers_at_the_processor,
+    no_forged_alert_is_told_or_swallows_one, nobody_is_stopped_or_let_go_by_a_forged_row,
+    nobody_is_told_of_a_forged_incident, what_the_processor_did_not_sign_is_not_applied,
+    work_that_nobody_asked_for_blocks_none,
 };
 use super::super::orders::{
     a_bad_row_does_not_stop_the_log, a_key_that_is_pointed_elsewhere_answers_nothing,
@@ -73,6 +74,7 @@ async fn what_nobody_ordered_is_not_obeyed_on_postgres() {
     let both = (&store, &forms);
     nobody_is_stopped_or_let_go_by_a_forged_row(both, &mut owner).await;
     work_that_nobody_asked_for_blocks_none(&store, &mut owner).await;
+    a_forged_lease_keeps_nobody_out(&store, &mut owner).await;
     what_the_processor_did_not_sign_is_not_applied(both, &mut owner).await;
     no_customer_is_anothers_at_the_processor(&store, &mut owner).await;
     nobody_is_told_of_a_forged_incident(&store, &mut owner).await;
