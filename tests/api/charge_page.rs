@@ -131,19 +131,7 @@ async fn a_shopper_who_failed_tries_again_and_pays_once(engine: Engine) {
         (&told["status"], &told["redirect_url"]),
         (&json!("succeeded"), &Value::Null)
     );
-    let summary = app
-        .sandbox(
-            Method::GET,
-            &format!("ledger/charges/{}", page.id),
-            &Value::Null,
-        )
-        .await
-        .json();
-    assert_eq!(
-        (&summary["payments"], &summary["amount_captured"]),
-        (&json!(1), &json!(1250)),
-        "{summary}"
-    );
+    assert_eq!(app.paid_for(&page).await, (json!(1), json!(1250)));
 }
 
 async fn a_page_shows_and_does_nothing_without_its_secret(engine: Engine) {

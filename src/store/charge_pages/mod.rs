@@ -67,10 +67,6 @@ fn order(orders: &Orders, (account, charge): (&Account, ChargeId), asked: (i64, 
 }
 
 /// Writes a page down in the transaction of its charge.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the charge, what it shows of it, where it leads, and when"
-)]
 pub(super) async fn insert(
     tx: &mut Connection,
     (account, charge): (&Account, ChargeId),
