@@ -320,17 +320,10 @@ impl Common {
         self.metrics.rule_tripped(rule.name, decision.enforced);
         self.metrics.alert_raised(alert.name);
         let alert = self.new_alert(alert);
-        let rule = rule.name.name();
+        let (id, rule) = (alert.id, rule.name.name());
         let (name, subject) = (alert.alert.name, named_in_the_log(decision));
         let (seen, next_step) = (&alert.alert.seen, name.next_step());
-        tracing::error!(
-            alert = name.name(),
-            subject,
-            seen,
-            next_step,
-            rule,
-            "an alert is raised"
-        );
+        tracing::error!(alert = name.name(), %id, subject, seen, next_step, rule, "an alert is raised");
         self.store.place_block(block, alert).await
     }
 
