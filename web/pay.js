@@ -5,6 +5,8 @@
  * be loaded again.
  */
 import { CardForm } from "./form.js";
+import { money } from "./money.js";
+import { report } from "./report.js";
 import { keep, kept, take } from "./storage.js";
 
 const root = document.documentElement;
@@ -14,37 +16,50 @@ const given = location.hash.slice(1);
 if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 if (given) keep(place, given);
 const secret = given || (kept(place) ?? "");
+/**
+ * What the merchant has it show, checked by the service.
+ * @type {{shop_name?: string, amount?: number, currency?: string, ask_name?: boolean, ask_postal_code?: boolean, country?: string, scheme?: string, theme?: Record<string, string>}}
+ */
+const shown = JSON.parse(root.dataset["shown"] ?? "{}");
 
-const back = /** @type {HTMLAnchorElement} */ (document.getElementById("back"));
-const save = /** @type {HTMLButtonElement} */ (document.getElementById("save"));
-const title = /** @type {HTMLElement} */ (document.getElementById("title"));
+/** @param {string} id */
+const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+
+const back = /** @type {HTMLAnchorElement} */ (part("back"));
+const save = part("save");
+const title = part("title");
 const query = new URLSearchParams(location.search);
 const home = new URL(root.dataset["origin"] ?? "");
 const to = new URL(query.get("return") ?? "/", home);
 const returnPath = to.origin === home.origin ? to.pathname + to.search : "/";
 back.href = home.origin + returnPath;
 
-/** A page that has a secret in its address names no place to report to: it reports by itself. */
-let reported = 0;
-document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI, sourceFile }) => {
-  if ((reported += 1) > 5) return;
-  const report = { "effective-directive": effectiveDirective, "blocked-uri": blockedURI, "source-file": sourceFile };
-  void fetch("/fields/v1/reports", {
-    method: "POST",
-    headers: { "Content-Type": "application/csp-report" },
-    body: JSON.stringify({ "csp-report": report }),
-    credentials: "omit",
-  }).catch(() => {});
-});
+report();
 
 const form = new CardForm({
   submit: pay,
   change: () => {},
   dropped: () => {},
 });
-form.update({ locale: (query.get("locale") ?? navigator.language).slice(0, 35), scheme: "auto" });
+const locale = (query.get("locale") ?? navigator.language).slice(0, 35);
+form.update({
+  locale,
+  scheme: shown.scheme ?? "auto",
+  name: shown.ask_name === true,
+  postalCode: shown.ask_postal_code === true,
+  country: shown.country,
+  theme: shown.theme ?? {},
+});
 title.textContent = document.title = form.texts.title;
 save.textContent = form.texts.save;
+if (shown.shop_name) part("shop").textContent = shown.shop_name;
+if (shown.amount && shown.currency) {
+  const amount = money(shown.amount, shown.currency, locale);
+  part("amount").textContent = amount;
+  part("amount").hidden = false;
+  save.textContent = form.texts.pay.replace("{amount}", () => amount);
+}
+if (shown.theme?.["accent"]) write(save);
 if (secret.startsWith(`${session}_secret_`)) {
   save.hidden = false;
   form.focus();
@@ -52,6 +67,18 @@ if (secret.startsWith(`${session}_secret_`)) {
 
 // Back from the issuer's page: what this page was in the middle of is over.
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+
+/** Words on the merchant's colour: black or white, which of the two stands out more. @param {HTMLElement} button */
+function write(button) {
+  const parts = /^rgba?\((\d+), (\d+), (\d+)/.exec(getComputedStyle(button).backgroundColor);
+  if (!parts) return;
+  const linear = (/** @type {number} */ of) => {
+    const part = Number(parts[of]) / 255;
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  };
+  const luminance = 0.2126 * linear(1) + 0.7152 * linear(2) + 0.0722 * linear(3);
+  root.style.setProperty("--on-accent", luminance > 0.179 ? "#000" : "#fff");
+}
 
 let running = false;
 async function pay() {

@@ -10,9 +10,11 @@
 mod destination;
 mod document;
 mod mail;
+mod retry;
 
 pub use destination::{Destination, Told};
 pub use mail::{Mail, MailRefused, MailSettings, Mailed, Mailer, Security, address};
+pub use retry::pause_ms_after;
 
 use crate::clock::Timestamp;
 use crate::token::AlertId;
@@ -95,6 +97,9 @@ alerts! {
     /// A key is past its cryptoperiod or near its end, or the key manifest is not to be believed.
     KeyAge = "key_age" Ticket
         "Run `cloakroom keys status`, then `cloakroom keys rotate`; see pci-docs/keys.md.",
+    /// The work of rotation failed.
+    RotationFailed = "rotation_failed" Page
+        "Run `cloakroom keys status`: it names what was not moved and why. Give every internal host the key that is missing, then ask for the same work again; see pci-docs/keys.md.",
     /// Checkpoints of the audit log do not get out of the database.
     AuditUnwitnessed = "audit_unwitnessed" Page
         "The log names the sinks that take nothing: mend one before audit.sink_outage_s_max, when nothing is answered any more. What they missed follows by itself.",

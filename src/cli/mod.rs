@@ -1,8 +1,10 @@
 //! The command line: one file per verb, sysexits as exit codes, `--json` for machines.
 
+mod alerts;
 mod audit;
 mod backup;
 mod check;
+mod configuration;
 mod custody;
 #[cfg(feature = "sandbox")]
 mod dev;
@@ -16,6 +18,7 @@ mod pagewatch;
 mod reconcile;
 mod rotation;
 mod serve;
+mod status;
 mod watch;
 
 use std::io::Write;
@@ -61,16 +64,22 @@ enum Verb {
     Sandbox(dev::SandboxArguments),
     /// Runs the planes that a configuration names.
     Serve(serve::Arguments),
+    /// How a process and its store are, in one look; exit code 69 where it is not ready.
+    Status(status::Arguments),
     /// Brings the store's schema up to this version.
     Migrate(ConfigArguments),
     /// Preflight: configuration, TLS, store, keys, processor; each with its mend.
     Check(check::Arguments),
+    /// The configuration's keys.
+    Config(configuration::Arguments),
     /// Keys.
     Keys(keys::Arguments),
     /// The audit log: whether it is what was signed, and handing it on.
     Audit(audit::Arguments),
     /// Backups of the embedded database, sealed to a key that is elsewhere.
     Backup(backup::Arguments),
+    /// Alerts: whether the operator would be told.
+    Alerts(alerts::Arguments),
     /// Incidents: whom one touched, and telling them.
     Incident(incident::Arguments),
     /// What an assessor asks for, looked at and signed.
@@ -217,10 +226,13 @@ fn run(verb: Verb, hardening: Hardening) -> Result<(), Failure> {
             let config = arguments.read()?;
             block_on(migrate::run(&config))
         }
+        Verb::Status(arguments) => block_on(status::run(arguments)),
         Verb::Check(arguments) => block_on(check::run(arguments, hardening)),
+        Verb::Config(arguments) => configuration::run(&arguments),
         Verb::Keys(arguments) => keys::run(arguments),
         Verb::Audit(arguments) => audit::run(arguments),
         Verb::Backup(arguments) => backup::run(arguments),
+        Verb::Alerts(arguments) => alerts::run(arguments),
         Verb::Incident(arguments) => incident::run(arguments),
         Verb::Evidence(arguments) => evidence::run(arguments),
         Verb::Watch(arguments) => block_on(watch::run(arguments)),

@@ -9,7 +9,7 @@ use super::{Failure, exit, operator, print};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::service::store_settings;
+use crate::service::ordering_store_settings;
 use crate::store::{BlockRow, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -60,7 +60,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn open(of: &Of, clock: &Clock) -> Result<(Config, Store), Failure> {
     let config = Config::read(&of.config)?;
-    let settings = store_settings(&config, &Metrics::new(clock))?;
+    let settings = ordering_store_settings(&config, clock, &Metrics::new(clock))?;
     let store = Store::open(&settings, config.environment, clock).await;
     Ok((config, store.map_err(unavailable)?))
 }
@@ -71,8 +71,11 @@ fn unavailable(failure: impl std::fmt::Display) -> Failure {
 
 async fn list(of: &Of) -> Result<(), Failure> {
     let clock = Clock::system();
-    let (_, store) = open(of, &clock).await?;
+    let (config, store) = open(of, &clock).await?;
     let now = clock.now();
+    // Who is stopped names customers and clients: that it was read is an event.
+    let read = event(&config, (Action::StatusRead, now), "watch.blocks");
+    store.record(read).await.map_err(unavailable)?;
     let yesterday = now.unix_ms().saturating_sub(SHOWN_S.saturating_mul(1_000));
     let blocks = store.blocks(Timestamp::from_unix_ms(yesterday)).await;
     let blocks = blocks.map_err(unavailable)?;
@@ -112,6 +115,22 @@ fn told(block: &BlockRow) -> Value {
     })
 }
 
+/// What an operator does about the watch.
+fn event(config: &Config, (action, at): (Action, Timestamp), subject: &str) -> Event {
+    Event {
+        id: EventId::new(config.environment, at),
+        actor: Actor::Operator(operator()),
+        action,
+        at,
+        outcome: Outcome::Success,
+        origin: "-".to_owned(),
+        subject: Some(subject.to_owned()),
+        account: None,
+        node: config.node.clone(),
+        request_id: None,
+    }
+}
+
 async fn lift(order: Lift) -> Result<(), Failure> {
     if Subject::parse(&order.subject).is_none() {
         let mend = "name somebody as `cloakroom watch list` does: \"address 192.0.2.7\"";
@@ -120,18 +139,7 @@ async fn lift(order: Lift) -> Result<(), Failure> {
     let clock = Clock::system();
     let (config, store) = open(&order.of, &clock).await?;
     let now = clock.now();
-    let event = Event {
-        id: EventId::new(config.environment, now),
-        actor: Actor::Operator(operator()),
-        action: Action::WatchLifted,
-        at: now,
-        outcome: Outcome::Success,
-        origin: "-".to_owned(),
-        subject: Some(order.subject.clone()),
-        account: None,
-        node: config.node,
-        request_id: None,
-    };
+    let event = event(&config, (Action::WatchLifted, now), &order.subject);
     let lifted = store
         .lift_blocks(order.subject.clone(), operator(), event, now)
         .await

@@ -1,6 +1,7 @@
 //! Who is told of alerts: `[alerts]`. The internal plane sends.
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -13,15 +14,15 @@ const WINDOW_S_MAX: u32 = 604_800;
 const RECEIVERS_MAX: usize = 16;
 
 /// Who is told of alerts, and how often.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertSettings {
-    /// Seconds in which an alert of one name about one subject is told once. The windows stand on
+    /// Seconds in which an alert of one name about one subject is sent once. Windows are aligned to
     /// the clock, the same on every node.
     pub window_s: u32,
-    /// Signed webhooks.
+    /// Receivers of signed webhooks.
     pub webhooks: Vec<AlertWebhookSettings>,
-    /// Mail.
+    /// Mail server and recipients.
     pub mail: Option<MailSettings>,
 }
 
@@ -36,50 +37,54 @@ impl Default for AlertSettings {
 }
 
 /// One receiver of signed webhooks (Standard Webhooks 1.0).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AlertWebhookSettings {
-    /// Its name in logs and rows: letters, digits, `-` and `_`, 1 to 64.
+    /// Name in logs and rows: letters, digits, `-` and `_`, 1 to 64.
     pub name: String,
-    /// Where it is. Path and query may be the receiver's secret and are not logged.
+    /// URL of the receiver. Path and query may be the receiver's secret and are not logged.
     #[serde(deserialize_with = "super::https")]
     pub url: Url,
-    /// Files with one secret each (`whsec_…` or `whsk_…`), readable by their owner only; 1 to 8.
+    /// Files with one secret each (`whsec_…` or `whsk_…`), readable by the owner only; 1 to 8.
+    #[schemars(with = "Vec<String>")]
     pub secret_files: Vec<RelativePathBuf>,
-    /// Whether it may be on a private, loopback or otherwise not public address.
+    /// Whether the receiver may have a private, loopback or otherwise non-public address.
     #[serde(default)]
     pub allow_private_addresses: bool,
     /// Certificate authorities to trust instead of the machine's, PEM.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// Milliseconds for one attempt, from the look-up of the name to the answer's status.
+    /// Milliseconds for one attempt, from DNS lookup to the status of the response.
     #[serde(default = "request_timeout_ms")]
     pub request_timeout_ms: u32,
-    /// Milliseconds for making a connection.
+    /// Milliseconds for establishing a connection.
     #[serde(default = "connect_timeout_ms")]
     pub connect_timeout_ms: u32,
 }
 
 /// The mail server, and who gets mail.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MailSettings {
-    /// The server's name, which its certificate must have.
+    /// Name of the mail server, which its certificate must bear.
     pub host: String,
-    /// Its port.
+    /// Port.
     pub port: u16,
     /// `starttls` (mostly port 587) or `tls` (mostly 465). There is no mail without TLS.
     pub security: Security,
-    /// The user, where the server wants one.
+    /// User, if the server requires one.
     pub user: Option<String>,
     /// File with the password, readable by its owner only.
+    #[schemars(with = "Option<String>")]
     pub password_file: Option<RelativePathBuf>,
     /// Certificate authorities to trust instead of the machine's, PEM.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// Who sends: `Cloakroom <alerts@example.com>`.
+    /// Sender: `Cloakroom <alerts@example.com>`.
     pub from: String,
-    /// Who is told, each in a message of its own; 1 to 16.
+    /// Recipients, 1 to 16, each in a message of its own.
     pub to: Vec<String>,
-    /// Milliseconds for one message, from the connection to the server's word.
+    /// Milliseconds for one message, from the connection to the server's reply.
     #[serde(default = "mail_timeout_ms")]
     pub timeout_ms: u32,
 }

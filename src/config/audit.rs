@@ -1,6 +1,7 @@
 //! The audit log's signing and its copies.
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -14,40 +15,45 @@ const VERIFICATION_INTERVAL_S_MIN: u32 = 1;
 const VERIFICATION_INTERVAL_S_MAX: u32 = 604_800;
 
 /// `[audit]`: the log is signed, and its checkpoints are copied out of the database.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditSettings {
     /// Ed25519 key that signs checkpoints, PEM: the internal plane only.
+    #[schemars(with = "Option<String>")]
     pub checkpoint_key_file: Option<RelativePathBuf>,
-    /// Its verifier key (C2SP signed-note): whoever signs or verifies.
+    /// Verifier key of the log (C2SP signed-note): every process that signs or verifies.
+    #[schemars(with = "Option<String>")]
     pub checkpoint_vkey_file: Option<RelativePathBuf>,
-    /// Seconds between two checkpoints at least.
+    /// Minimum seconds between two checkpoints.
     #[serde(default = "defaults::checkpoint_interval_s")]
     pub checkpoint_interval_s: u32,
-    /// Seconds that an event may be without a copied checkpoint over it; then nothing privileged is
-    /// answered any more, on either plane, until there is one.
+    /// Seconds that an event may wait for a checkpoint that a sink has accepted; after that,
+    /// privileged requests are refused on both planes until one is accepted.
     #[serde(default = "defaults::sink_outage_s_max")]
     pub sink_outage_s_max: u32,
-    /// Seconds between two verifications of the whole log by the service itself (PCI DSS 10.3.4).
+    /// Seconds between two verifications of the whole log by the service itself; 1 to 604800.
     #[serde(default = "defaults::verification_interval_s")]
     pub verification_interval_s: u32,
-    /// Where copies go: the internal plane only.
+    /// Where checkpoints are copied to: the internal plane only.
     #[serde(default)]
     pub sinks: Vec<SinkSettings>,
 }
 
 /// A place for copies of checkpoints: one of the three.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SinkSettings {
-    /// A file that is appended to; on another file system than the database's.
+    /// File that checkpoints are appended to; put it on another file system than the database's.
+    #[schemars(with = "Option<String>")]
     pub file: Option<RelativePathBuf>,
-    /// The socket of the machine's syslog, which carries them further: `/dev/log`.
+    /// Socket of the machine's syslog, which forwards them: `/dev/log`.
+    #[schemars(with = "Option<String>")]
     pub syslog_socket: Option<RelativePathBuf>,
-    /// An address that takes POSTs.
+    /// https URL that accepts POSTs.
     #[serde(default, deserialize_with = "https_if_any")]
     pub url: Option<Url>,
-    /// Authorities that `url` is trusted by, PEM; the machine's where there is none.
+    /// Certificate authorities for `url`, PEM; without it, the machine's.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
 }
 

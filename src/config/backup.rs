@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Refused, StoreSettings};
@@ -17,20 +18,23 @@ const KEPT_MIN: u32 = 2;
 const LIVE_INTERVAL_S_MIN: u32 = 900;
 
 /// How the database is backed up: the internal plane.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BackupSettings {
-    /// The public half of the backup key, as `cloakroom backup keys` makes it. The private half
-    /// belongs on no host of the service. With `[store.sqlite]` only.
+    /// Public half of the backup key, from `cloakroom backup keys`; required with `[store.sqlite]`.
+    /// The private half belongs on no host of the service.
+    #[schemars(with = "Option<String>")]
     pub recipient_file: Option<RelativePathBuf>,
-    /// Directories that each get every backup; on different disks or machines. Two at least, with
-    /// `[store.sqlite]` only.
+    /// Two directories or more that each get every backup, on different disks or machines; required
+    /// with `[store.sqlite]`. They must exist when the service starts.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub places: Vec<RelativePathBuf>,
-    /// Seconds between two backups that the service makes by itself; 86400, a day.
+    /// Seconds between two backups that the service makes by itself; at least 900 in the live
+    /// environment.
     #[serde(default = "defaults::interval_s")]
     pub interval_s: u32,
-    /// Backups that are kept in each place; 35.
+    /// Backups kept in each place, 2 or more; the oldest are removed.
     #[serde(default = "defaults::backups_kept_max")]
     pub backups_kept_max: u32,
     /// What backs PostgreSQL up, for `cloakroom backup status`. With `[store.postgres]` only.
@@ -38,10 +42,11 @@ pub struct BackupSettings {
 }
 
 /// pgBackRest, run on this host as the command's user.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PgBackRestSettings {
     /// The program: `/usr/bin/pgbackrest`.
+    #[schemars(with = "String")]
     pub command: RelativePathBuf,
     /// Its name for the cluster.
     pub stanza: String,

@@ -2,6 +2,7 @@
 //! `[keys.aws_kms]`.
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -11,45 +12,59 @@ use super::{Refused, https};
 const UNSEAL_WINDOW_S_CEILING: u32 = 86_400;
 
 /// Key files. A process is given only those of its planes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyFiles {
     /// The public half of the KEK, which wraps data keys: both planes. Not with `[keys.aws_kms]`.
+    #[schemars(with = "Option<String>")]
     pub kek_public_file: Option<RelativePathBuf>,
-    /// The private half of the KEK, under a passphrase or under its custodians' shares: the internal
-    /// plane only.
+    /// The private half of the KEK, under a passphrase or under its custodians' shares: the
+    /// internal plane only.
+    #[schemars(with = "Option<String>")]
     pub kek_private_file: Option<RelativePathBuf>,
-    /// The passphrase of `kek_private_file`: the internal plane only, and none where custodians open
-    /// it.
+    /// The passphrase of `kek_private_file`: the internal plane only, and none where custodians
+    /// open it.
+    #[schemars(with = "Option<String>")]
     pub kek_passphrase_file: Option<RelativePathBuf>,
-    /// Seconds for which custodians' shares are kept while others are waited for.
+    /// Seconds for which custodians' shares are kept while further shares are awaited.
     #[serde(default = "defaults::unseal_window_s_max")]
     pub unseal_window_s_max: u32,
     /// The private half is in a hardware module: the internal plane only.
     pub pkcs11: Option<Pkcs11Settings>,
-    /// The KEK is a key of AWS Key Management Service: both planes, each with its credentials.
+    /// The KEK is a key of AWS Key Management Service: both planes, each with its own credentials.
     pub aws_kms: Option<AwsKmsSettings>,
     /// HMAC key under which session secrets are kept and checked: both planes.
+    #[schemars(with = "String")]
     pub session_verify_key_file: RelativePathBuf,
-    /// HMAC key that marks vaulted cards, so that the same card is the same token, and vouches for
-    /// wrapped data keys: both planes.
+    /// HMAC key of the fingerprints by which the same card becomes the same token, and of the
+    /// proofs of wrapped data keys: both planes.
+    #[schemars(with = "String")]
     pub fingerprint_key_file: RelativePathBuf,
-    /// A key beside it whose marks are believed as well, while the one takes the other's place.
+    /// A second key whose fingerprints and proofs are accepted as well, while one key replaces the
+    /// other.
+    #[schemars(with = "Option<String>")]
     pub fingerprint_key_also_file: Option<RelativePathBuf>,
     /// HMAC key from which session secrets are made: the internal plane only.
+    #[schemars(with = "Option<String>")]
     pub session_issue_key_file: Option<RelativePathBuf>,
-    /// HMAC key that shows that a row was ordered by the internal plane: the internal plane only.
+    /// HMAC key of order proofs, which show that a row was ordered by the internal plane: the
+    /// internal plane only.
+    #[schemars(with = "Option<String>")]
     pub order_key_file: Option<RelativePathBuf>,
-    /// The one before it, whose proofs are believed as well.
+    /// The previous order key, whose proofs are accepted as well.
+    #[schemars(with = "Option<String>")]
     pub previous_order_key_file: Option<RelativePathBuf>,
     /// Ed25519 key that signs deletion receipts: the internal plane only.
+    #[schemars(with = "Option<String>")]
     pub receipt_key_file: Option<RelativePathBuf>,
-    /// Ed25519 key that signs the key manifest: whoever rotates keys, with the internal plane's
-    /// configuration. Never the capture plane.
+    /// Ed25519 key that signs the key manifest: for the person who rotates keys, with the internal
+    /// plane's configuration. Never the capture plane.
+    #[schemars(with = "Option<String>")]
     pub manifest_key_file: Option<RelativePathBuf>,
-    /// Its public half, as a JWK: both planes, once keys are rotated.
+    /// Public half of the manifest key, as a JWK: both planes, once keys are rotated.
+    #[schemars(with = "Option<String>")]
     pub manifest_public_key_file: Option<RelativePathBuf>,
-    /// Days that a KEK is in service; at its end no data key is wrapped to it any more.
+    /// Days that a KEK is in service, at most 730; afterwards no data key is wrapped to it.
     #[serde(default = "defaults::kek_age_days_max")]
     pub kek_age_days_max: u32,
     /// Seconds after which the capture plane replaces its data key.
@@ -61,34 +76,38 @@ pub struct KeyFiles {
 }
 
 /// A hardware module.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pkcs11Settings {
-    /// Its PKCS #11 library: `/usr/lib/softhsm/libsofthsm2.so`.
+    /// The PKCS #11 library: `/usr/lib/softhsm/libsofthsm2.so`.
+    #[schemars(with = "String")]
     pub module_file: RelativePathBuf,
-    /// The label of its token.
+    /// Label of the token.
     pub token_label: String,
-    /// The token's user PIN, readable by its owner only.
+    /// File with the token's user PIN, readable by the owner only.
+    #[schemars(with = "String")]
     pub pin_file: RelativePathBuf,
 }
 
 /// AWS Key Management Service.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AwsKmsSettings {
     /// The key: `arn:aws:kms:eu-central-1:123456789012:key/…`, symmetric.
     pub key_arn: String,
-    /// The region: `eu-central-1`.
+    /// Region: `eu-central-1`.
     pub region: String,
-    /// Where the service is, if not at `https://kms.REGION.amazonaws.com`.
+    /// URL of the service, if not `https://kms.REGION.amazonaws.com`.
     #[serde(default, deserialize_with = "endpoint")]
     pub endpoint_url: Option<Url>,
     /// Certificate authorities to trust instead of the machine's, PEM.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// The access key, in the form of AWS's shared credentials file, readable by its owner only;
-    /// read again when it changes. The capture plane's may call `GenerateDataKey` only.
+    /// The access key, in the format of AWS's shared credentials file, readable by the owner only;
+    /// reloaded when it changes. The capture plane's key may call `GenerateDataKey` only.
+    #[schemars(with = "String")]
     pub credentials_file: RelativePathBuf,
-    /// Milliseconds for one call with all its attempts.
+    /// Milliseconds for one call with all its retries.
     #[serde(default = "defaults::kms_request_timeout_ms")]
     pub request_timeout_ms: u32,
 }

@@ -1,24 +1,25 @@
 //! What there is at most of everything, each with its unit in its name.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Refused;
 
 /// What there is at most of everything.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Worker threads of each plane.
     pub workers: usize,
-    /// Open connections of a plane; more wait in the kernel's queue.
+    /// Open connections of a plane; further ones wait in the kernel's queue.
     pub connections_max: usize,
-    /// TLS handshakes in progress on a plane's worker.
+    /// TLS handshakes in progress on one worker of a plane.
     pub handshakes_max: usize,
-    /// Connections of one IPv4 address, or one /64 of IPv6, that have not come through their
-    /// handshake; the oldest ends for the next.
+    /// Connections of one IPv4 address, or one /64 of IPv6, before the handshake is complete; the
+    /// oldest is closed for the next.
     pub unauthenticated_of_a_network_max: usize,
-    /// Such connections of a plane, from everywhere; for the next the oldest ends of the network
-    /// that has the most.
+    /// Such connections of a plane in total; the oldest of the network that has the most is closed
+    /// for the next.
     pub unauthenticated_max: usize,
     /// Milliseconds for a TLS handshake.
     pub tls_handshake_timeout_ms: u64,
@@ -30,14 +31,14 @@ pub struct Limits {
     pub request_headers_bytes_max: usize,
     /// Bytes of a body on the capture plane.
     pub card_body_bytes_max: usize,
-    /// Bytes of a notice of the processor. A dispute's evidence alone may have 150,000 characters, and
-    /// is in each of its events.
+    /// Bytes of a webhook event of the processor. A dispute's evidence alone may have 150,000
+    /// characters and is in each of its events.
     pub notice_body_bytes_max: usize,
     /// Bytes of a body on the internal plane.
     pub json_body_bytes_max: usize,
     /// Seconds that an idle connection of the internal and ops planes is kept.
     pub keep_alive_s: u64,
-    /// Seconds between a stop's announcement, by readiness and `Connection: close`, and the stop
+    /// Seconds between announcing a stop, by readiness and `Connection: close`, and the stop
     /// itself: longer than a balancer needs to notice.
     pub drain_s: u32,
     /// Seconds that a stop waits for requests in flight.
@@ -46,23 +47,23 @@ pub struct Limits {
     pub session_attempts_max: u32,
     /// Seconds that a capture session may live.
     pub session_lifetime_s_max: u32,
-    /// Seconds that an idempotency key is remembered; the contract promises a day.
+    /// Seconds that an idempotency key is remembered, at least 90,000; the contract promises a day.
     pub idempotency_key_lifetime_s: u32,
-    /// Operations that wait for the store's writer.
+    /// Operations waiting for the store's writer.
     pub store_queue_operations_max: u32,
     /// Operations that share one commit.
     pub store_batch_operations_max: u32,
     /// Connections that read the store.
     pub store_readers_max: u32,
-    /// Milliseconds after which work that a dead process left behind is taken up by another. Who
-    /// lives renews its lease, however long the processor takes.
+    /// Milliseconds after which another process takes over the work of a dead one. A live process
+    /// renews its lease however long the processor takes.
     pub work_lease_ms: u32,
-    /// Charges whose outcome is being asked of the processor at one time.
+    /// Charges in flight to the processor at one time.
     pub charges_in_flight_max: usize,
-    /// Reports of abuse or an incident that are taken within an hour from one address, or one /64 of
+    /// Reports of abuse or an incident accepted within an hour from one address, or one /64 of
     /// IPv6.
     pub reports_of_an_address_per_hour_max: u32,
-    /// Reports that the operator is told of within an hour; ten times as many are kept.
+    /// Reports of which the operator is alerted within an hour; ten times as many are kept.
     pub reports_per_hour_max: u32,
 }
 

@@ -13,6 +13,7 @@ mod limits;
 mod postgres;
 mod process;
 mod reconciliation;
+mod reference;
 mod stripe;
 mod watch;
 mod webhooks;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -40,17 +42,18 @@ pub use limits::Limits;
 pub use postgres::PostgresSettings;
 pub use process::ProcessSettings;
 pub use reconciliation::ReconciliationSettings;
+pub use reference::{reference, schema};
 pub use stripe::StripeSettings;
 pub use watch::{RuleSettings, WatchMode, WatchSettings};
 pub use webhooks::WebhookSettings;
 
 /// The whole configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// `test` or `live`; keys, ids and rows of one are refused by the other.
+    /// `test` or `live`. Keys, ids and rows of one environment are refused by the other.
     pub environment: Environment,
-    /// The name of this node in logs and audit events.
+    /// Name of this node in logs and audit events.
     pub node: String,
     /// The capture plane, where this process runs it.
     pub capture: Option<CapturePlane>,
@@ -58,7 +61,7 @@ pub struct Config {
     pub internal: Option<InternalPlane>,
     /// The operations plane: probes and metrics.
     pub ops: Option<OpsPlane>,
-    /// Where rows are kept.
+    /// The database.
     pub store: StoreSettings,
     /// Key files.
     pub keys: KeyFiles,
@@ -70,14 +73,15 @@ pub struct Config {
     /// Receivers of outgoing webhooks: the internal plane.
     #[serde(default)]
     pub webhooks: Vec<WebhookSettings>,
-    /// How the audit log is vouched for; every process in the live environment needs it.
+    /// The audit log: its signing key and the copies of its checkpoints. Every process in the live
+    /// environment needs it.
     pub audit: Option<AuditSettings>,
     /// Backups: the internal plane.
     pub backup: Option<BackupSettings>,
-    /// Who is told of alerts: the internal plane.
+    /// Receivers of alerts: the internal plane.
     #[serde(default)]
     pub alerts: AlertSettings,
-    /// Who tries cards, and what is done about it.
+    /// Rules against card testing.
     #[serde(default)]
     pub watch: WatchSettings,
     /// How the store is compared with the processor: the internal plane.
@@ -95,68 +99,79 @@ pub struct Config {
 }
 
 /// The internet-facing plane.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CapturePlane {
-    /// Address and port to listen on; port 0 takes a free one.
+    /// Address and port to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// The origin under which browsers reach it: `https://cards.example`.
+    /// Origin under which browsers reach the plane: `https://cards.example`.
     #[serde(deserialize_with = "https")]
     pub public_url: Url,
-    /// Where security.txt asks people to write (RFC 9116), before the page at `/report`:
+    /// Contacts in `security.txt` (RFC 9116), listed before the page at `/report`:
     /// `mailto:security@example.com`.
     #[serde(default, deserialize_with = "contacts")]
     pub security_contacts: Vec<String>,
     /// Certificate chain, PEM, the server's own first.
+    #[schemars(with = "String")]
     pub certificate_file: RelativePathBuf,
-    /// Private key of the certificate, PEM, readable by its owner only.
+    /// Private key of the certificate, PEM, readable by the owner only.
+    #[schemars(with = "String")]
     pub private_key_file: RelativePathBuf,
 }
 
 /// The plane of merchant backends and billing.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InternalPlane {
-    /// Address and port to listen on; port 0 takes a free one.
+    /// Address and port to listen on; port 0 takes a free port.
     pub listen: SocketAddr,
-    /// Where the capture plane is reached by browsers: the place to which the issuer's
-    /// authentication page returns the shopper.
+    /// The capture plane as browsers reach it; the issuer's authentication page returns the shopper
+    /// there.
     #[serde(deserialize_with = "https")]
     pub return_url: Url,
     /// Certificate chain, PEM, the server's own first.
+    #[schemars(with = "String")]
     pub certificate_file: RelativePathBuf,
-    /// Private key of the certificate, PEM, readable by its owner only.
+    /// Private key of the certificate, PEM, readable by the owner only.
+    #[schemars(with = "String")]
     pub private_key_file: RelativePathBuf,
-    /// The certificate authorities that sign clients' certificates, PEM.
+    /// Certificate authorities that sign client certificates, PEM.
+    #[schemars(with = "String")]
     pub client_ca_file: RelativePathBuf,
-    /// Revocation lists of these authorities (RFC 5280), PEM. Where there are any, each authority
-    /// needs one, and when one has ended nobody of that authority is let in.
+    /// Revocation lists of these authorities (RFC 5280), PEM. If there are any, each authority
+    /// needs one; once a list has expired, no client of its authority is accepted.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub client_crl_files: Vec<RelativePathBuf>,
-    /// Clients that are let in no more, one to a line: a name in a certificate, or `sha256:` and
-    /// the hexadecimal SHA-256 of one certificate; `#` begins a comment.
+    /// Revoked clients, one a line: a name in a certificate, or `sha256:` and the hexadecimal
+    /// SHA-256 of one certificate; `#` starts a comment.
+    #[schemars(with = "Option<String>")]
     pub revoked_clients_file: Option<RelativePathBuf>,
 }
 
 /// The plane of probes and metrics.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OpsPlane {
-    /// Address and port to listen on; a loopback address unless the network is the operators' own.
+    /// Address and port to listen on; use a loopback address unless the network is the operators'
+    /// own.
     pub listen: SocketAddr,
     /// Certificate chain, PEM, the server's own first.
+    #[schemars(with = "String")]
     pub certificate_file: RelativePathBuf,
-    /// Private key of the certificate, PEM, readable by its owner only.
+    /// Private key of the certificate, PEM, readable by the owner only.
+    #[schemars(with = "String")]
     pub private_key_file: RelativePathBuf,
 }
 
 /// Where rows are kept: `[store.sqlite]` or `[store.postgres]`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum StoreSettings {
     /// The embedded engine: one file, one process that writes.
     Sqlite {
         /// The database file; its directory must be writable.
+        #[schemars(with = "String")]
         path: RelativePathBuf,
     },
     /// A server, or several of which one is the primary.
@@ -164,7 +179,7 @@ pub enum StoreSettings {
 }
 
 /// One account.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountSettings {
     /// Its processor.
@@ -172,7 +187,7 @@ pub struct AccountSettings {
 }
 
 /// How to reach an account's processor: `[accounts.NAME.processor.stripe]`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum ProcessorSettings {
     /// Stripe, or what speaks its wire form.
@@ -180,24 +195,24 @@ pub enum ProcessorSettings {
 }
 
 /// One client of the internal plane.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientSettings {
-    /// A subject alternative name of its certificate: a URI or a DNS name.
+    /// Subject alternative name of the client's certificate: a URI or a DNS name.
     pub san: String,
-    /// The account it belongs to.
+    /// Account that the client belongs to.
     pub account: Account,
-    /// What it may do.
+    /// What the client may do; the scopes are in `docs/api.md`.
     pub scopes: BTreeSet<ScopeName>,
 }
 
 /// Logging.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info` or `debug`, or `target=level` pairs with commas between.
+    /// `error`, `warn`, `info` or `debug`, or `target=level` pairs separated by commas.
     pub level: String,
-    /// Bytes of a log line; longer ones are cut.
+    /// Bytes of a log line; longer lines are cut.
     pub log_line_bytes_max: u32,
 }
 

@@ -3,29 +3,32 @@
 use std::path::PathBuf;
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Refused;
 use crate::store::Host;
 
 /// PostgreSQL's settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostgresSettings {
     /// The servers, any of which may be the primary: `db1.example:5432`, or the directory of a Unix
-    /// socket, `/run/postgresql`. A server over TCP is spoken to over TLS, and its certificate must
-    /// bear its name; there is no key that changes this.
+    /// socket, `/run/postgresql`. TCP connections use TLS, and the certificate must bear the
+    /// server's name; no key changes this.
     pub hosts: Vec<String>,
-    /// The database.
+    /// Database name.
     pub database: String,
-    /// The user that serves, a member of `cloakroom_capture` or `cloakroom_internal`; for
+    /// Login of the process, a member of `cloakroom_capture` or `cloakroom_internal`; for
     /// `cloakroom migrate` the owner.
     pub user: String,
-    /// A file with the password; none where the server knows the user otherwise.
+    /// File with the password; none if the server authenticates the user in another way.
+    #[schemars(with = "Option<String>")]
     pub password_file: Option<RelativePathBuf>,
-    /// Certificate authorities of the servers, PEM; the machine's where there is none.
+    /// Certificate authorities of the servers, PEM; without it, the machine's.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// Milliseconds for making a connection.
+    /// Milliseconds for establishing a connection.
     #[serde(default = "connect_timeout_ms")]
     pub connect_timeout_ms: u32,
     /// Milliseconds for a statement; never for a commit.
@@ -40,7 +43,7 @@ pub struct PostgresSettings {
     /// Connections that write.
     #[serde(default = "writers_max")]
     pub writers_max: u32,
-    /// Synchronous replicas that must be attached; with fewer nothing is written. Needs the right
+    /// Synchronous replicas that must be attached; with fewer, nothing is written. The login needs
     /// to see `pg_stat_replication` (`pg_read_all_stats`).
     #[serde(default)]
     pub require_synchronous_replicas: u32,

@@ -1,25 +1,28 @@
 //! `[process]`: what the process gives up once it serves.
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::confinement::Insistence;
 use crate::token::Environment;
 
 /// What the process gives up once it serves.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProcessSettings {
-    /// `require`: without Landlock and seccomp the process does not start. `prefer`: what the kernel
-    /// has is used, and the rest is said. `off`: nothing is confined, which is said. Without it,
-    /// `require` in the live environment and `prefer` in the test environment.
+    /// `require`: the process does not start without Landlock and seccomp. `prefer`: what the
+    /// kernel has is used, and what is missing is reported. `off`: nothing is confined, and that is
+    /// reported. Default: `require` in the live environment, `prefer` in the test environment.
+    #[schemars(extend("x-default" = "by environment"))]
     pub confinement: Option<Insistence>,
-    /// Files and directories that are read besides those that this configuration names: those of a
-    /// PKCS#11 module, say.
+    /// Further files and directories that may be read, for example those of a PKCS #11 module.
+    #[schemars(with = "Vec<String>")]
     pub read_also: Vec<RelativePathBuf>,
-    /// Directories that are written to besides the embedded database's.
+    /// Further directories that may be written to.
+    #[schemars(with = "Vec<String>")]
     pub write_also: Vec<RelativePathBuf>,
-    /// TCP ports that are connected to besides the processor's, the database's and the webhooks'.
+    /// Further TCP ports that may be connected to.
     pub connect_ports_also: Vec<u16>,
 }
 

@@ -1,5 +1,6 @@
 //! `[reconciliation]`: how often the store is compared with the processor, and how far back.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::Refused;
@@ -11,23 +12,24 @@ use crate::token::Environment;
 const LIVE_INTERVAL_S_MIN: u32 = 3_600;
 
 /// How the store is compared with the processor: the internal plane.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReconciliationSettings {
-    /// Seconds between the end of one comparison of an account and the begin of the next; 86400, a
-    /// day.
+    /// Seconds between the end of one comparison of an account and the start of the next; at least
+    /// 3600 in the live environment.
     pub interval_s: u32,
-    /// Seconds that a comparison goes back; 604800, a week. At least the interval, so that nothing
-    /// falls between two comparisons.
+    /// Seconds that a comparison looks back; at least `interval_s` and `settling_s` together, so
+    /// that nothing falls between two comparisons.
     pub look_back_s: u32,
-    /// Seconds for which what is new, or just written, is left to the next comparison; 600.
+    /// Objects younger than this many seconds, or written within them, are left to the next
+    /// comparison.
     pub settling_s: u32,
-    /// Seconds after which what differs is read once more on both sides, before it counts; 15.
+    /// Seconds after which a difference is read again on both sides before it counts.
     pub confirm_after_s: u32,
-    /// Payments, and as many refunds and disputes, that are listed at most; 1000000.
+    /// Payments, and as many refunds and disputes, listed at most.
     pub objects_max: u64,
-    /// Whether the worker applies what the processor says, where that is allowed; false. Without
-    /// it a person runs `cloakroom reconcile --repair`.
+    /// Whether the worker repairs what may be repaired. Otherwise a person runs `cloakroom
+    /// reconcile --repair`.
     pub repair: bool,
 }
 

@@ -5,6 +5,7 @@
 //! (<https://docs.stripe.com/rate-limits>). Raise them when Stripe has raised the account's.
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -16,51 +17,55 @@ use crate::processor::{
 use crate::token::Environment;
 
 /// Stripe's settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StripeSettings {
-    /// `https://api.stripe.com`; nothing but https is taken.
+    /// Base URL of the API; https only.
     #[serde(default = "defaults::stripe_base_url", deserialize_with = "https")]
     pub base_url: Url,
-    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s: the capture plane.
+    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s: the capture
+    /// plane.
+    #[schemars(with = "Option<String>")]
     pub capture_key_file: Option<RelativePathBuf>,
     /// The key that may charge: the internal plane only.
+    #[schemars(with = "Option<String>")]
     pub internal_key_file: Option<RelativePathBuf>,
-    /// Secrets (`whsec_…`) of the endpoint at which Stripe tells what happened; two while one
-    /// takes the other's place: the capture plane. Without any, nothing is taken.
+    /// Secrets (`whsec_…`) of the endpoint that receives Stripe's webhook events; two while one
+    /// replaces the other: the capture plane. Without any, no event is accepted.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub webhook_secret_files: Vec<RelativePathBuf>,
     /// Certificate authorities to trust instead of the machine's, PEM.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// Base64 of the SHA-256 of public keys (`SubjectPublicKeyInfo`, RFC 7469) of which one must be
-    /// in the chain that the processor sends. Name a second one that is not in use yet, or the day
-    /// on which the processor changes its key is the day on which no card is taken.
+    /// Base64 of the SHA-256 of public keys (`SubjectPublicKeyInfo`, RFC 7469) one of which must be
+    /// in the chain that the processor sends. Name a second one that is not in use yet: otherwise
+    /// no card is accepted once the processor changes its key.
     #[serde(default)]
     pub spki_sha256_pins: Vec<String>,
-    /// The connected account to act for (`Stripe-Account`).
+    /// Connected account to act for (`Stripe-Account`).
     pub account: Option<String>,
-    /// Milliseconds for one request with its answer.
+    /// Milliseconds for one request with its response.
     #[serde(default = "defaults::processor_request_timeout_ms")]
     pub request_timeout_ms: u32,
-    /// Milliseconds for making a connection.
+    /// Milliseconds for establishing a connection.
     #[serde(default = "defaults::processor_connect_timeout_ms")]
     pub connect_timeout_ms: u32,
     /// Idle connections kept.
     #[serde(default = "defaults::processor_pool_idle_connections_max")]
     pub pool_idle_connections_max: usize,
-    /// Requests that this process's capture plane makes in any second. Without it, half of what
-    /// Stripe takes from an account: 50 in the live environment, 12 in the test environment.
-    /// Where several processes run the plane, each gets its part.
+    /// Requests that this process's capture plane makes in any second. The default is half of
+    /// Stripe's limit for an account. If several processes run the plane, divide it among them.
+    #[schemars(extend("x-default" = "`50` live, `12` test"))]
     pub capture_requests_per_s_max: Option<u32>,
-    /// Requests that this process's internal plane makes in any second. Without it, the other
-    /// half: 50 in the live environment, 13 in the test environment. Where several processes run
-    /// the plane, each gets its part.
+    /// Requests that this process's internal plane makes in any second. The default is the other
+    /// half. If several processes run the plane, divide it among them.
+    #[schemars(extend("x-default" = "`50` live, `13` test"))]
     pub internal_requests_per_s_max: Option<u32>,
-    /// Requests in any second to one of Stripe's endpoints, both planes together.
+    /// Requests in any second to one Stripe endpoint, both planes together.
     #[serde(default = "defaults::endpoint_requests_per_s_max")]
     pub endpoint_requests_per_s_max: u32,
-    /// Requests of a plane that are being answered at one time. Fewer, for a while, when Stripe
-    /// says that it is too much.
+    /// Requests of a plane in flight at one time; reduced for a while when Stripe reports overload.
     #[serde(default = "defaults::requests_in_flight_max")]
     pub requests_in_flight_max: u32,
     /// Requests of a plane that wait for their turn.
@@ -69,12 +74,12 @@ pub struct StripeSettings {
     /// Milliseconds that a request waits for its turn.
     #[serde(default = "defaults::wait_ms_max")]
     pub wait_ms_max: u32,
-    /// Failures in a row (not reached, no answer in time, server faults) after which Stripe is
-    /// left alone.
+    /// Consecutive failures (unreachable, timeout, server error) after which the circuit breaker
+    /// opens.
     #[serde(default = "defaults::breaker_failures_in_a_row_max")]
     pub breaker_failures_in_a_row_max: u32,
-    /// Milliseconds for which it is left alone before one request tries again. A refused caller is
-    /// told to come back after 5 s.
+    /// Milliseconds for which the breaker stays open before one request probes. Callers that are
+    /// refused get `Retry-After: 5`.
     #[serde(default = "defaults::breaker_open_ms")]
     pub breaker_open_ms: u32,
 }

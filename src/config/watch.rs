@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Refused;
 use crate::watch::{Action, RULES, Rule, RuleName, Settings, SubjectKind};
@@ -14,7 +15,7 @@ const LASTS_S_MAX: u32 = 2_592_000;
 const CARD_RANGE_S_MAX: u32 = 900;
 
 /// Whether rules act.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WatchMode {
     /// Rules act and tell.
@@ -25,35 +26,40 @@ pub enum WatchMode {
 }
 
 /// The watch.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WatchSettings {
-    /// `enforce`, or `observe` while thresholds are being found.
+    /// `enforce`, or `observe` while you tune thresholds: rules report and stop nobody.
     pub mode: WatchMode,
-    /// Addresses of proxies of our own that end TCP before us: all shoppers come from them, so no
-    /// rule counts by them.
+    /// Addresses of your own proxies that terminate TCP: all shoppers come from them, so no rule
+    /// counts by them.
     pub shared_addresses: Vec<IpAddr>,
-    /// Windows that are kept in memory at one time; the longest quiet make room.
+    /// Windows kept in memory at one time; those quiet for longest are dropped first.
     pub windows_max: usize,
-    /// Milliseconds between two exchanges with the other processes, through the store.
+    /// Milliseconds between two exchanges of counts with the other processes, through the store.
     pub share_interval_ms: u64,
-    /// Rules that are not as by default.
+    /// Overrides by rule.
     pub rules: BTreeMap<RuleName, RuleSettings>,
 }
 
 /// What is otherwise than by default in one rule; see `src/watch/rules.rs`.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSettings {
     /// Seconds of the sliding window.
+    #[schemars(extend("x-default" = "the rule's"))]
     pub window_s: Option<u32>,
-    /// Hits that are still nothing.
+    /// Hits in the window up to which the rule does not trip.
+    #[schemars(extend("x-default" = "the rule's"))]
     pub hits_max: Option<u32>,
-    /// The share of hits, in per cent, that is still nothing.
+    /// Share of hits, in per cent, up to which the rule does not trip; 0 to 99.
+    #[schemars(extend("x-default" = "the rule's"))]
     pub per_cent_max: Option<u32>,
     /// `alert`, `challenge`, `throttle` or `block`.
+    #[schemars(extend("x-default" = "the rule's"))]
     pub action: Option<Action>,
-    /// Seconds for which it is done; 0: until it is lifted.
+    /// Seconds for which the action lasts; 0: until it is lifted.
+    #[schemars(extend("x-default" = "the rule's"))]
     pub lasts_s: Option<u32>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::value::magic::RelativePathBuf;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -14,30 +15,32 @@ const SECRET_FILES_MAX: usize = 8;
 const TIMEOUT_MS_MAX: u32 = 60_000;
 
 /// One receiver.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
-    /// Its name in logs and metrics, and in the outbox: letters, digits, `-` and `_`, 1 to 64.
+    /// Name in logs, metrics and the outbox: letters, digits, `-` and `_`, 1 to 64.
     pub name: String,
-    /// The account whose events it is told.
+    /// Account whose events are sent.
     pub account: Account,
-    /// Where it is. Path and query may be the receiver's secret and are not logged.
+    /// URL of the receiver. Path and query may be the receiver's secret and are not logged.
     #[serde(deserialize_with = "super::https")]
     pub url: Url,
-    /// Files with one secret each (`whsec_…` or `whsk_…`), readable by their owner only; 1 to 8.
-    /// All of them sign, so that a secret is replaced by adding the new one first.
+    /// Files with one secret each (`whsec_…` or `whsk_…`), readable by the owner only; 1 to 8. All
+    /// of them sign, so a secret is replaced by adding the new one first.
+    #[schemars(with = "Vec<String>")]
     pub secret_files: Vec<RelativePathBuf>,
-    /// Kinds of events that it is told (`charge.succeeded`); without it, all.
+    /// Kinds of events to send (`charge.succeeded`); without it, all.
     pub events: Option<BTreeSet<String>>,
-    /// Whether it may be on a private, loopback or otherwise not public address.
+    /// Whether the receiver may have a private, loopback or otherwise non-public address.
     #[serde(default)]
     pub allow_private_addresses: bool,
     /// Certificate authorities to trust instead of the machine's, PEM.
+    #[schemars(with = "Option<String>")]
     pub ca_file: Option<RelativePathBuf>,
-    /// Milliseconds for one attempt, from the look-up of the name to the answer's status.
+    /// Milliseconds for one attempt, from DNS lookup to the status of the response.
     #[serde(default = "request_timeout_ms")]
     pub request_timeout_ms: u32,
-    /// Milliseconds for making a connection.
+    /// Milliseconds for establishing a connection.
     #[serde(default = "connect_timeout_ms")]
     pub connect_timeout_ms: u32,
 }

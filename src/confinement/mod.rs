@@ -41,7 +41,7 @@ pub struct Reach {
 }
 
 /// How much the configuration insists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Insistence {
     /// Files and system calls are confined, or the process does not start.

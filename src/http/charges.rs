@@ -12,6 +12,7 @@ use super::checks::Checks;
 use super::fields;
 use super::grants::required_idempotency_key;
 use super::paths::{Page, id_in_query, in_body, in_path, in_query};
+use super::presentation::SHOP_NAME_CHARS_MAX;
 use super::sessions::canonical_origin;
 use crate::card::scan::stored;
 use crate::problem::{Code, Problem};
@@ -19,6 +20,7 @@ use crate::store::ChargeFilter;
 use crate::token::{ChargeStatus, Environment};
 use crate::vault::Internal;
 use crate::vault::charge::{ChargeOrder, Charged};
+use crate::vault::charge_page::PageOrder;
 use crate::vault::grant::{ChargesCreate, ChargesRead, Granted};
 use crate::view::{Charge, ChargePage};
 
@@ -26,6 +28,9 @@ use crate::view::{Charge, ChargePage};
 pub(super) const AMOUNT_MAX: i64 = 999_999_999_999;
 /// Characters of a description.
 const DESCRIPTION_CHARS_MAX: usize = 500;
+/// Seconds for which a charge's page is shown: when its maker does not say, and what may be said.
+const PAGE_EXPIRES_IN_S_DEFAULT: u32 = 7 * 86_400;
+const PAGE_EXPIRES_IN_S: std::ops::RangeInclusive<u32> = 60..=30 * 86_400;
 /// The card networks' limit of what stands on a statement.
 const DESCRIPTOR_SUFFIX_CHARS_MAX: usize = 22;
 
@@ -74,6 +79,22 @@ pub struct ChargeRequest {
         example = "/thanks?order=7"
     )]
     return_path: Option<String>,
+    /// A page to mail to the shopper when the issuer wants to see them: it holds after a try that
+    /// failed.
+    hosted_page: Option<HostedPage>,
+}
+
+/// The page on which a shopper confirms a charge at the issuer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostedPage {
+    /// Seconds for which the shopper may try.
+    #[serde(default, deserialize_with = "super::integer::optional")]
+    #[schema(minimum = 60, maximum = 2_592_000, default = 604_800)]
+    expires_in_s: Option<u32>,
+    /// Who asks, as shown; at most 80 characters.
+    #[schema(min_length = 1, max_length = 80, example = "Little Theatre")]
+    shop_name: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -92,6 +113,9 @@ impl Described for ChargeRequest {
         "/metadata",
         "/origin",
         "/return_path",
+        "/hosted_page",
+        "/hosted_page/expires_in_s",
+        "/hosted_page/shop_name",
     ];
 }
 
@@ -144,10 +168,16 @@ pub async fn create(
     let key = required_idempotency_key(&request)?;
     let order = checked(order.0, vault.common.environment)?;
     let charged = vault.into_inner().charge(granted, order, &key).await?;
-    Ok(replayable(
-        created(&Charge::of(&charged.charge)),
-        charged.replayed,
-    ))
+    Ok(replayable(created(&shown(&charged)), charged.replayed))
+}
+
+/// A charge with its page: only who made it is shown the link.
+fn shown(charged: &Charged) -> Charge {
+    let charge = Charge::of(&charged.charge);
+    match &charged.page {
+        Some(page) => charge.with_page(&page.url, page.expires_at),
+        None => charge,
+    }
 }
 
 /// Reads a charge.
@@ -329,6 +359,16 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
     }
     checks.metadata(&order.metadata);
     let return_url = return_url(&mut checks, &order);
+    let hosted_page = order.hosted_page.map(|page| PageOrder {
+        expires_in_s: page.expires_in_s.unwrap_or(PAGE_EXPIRES_IN_S_DEFAULT),
+        shop_name: page.shop_name,
+    });
+    if let Some(page) = &hosted_page {
+        let name = page.shop_name.as_deref();
+        checks.optional_text("/hosted_page/shop_name", name, SHOP_NAME_CHARS_MAX);
+        let in_range = PAGE_EXPIRES_IN_S.contains(&page.expires_in_s);
+        checks.require(in_range, "/hosted_page/expires_in_s", "out_of_range");
+    }
     checks.verdict()?;
     Ok(ChargeOrder {
         token,
@@ -340,6 +380,7 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
         statement_descriptor_suffix: order.statement_descriptor_suffix,
         metadata: order.metadata,
         return_url,
+        hosted_page,
     })
 }
 

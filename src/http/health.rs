@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::memory::{self, Hardening, Measure};
 use crate::store::{OpenWork, Replication};
 use crate::telemetry::Metrics;
-use crate::vault::rotation::Standing;
+use crate::vault::rotation::{Stall, Standing};
 use crate::vault::unseal::SealStatus;
 use crate::vault::{Capture, Common, Internal};
 
@@ -139,7 +139,7 @@ impl Health {
     }
 
     fn own(&self) -> Vec<Line> {
-        let mut lines = vec![self.keys(), clock(&self.common.clock)];
+        let mut lines = vec![self.keys(), self.key_work(), clock(&self.common.clock)];
         if self.drain.has_begun() {
             lines.push(failed("draining", "the process is stopping".to_owned()));
         }
@@ -256,6 +256,26 @@ impl Health {
             name: "key_manifest",
             state,
             detail,
+        }
+    }
+
+    /// Rotation's work that failed or stands still: the service goes on, and somebody should look.
+    fn key_work(&self) -> Line {
+        let stalled = self.internal.as_ref().map(|plane| plane.rotation.stalled());
+        let state = match &stalled {
+            None => State::NotApplicable,
+            Some(stalled) if stalled.is_empty() => State::Ok,
+            Some(_) => State::Warning,
+        };
+        let detail = stalled.filter(|stalled| !stalled.is_empty());
+        let told = |stall: &Stall| format!("{} {}", stall.job, stall.why);
+        Line {
+            name: "key_work",
+            state,
+            detail: detail.map(|stalled| {
+                let lines: Vec<String> = stalled.iter().map(told).collect();
+                lines.join("; ")
+            }),
         }
     }
 

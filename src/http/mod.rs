@@ -24,6 +24,7 @@ pub mod openapi;
 pub mod pages;
 pub mod paths;
 pub mod peer;
+pub mod presentation;
 mod readiness;
 pub mod refunds;
 mod refusals;
@@ -77,6 +78,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
             "/report/{id}",
             "/.well-known/security.txt",
             "/pay/{session}",
+            "/pay/charges/{charge}",
             "/fields/v1/frame",
             fields::REPORTS_PATH,
             "/fields/v1/loader.js",
@@ -177,6 +179,11 @@ pub fn capture(
             .service(
                 only("/.well-known/security.txt", "GET")
                     .route(web::get().to(reports::security_txt)),
+            )
+            .service(
+                only("/pay/charges/{charge}", "GET, POST")
+                    .route(web::get().to(fields::charge_page::show))
+                    .route(web::post().to(fields::charge_page::ask)),
             )
             .service(only("/pay/{session}", "GET").route(web::get().to(fields::pay)))
             .service(only("/fields/v1/frame", "GET").route(web::get().to(fields::frame)))

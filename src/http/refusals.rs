@@ -59,6 +59,9 @@ impl From<Refusal> for Problem {
                 Self::new(Code::StoreUnavailable).retry_after_s(UNAVAILABLE_RETRY_AFTER_S)
             }
             Refusal::Sealed => Self::new(Code::Sealed).retry_after_s(UNAVAILABLE_RETRY_AFTER_S),
+            Refusal::KeyProvider => Self::new(Code::Sealed)
+                .detail("The provider of the key does not answer.")
+                .retry_after_s(UNAVAILABLE_RETRY_AFTER_S),
             Refusal::Internal => Self::new(Code::Internal),
         }
     }

@@ -13,6 +13,7 @@ use super::body::{Described, Json};
 use super::checks::Checks;
 use super::grants::idempotency_key;
 use super::paths::in_path;
+use super::presentation::Presentation;
 use crate::card::scan::stored;
 use crate::problem::Problem;
 use crate::token::Usage;
@@ -55,6 +56,8 @@ pub struct CaptureSessionOrder {
     /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    /// What the hosted page shows; needs an `origin`.
+    presentation: Option<Presentation>,
 }
 
 /// How the token is going to be charged.
@@ -84,6 +87,15 @@ impl Described for CaptureSessionOrder {
         "/usage",
         "/shopper_verified",
         "/metadata",
+        "/presentation",
+        "/presentation/shop_name",
+        "/presentation/amount",
+        "/presentation/currency",
+        "/presentation/ask_name",
+        "/presentation/ask_postal_code",
+        "/presentation/country",
+        "/presentation/scheme",
+        "/presentation/theme",
     ];
 }
 
@@ -106,6 +118,9 @@ pub struct CaptureSession {
     usage: &'static str,
     /// The merchant's own notes.
     metadata: BTreeMap<String, String>,
+    /// What the hosted page shows.
+    #[schema(value_type = Option<Presentation>)]
+    presentation: Option<serde_json::Value>,
     /// RFC 3339.
     created_at: String,
     /// RFC 3339.
@@ -185,6 +200,11 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
     let origin_holds_card = order.origin.as_deref().is_some_and(stored::contains);
     checks.require(!origin_holds_card, "/origin", "card_number");
     checks.metadata(&order.metadata);
+    if let Some(presentation) = &order.presentation {
+        // The page leads back to it, and is shown for no session without one.
+        checks.require(order.origin.is_some(), "/origin", "required");
+        presentation.check(&mut checks);
+    }
     checks.verdict()?;
     Ok(SessionOrder {
         customer_ref: order.customer_ref,
@@ -193,6 +213,7 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
         usage: order.usage.map_or(Usage::OffSession, Usage::from),
         shopper_verified: order.shopper_verified,
         metadata: order.metadata,
+        presentation: order.presentation.as_ref().map(Presentation::text),
     })
 }
 
@@ -234,6 +255,7 @@ fn is_host_name(name: &str) -> bool {
 
 fn answer(issued: &Issued) -> CaptureSession {
     let session = &issued.session;
+    let shown = session.presentation.as_deref();
     CaptureSession {
         id: session.id.to_string(),
         object: "capture_session",
@@ -242,6 +264,7 @@ fn answer(issued: &Issued) -> CaptureSession {
         origin: session.origin.clone(),
         usage: session.usage.name(),
         metadata: serde_json::from_str(&session.metadata).unwrap_or_default(),
+        presentation: shown.and_then(|text| serde_json::from_str(text).ok()),
         created_at: session.created_at.rfc3339(),
         expires_at: session.expires_at.rfc3339(),
     }

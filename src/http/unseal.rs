@@ -154,7 +154,7 @@ pub async fn status(
     granted: Granted<KeysStatus>,
     vault: web::Data<Internal>,
 ) -> Result<HttpResponse, Problem> {
-    let status = vault.seal_status(&granted).await;
+    let status = vault.seal_status(&granted).await?;
     Ok(HttpResponse::Ok().json(SealStatusDocument::of(status, None)))
 }
 

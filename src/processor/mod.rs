@@ -31,8 +31,8 @@ pub use governor::{
 };
 pub use listed::{ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page};
 pub use order::{
-    Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChargeOrder,
-    RefundOrder,
+    Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChallengeOrder,
+    ChargeOrder, RefundOrder,
 };
 pub use outcome::{
     CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState,
@@ -194,6 +194,21 @@ impl Processor {
     pub async fn capture(&self, order: &CaptureOrder<'_>) -> Result<Payment, Failure> {
         match self {
             Self::Stripe(stripe) => stripe.capture(order).await,
+        }
+    }
+
+    /// Confirms a payment once more whose shopper did not authenticate, and who is there now: the
+    /// same payment, with a page of the issuer's to send them to.
+    ///
+    /// # Errors
+    /// [`Failure::Rejected`] where it does not wait for that; else [`Failure`].
+    pub async fn challenge(
+        &self,
+        reference: &Reference,
+        order: &ChallengeOrder<'_>,
+    ) -> Result<Payment, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.challenge(reference, order).await,
         }
     }
 

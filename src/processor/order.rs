@@ -143,6 +143,19 @@ pub struct CancelOrder<'a> {
     pub client: &'a str,
 }
 
+/// Which payment is to be confirmed once more, for a shopper who is there.
+#[derive(Clone, Copy, Debug)]
+pub struct ChallengeOrder<'a> {
+    /// The processor's id of the payment.
+    pub payment: &'a str,
+    /// Where the issuer's page returns the shopper.
+    pub return_url: &'a str,
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
+}
+
 /// What is to be given back.
 #[derive(Clone, Copy, Debug)]
 pub struct RefundOrder<'a> {

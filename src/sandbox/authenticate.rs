@@ -1,6 +1,7 @@
 //! `/authenticate/{id}`: the page that stands for the issuer's 3-D Secure challenge.
 //!
-//! Whoever holds the link may answer it, as at an issuer; the link's letters are the secret. The
+//! Whoever holds the link may answer it, as at an issuer; the link's letters are the secret, and a
+//! second try has another link (`/authenticate/{id}/2`). The
 //! answer sends the browser back to `return_url` the way Stripe does.
 
 use actix_web::HttpResponse;
@@ -45,8 +46,12 @@ impl Kind {
 }
 
 /// GET shows the page, POST takes the answer.
-pub(super) fn answer(state: &mut State, method: &str, call: &Call<'_>) -> HttpResponse {
-    let Some(kind) = waiting(state, call.id) else {
+pub(super) fn answer(
+    state: &mut State,
+    (method, challenge): (&str, Option<&str>),
+    call: &Call<'_>,
+) -> HttpResponse {
+    let Some(kind) = waiting(state, call.id, challenge) else {
         return page(
             404,
             "<!doctype html><title>Nothing to confirm</title><p>Nothing waits for confirmation here.",
@@ -64,11 +69,12 @@ pub(super) fn answer(state: &mut State, method: &str, call: &Call<'_>) -> HttpRe
     }
 }
 
-/// The intent with that id, if it waits for the cardholder.
-fn waiting(state: &State, id: &str) -> Option<Kind> {
+/// The intent with that id, if it waits for the cardholder in that try.
+fn waiting(state: &State, id: &str, challenge: Option<&str>) -> Option<Kind> {
+    let waits = |core: &Core| core.status == "requires_action" && core.is_under_way(challenge);
     [Kind::Setup, Kind::Payment]
         .into_iter()
-        .find(|kind| core(state, *kind, id).is_some_and(|core| core.status == "requires_action"))
+        .find(|kind| core(state, *kind, id).is_some_and(waits))
 }
 
 fn core<'a>(state: &'a State, kind: Kind, id: &str) -> Option<&'a Core> {

@@ -20,6 +20,9 @@ pub(super) struct Core {
     pub(super) id: String,
     pub(super) client_secret: String,
     pub(super) authenticate_url: String,
+    /// How often the issuer has asked: each time under another address.
+    #[serde(default)]
+    pub(super) challenges: u32,
     pub(super) customer: Option<String>,
     pub(super) payment_method: Option<String>,
     #[serde(with = "super::words")]
@@ -39,6 +42,7 @@ impl Core {
         Ok(Self {
             client_secret: format!("{id}_secret_{}", ids::random(25)),
             authenticate_url: call.authenticate_url(&id),
+            challenges: 0,
             customer: customers::named(state, call)?,
             payment_method: None,
             status: "requires_payment_method",
@@ -51,18 +55,35 @@ impl Core {
         })
     }
 
+    /// The issuer's page of this try; those of earlier ones are over.
+    fn challenge_url(&self) -> String {
+        match self.challenges {
+            0 | 1 => self.authenticate_url.clone(),
+            challenge => format!("{}/{challenge}", self.authenticate_url),
+        }
+    }
+
+    /// Whether a page is of the try that is under way, by the number in its address.
+    pub(super) fn is_under_way(&self, challenge: Option<&str>) -> bool {
+        let wanted = match self.challenges {
+            0 | 1 => None,
+            challenge => Some(challenge.to_string()),
+        };
+        challenge == wanted.as_deref()
+    }
+
     /// Where the client sends the cardholder.
     pub(super) fn next_action(&self) -> Value {
         match (self.status, &self.return_url) {
             ("requires_action", Some(return_url)) => json!({
                 "type": "redirect_to_url",
-                "redirect_to_url": { "url": self.authenticate_url, "return_url": return_url },
+                "redirect_to_url": { "url": self.challenge_url(), "return_url": return_url },
             }),
             ("requires_action", None) => json!({
                 "type": "use_stripe_sdk",
                 "use_stripe_sdk": {
                     "type": "three_d_secure_redirect",
-                    "stripe_js": self.authenticate_url,
+                    "stripe_js": self.challenge_url(),
                 },
             }),
             _ => Value::Null,
@@ -141,7 +162,9 @@ pub(super) fn method_of<I: Intent>(
 
 /// The issuer wants to see the cardholder first.
 pub(super) fn ask<I: Intent>(state: &mut State, call: &Call<'_>, id: &str) -> Outcome {
-    found::<I>(state, id)?.core_mut().status = "requires_action";
+    let core = found::<I>(state, id)?.core_mut();
+    core.status = "requires_action";
+    core.challenges = core.challenges.saturating_add(1);
     Ok(events::about::<I>(
         state,
         call,

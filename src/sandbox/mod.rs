@@ -113,6 +113,14 @@ mod words;
 
 pub use cards::TEST_CARDS;
 
+/// Every reason for which a charge can be declined here.
+#[cfg(test)]
+pub(crate) fn decline_codes() -> impl Iterator<Item = &'static str> {
+    use intents::Intent as _;
+    let reasons = declines::ALL.iter().map(|decline| decline.reason);
+    reasons.chain([records::PaymentIntent::UNAUTHENTICATED])
+}
+
 const CONNECTIONS_MAX: usize = 10_000;
 const CONNECTIONS_WAITING_MAX: u32 = 2_048;
 const HEAD_TIMEOUT_MS: u64 = 10_000;

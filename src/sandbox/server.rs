@@ -193,8 +193,12 @@ pub(super) async fn handle(req: HttpRequest, shared: Data<Shared>) -> HttpRespon
     let (method, path) = (req.method().as_str(), req.path());
     if let Some(id) = path.strip_prefix("/authenticate/") {
         let form = authenticate::form(&body);
+        let (id, challenge) = match id.split_once('/') {
+            Some((id, challenge)) => (id, Some(challenge)),
+            None => (id, None),
+        };
         let call = shared.call(id, &form);
-        let answer = authenticate::answer(&mut shared.state(), method, &call);
+        let answer = authenticate::answer(&mut shared.state(), (method, challenge), &call);
         shared.woken.notify_one();
         return answer;
     }

@@ -41,7 +41,7 @@ impl Opener {
     /// [`Refused`] where it is another key's canary, or does not open, or says another thing.
     pub async fn check_canary(&self, canary: &Canary) -> Result<(), Refused> {
         if !self.holds(&canary.kek) {
-            return Err(Refused);
+            return Err(Refused::Value);
         }
         let opened = self
             .open(
@@ -53,7 +53,7 @@ impl Opener {
         if opened.expose() == SAYS {
             Ok(())
         } else {
-            Err(Refused)
+            Err(Refused::Value)
         }
     }
 }

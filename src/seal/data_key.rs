@@ -123,7 +123,7 @@ impl WrappedDataKey {
         let (ciphertext, tag) = self
             .wrapped
             .split_last_chunk::<TAG_BYTES>()
-            .ok_or(Refused)?;
+            .ok_or(Refused::Value)?;
         let (name, at) = (self.id.to_string(), self.created_at.unix_ms().to_be_bytes());
         let parts = [
             name.as_bytes(),
@@ -132,7 +132,7 @@ impl WrappedDataKey {
             ciphertext,
         ];
         let is_ours = keys.verify(VOUCHED, &parts, tag);
-        is_ours.then_some(ciphertext).ok_or(Refused)
+        is_ours.then_some(ciphertext).ok_or(Refused::Value)
     }
 }
 

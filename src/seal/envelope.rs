@@ -106,11 +106,13 @@ impl Opened {
     /// Takes the padding off, once the tag has shown that the whole is what was sealed. The form is
     /// checked all the same: it is the pair of the assertion made before sealing.
     fn unpad(padded: Zeroizing<Vec<u8>>) -> Result<Self, Refused> {
-        let (length, rest) = padded.split_first_chunk::<LENGTH_BYTES>().ok_or(Refused)?;
+        let (length, rest) = padded
+            .split_first_chunk::<LENGTH_BYTES>()
+            .ok_or(Refused::Value)?;
         let length = usize::from(u16::from_be_bytes(*length));
-        let (_, zeros) = rest.split_at_checked(length).ok_or(Refused)?;
+        let (_, zeros) = rest.split_at_checked(length).ok_or(Refused::Value)?;
         if padded.len() != PADDED_BYTES || zeros.iter().any(|&byte| byte != 0) {
-            return Err(Refused);
+            return Err(Refused::Value);
         }
         Ok(Self { padded, length })
     }
@@ -171,9 +173,9 @@ pub(super) fn open(
     context: &Context<'_>,
     sealed: &Sealed,
 ) -> Result<Opened, Refused> {
-    let parts = Parts::of(&sealed.0).ok_or(Refused)?;
+    let parts = Parts::of(&sealed.0).ok_or(Refused::Value)?;
     if parts.data_key != key.id().uuid() {
-        return Err(Refused);
+        return Err(Refused::Value);
     }
     let mut padded = Zeroizing::new(parts.body.to_vec());
     let aad = authenticated(context, key.id());
@@ -183,7 +185,7 @@ pub(super) fn open(
             Aad::from(&aad),
             &mut padded,
         )
-        .map_err(|_| Refused)?;
+        .map_err(|_| Refused::Value)?;
     padded.truncate(PADDED_BYTES);
     Opened::unpad(padded)
 }

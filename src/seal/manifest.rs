@@ -101,7 +101,7 @@ impl Entry {
     /// # Errors
     /// [`Refused`] where what is written is none.
     pub fn kek(&self) -> Result<KekId, Refused> {
-        KekId::try_from(self.kek.clone()).map_err(|_| Refused)
+        KekId::try_from(self.kek.clone()).map_err(|_| Refused::Value)
     }
 }
 
@@ -270,7 +270,7 @@ impl Manifest {
     /// # Errors
     /// [`Refused`] when it cannot be written down.
     pub fn signed(&self, key: &SigningKey) -> Result<String, Refused> {
-        let json = serde_json::to_vec(self).map_err(|_| Refused)?;
+        let json = serde_json::to_vec(self).map_err(|_| Refused::Value)?;
         Ok(key.jws(TYP, &json))
     }
 
@@ -285,8 +285,8 @@ impl Manifest {
         environment: Environment,
         version: u32,
     ) -> Result<Self, Refused> {
-        let json = key.open_jws(TYP, jws).ok_or(Refused)?;
-        let manifest: Self = serde_json::from_slice(&json).map_err(|_| Refused)?;
+        let json = key.open_jws(TYP, jws).ok_or(Refused::Value)?;
+        let manifest: Self = serde_json::from_slice(&json).map_err(|_| Refused::Value)?;
         let ids: BTreeSet<&String> = manifest.keks.iter().map(|entry| &entry.kek).collect();
         let in_service = manifest
             .keks
@@ -297,7 +297,7 @@ impl Manifest {
             && ids.len() == manifest.keks.len()
             && in_service.count() == 1
             && manifest.keks.iter().all(|entry| entry.kek().is_ok());
-        is_sound.then_some(manifest).ok_or(Refused)
+        is_sound.then_some(manifest).ok_or(Refused::Value)
     }
 }
 

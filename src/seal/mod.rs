@@ -89,10 +89,18 @@ pub struct SealedValue {
 
 /// The value does not open here: altered, cut, moved, sealed under another key, or never sealed.
 ///
-/// There is one refusal for all of it, since each further word would help only whoever tries.
+/// There is one refusal for all that is wrong with a value, since each further word would help only
+/// whoever tries. That its key's provider is missing is another thing, and wants another mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed value was refused")]
-pub struct Refused;
+pub enum Refused {
+    /// The value, its place or its key is not exactly right.
+    #[error("a sealed value was refused")]
+    Value,
+    /// The module or the service that holds the key does not answer, or answers with a fault: this
+    /// says nothing of the value.
+    #[error("the provider of the key does not answer")]
+    Provider,
+}
 
 /// Why nothing was sealed. Neither carries a byte of the payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -62,7 +62,7 @@ impl Opener {
     /// [`Refused`] for a key of the other environment.
     pub fn hold(&self, key: UnwrapKey) -> Result<(), Refused> {
         if key.environment() != self.environment {
-            return Err(Refused);
+            return Err(Refused::Value);
         }
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.retain(|other| other.kek() != key.kek());
@@ -101,7 +101,10 @@ impl Opener {
         let environment = self.environment();
         let is_here =
             context.environment == environment && sealed.data_key(environment) == Some(data_key.id);
-        let unwrap = self.key(&data_key.kek).filter(|_| is_here).ok_or(Refused)?;
+        let unwrap = self
+            .key(&data_key.kek)
+            .filter(|_| is_here)
+            .ok_or(Refused::Value)?;
         let key = match self.cached(data_key) {
             Some(key) => key,
             None => self.unwrap(&unwrap, data_key).await?,
@@ -131,21 +134,21 @@ impl Opener {
         data_key: &WrappedDataKey,
         sealer: &Sealer,
     ) -> Result<WrappedDataKey, Refused> {
-        let old = self.key(&data_key.kek).ok_or(Refused)?;
+        let old = self.key(&data_key.kek).ok_or(Refused::Value)?;
         let bytes = old.unwrap(data_key, &self.vouching).await?;
         let wrap = sealer.wrap();
         let rewrapped = WrappedDataKey::vouched(
             (data_key.id, data_key.created_at),
             wrap.kek(),
-            wrap.wrap(data_key.id, &bytes).await.ok_or(Refused)?,
+            wrap.wrap(data_key.id, &bytes).await.ok_or(Refused::Value)?,
             &self.vouching,
         );
-        let new = self.key(&rewrapped.kek).ok_or(Refused)?;
+        let new = self.key(&rewrapped.kek).ok_or(Refused::Value)?;
         let again = new.unwrap(&rewrapped, &self.vouching).await?;
         if again.expose() == bytes.expose() {
             Ok(rewrapped)
         } else {
-            Err(Refused)
+            Err(Refused::Value)
         }
     }
 
@@ -179,7 +182,7 @@ impl Opener {
         data_key: &WrappedDataKey,
     ) -> Result<Arc<DataKey>, Refused> {
         let bytes = unwrap.unwrap(data_key, &self.vouching).await?;
-        let key = Arc::new(DataKey::new(data_key.id, bytes).ok_or(Refused)?);
+        let key = Arc::new(DataKey::new(data_key.id, bytes).ok_or(Refused::Value)?);
         let mut cache = self.cache();
         let since = self.clock.now();
         if cache.len() >= DATA_KEYS_CACHED_MAX && !cache.contains_key(&data_key.id) {

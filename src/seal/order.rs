@@ -5,7 +5,8 @@
 //! HMAC-SHA-256 over every field that decides what is done, and whoever acts on the row checks it
 //! first. There are two keys. The order key is the internal plane's alone. The capture plane orders
 //! a closed list of kinds ([`Kind::is_captures`]) under a key that both planes hold; a proof of any
-//! other kind under that key is none.
+//! other kind under that key is none. What the capture plane must believe as well is signed under
+//! that key by both ([`Kind::is_shared`]).
 //!
 //! The encoding is versioned by the label, begins with environment and kind, and writes each field
 //! with its type and its length, so that no two orders give the same bytes.
@@ -43,11 +44,39 @@ pub enum Kind {
     AuditEvent,
     /// An event of the audit log that a process with the capture plane alone writes.
     CaptureAuditEvent,
+    /// What was made under a client's idempotency key, and for which request.
+    IdempotencyKey,
+    /// That a capture session has made a token.
+    SessionToken,
+    /// That a rule stopped somebody, or that somebody was let go.
+    Block,
+    /// The same of a client, which the capture plane neither counts nor stops.
+    ClientBlock,
+    /// What a process counted about somebody.
+    Count,
+    /// The same of a client.
+    ClientCount,
+    /// What the operator is told.
+    Alert,
+    /// By which an alert is told once in its window.
+    AlertWindow,
+    /// A piece of rotation's work.
+    KeyJob,
+    /// That an operator replaces a key, and no other one does.
+    Rotation,
+    /// An event of the processor, whose signature held.
+    ProcessorEvent,
+    /// The processor's customer of a merchant's customer.
+    ProcessorCustomer,
+    /// An incident, and what it is called.
+    Incident,
+    /// That a shopper at a charge's page asks for the issuer's, which the capture plane orders.
+    Challenge,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 26] = [
         Self::Charge,
         Self::Payment,
         Self::Operation,
@@ -60,6 +89,20 @@ impl Kind {
         Self::Refusals,
         Self::AuditEvent,
         Self::CaptureAuditEvent,
+        Self::IdempotencyKey,
+        Self::SessionToken,
+        Self::Block,
+        Self::ClientBlock,
+        Self::Count,
+        Self::ClientCount,
+        Self::Alert,
+        Self::AlertWindow,
+        Self::KeyJob,
+        Self::Rotation,
+        Self::ProcessorEvent,
+        Self::ProcessorCustomer,
+        Self::Incident,
+        Self::Challenge,
     ];
 
     const fn label(self) -> &'static str {
@@ -76,6 +119,20 @@ impl Kind {
             Self::Refusals => "cloakroom order 1: refusals",
             Self::AuditEvent => "cloakroom order 1: audit event",
             Self::CaptureAuditEvent => "cloakroom order 1: capture audit event",
+            Self::IdempotencyKey => "cloakroom order 1: idempotency key",
+            Self::SessionToken => "cloakroom order 1: session token",
+            Self::Block => "cloakroom order 1: block",
+            Self::ClientBlock => "cloakroom order 1: client block",
+            Self::Count => "cloakroom order 1: count",
+            Self::ClientCount => "cloakroom order 1: client count",
+            Self::Alert => "cloakroom order 1: alert",
+            Self::AlertWindow => "cloakroom order 1: alert window",
+            Self::KeyJob => "cloakroom order 1: key job",
+            Self::Rotation => "cloakroom order 1: rotation",
+            Self::ProcessorEvent => "cloakroom order 1: processor event",
+            Self::ProcessorCustomer => "cloakroom order 1: processor customer",
+            Self::Incident => "cloakroom order 1: incident",
+            Self::Challenge => "cloakroom order 1: challenge",
         }
     }
 
@@ -83,7 +140,16 @@ impl Kind {
     #[must_use]
     pub const fn is_captures(self) -> bool {
         match self {
-            Self::Orphan | Self::TokenCreated | Self::CaptureAuditEvent => true,
+            Self::Orphan
+            | Self::TokenCreated
+            | Self::CaptureAuditEvent
+            | Self::SessionToken
+            | Self::Block
+            | Self::Count
+            | Self::Alert
+            | Self::AlertWindow
+            | Self::Challenge
+            | Self::ProcessorEvent => true,
             Self::Charge
             | Self::Payment
             | Self::Operation
@@ -92,8 +158,25 @@ impl Kind {
             | Self::Deletion
             | Self::Event
             | Self::Refusals
-            | Self::AuditEvent => false,
+            | Self::AuditEvent
+            | Self::IdempotencyKey
+            | Self::ClientBlock
+            | Self::ClientCount
+            | Self::KeyJob
+            | Self::Rotation
+            | Self::ProcessorCustomer
+            | Self::Incident => false,
         }
+    }
+
+    /// Whether both planes order it and both must believe it, so that both sign under the key that
+    /// both hold.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(
+            self,
+            Self::SessionToken | Self::Block | Self::Count | Self::Alert | Self::AlertWindow
+        )
     }
 }
 
@@ -206,7 +289,8 @@ impl OrderKeys {
     #[must_use]
     pub fn sign(&self, order: &Order) -> Option<Vec<u8>> {
         let parts: [&[u8]; 1] = [&order.message];
-        let (by, tag) = if let Some(key) = &self.internal {
+        let internal = self.internal.as_ref();
+        let (by, tag) = if let Some(key) = internal.filter(|_| !order.kind.is_shared()) {
             (BY_INTERNAL, key.tag(order.kind.label(), &parts))
         } else {
             let key = self.capture.as_ref().filter(|_| order.kind.is_captures())?;
@@ -264,6 +348,21 @@ mod tests {
                 kind.is_captures(),
                 "{kind:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_both_planes_order_both_believe() {
+        let (internal, capture) = both();
+        for kind in Kind::ALL {
+            let proof = internal.sign(&order(kind));
+            assert!(
+                internal.believes(&order(kind), proof.as_deref()),
+                "{kind:?}"
+            );
+            let believed = capture.believes(&order(kind), proof.as_deref());
+            assert_eq!(believed, kind.is_shared(), "{kind:?}");
+            assert!(kind.is_captures() || !kind.is_shared(), "{kind:?}");
         }
     }
 

@@ -112,8 +112,8 @@ impl UnwrapKey {
     ) -> Result<KeyBytes, Refused> {
         let ciphertext = key.ciphertext(keys)?;
         match self {
-            Self::File(private) => private.unwrap(key.id, ciphertext).ok_or(Refused),
-            Self::Pkcs11(hsm) => hsm.unwrap(key.id, ciphertext).await.ok_or(Refused),
+            Self::File(private) => private.unwrap(key.id, ciphertext).ok_or(Refused::Value),
+            Self::Pkcs11(hsm) => hsm.unwrap(key.id, ciphertext).await,
             Self::AwsKms(kms) => kms.unwrap(key.id, ciphertext).await,
         }
     }

@@ -141,7 +141,7 @@ impl Sealer {
     /// [`Refused`] for a key of the other environment.
     pub fn wrap_with(&self, wrap: WrapKey) -> Result<(), Refused> {
         if wrap.environment() != self.environment {
-            return Err(Refused);
+            return Err(Refused::Value);
         }
         *self.wrap.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(wrap);
         *self.current() = None;

@@ -1,4 +1,5 @@
-//! Certificates and keys that near their end: told before they are missed.
+//! Certificates and keys that near their end, and rotation that nobody is at work on: told before
+//! they are missed.
 
 use std::sync::Arc;
 
@@ -39,6 +40,16 @@ pub(super) async fn look(
         && let Some(seen) = wrong_with_keys(&internal.rotation.standing(now))
     {
         let alert = Alert::new(AlertName::KeyAge, "key-encryption key", &seen);
+        common.raise_or_log(alert).await;
+    }
+    let stalled = internal.map(|internal| internal.rotation.stalled());
+    // What has failed was told when it did.
+    let stalled = stalled
+        .into_iter()
+        .flatten()
+        .filter(|stall| !stall.has_failed);
+    for stall in stalled {
+        let alert = Alert::new(AlertName::RotationFailed, &stall.job, &stall.why);
         common.raise_or_log(alert).await;
     }
 }

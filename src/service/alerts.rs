@@ -18,7 +18,7 @@ const MAIL_STEP_TIMEOUT_MS: u32 = 10_000;
 ///
 /// # Errors
 /// [`Refused::Alerts`] says which one, and what is wrong with it.
-pub(super) fn destinations(config: &Config) -> Result<Vec<Destination>, Refused> {
+pub fn destinations(config: &Config) -> Result<Vec<Destination>, Refused> {
     let webhooks = config.alerts.webhooks.iter().map(webhook);
     let mut destinations = webhooks.collect::<Result<Vec<_>, _>>()?;
     if let Some(settings) = &config.alerts.mail {

@@ -51,15 +51,27 @@ pub fn store_settings(config: &Config, metrics: &Metrics) -> Result<store::Setti
     })
 }
 
+/// The same for a process or a command that orders rows, or is to believe them.
+///
+/// # Errors
+/// [`Refused`] names the key file that is missing or wrong.
+pub fn ordering_store_settings(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<store::Settings, Refused> {
+    Ok(store::Settings {
+        orders: orders::of(config, clock, metrics)?,
+        ..store_settings(config, metrics)?
+    })
+}
+
 pub(super) async fn common(
     config: &Config,
     clock: Clock,
     metrics: Metrics,
 ) -> Result<Common, Refused> {
-    let settings = store::Settings {
-        orders: orders::of(config, &clock, &metrics)?,
-        ..store_settings(config, &metrics)?
-    };
+    let settings = ordering_store_settings(config, &clock, &metrics)?;
     let store = Store::open(&settings, config.environment, &clock)
         .await
         .map_err(|refused| Refused::Store(refused.to_string()))?;
@@ -276,6 +288,30 @@ pub fn processors(
         processors.insert(account.clone(), processor);
     }
     Ok(processors)
+}
+
+/// The accounts whose key of a plane may do everything at the processor, as far as the key says.
+///
+/// # Errors
+/// [`Refused::Processor`] where a key cannot be read.
+pub fn unrestricted_keys(config: &Config, plane: PlaneName) -> Result<Vec<Account>, Refused> {
+    let mut unrestricted = Vec::new();
+    for (account, settings) in &config.accounts {
+        let ProcessorSettings::Stripe(stripe) = &settings.processor;
+        let file = match plane {
+            PlaneName::Internal => stripe.internal_key_file.as_ref(),
+            PlaneName::Capture | PlaneName::Ops => stripe.capture_key_file.as_ref(),
+        };
+        let key = file.map(|file| secret_key(&file.relative())).transpose();
+        let key = key.map_err(|reason| Refused::Processor {
+            account: account.to_string(),
+            reason,
+        })?;
+        if key.is_some_and(|key| key.is_unrestricted()) {
+            unrestricted.push(account.clone());
+        }
+    }
+    Ok(unrestricted)
 }
 
 fn pins(stripe: &StripeSettings) -> Result<Vec<SpkiPin>, String> {

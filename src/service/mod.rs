@@ -8,6 +8,7 @@ mod alerts;
 mod assembly;
 mod audit_log;
 pub mod backup;
+mod identity;
 mod key_maker;
 mod keys;
 mod listen;
@@ -37,8 +38,11 @@ use crate::reconciliation::Schedule;
 use crate::telemetry::Metrics;
 use crate::vault::{Capture, Common, Internal, Refusal};
 
+pub use alerts::destinations as alert_destinations;
 pub use alerts::mailer;
-pub use assembly::{internal_alone, processors, store_settings};
+pub use assembly::{
+    internal_alone, ordering_store_settings, processors, store_settings, unrestricted_keys,
+};
 pub use audit_log::{AcceptedRollback, log_key, sinks, verify};
 pub use key_maker::Configured;
 pub use keys::marking;
@@ -155,6 +159,8 @@ pub struct Service {
     drain_pause: Duration,
     tls: Vec<(PlaneName, Arc<tls::Live>)>,
     common: Common,
+    /// What it serves by, for the event of its start.
+    identity: String,
     capture: Option<Arc<Capture>>,
     internal: Option<Arc<Internal>>,
     shutdown_timeout: Duration,
@@ -253,6 +259,7 @@ impl Service {
             audit_log,
             reconciliation: config.reconciliation.schedule(),
             backups: backup::worker(config)?,
+            identity: identity::of(config),
             common,
         };
         this.listen(config, hardening, listeners)?;

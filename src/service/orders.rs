@@ -44,10 +44,12 @@ fn report(config: &Config, clock: &Clock, metrics: &Metrics) -> ForgeryReport {
         let Forged { table, row } = forged;
         let name = AlertName::RowQuarantined;
         metrics.alert_raised(name);
+        let next_step = name.next_step();
         tracing::error!(
             alert = name.name(),
             table,
             row,
+            next_step,
             "a row without a valid proof is quarantined"
         );
         let event = Event {

@@ -22,7 +22,8 @@ impl Service {
     /// # Errors
     /// When a listener ends by itself, or the start or stop cannot be written to the audit log.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), Refused> {
-        record(&self.common, Action::ProcessStarted).await?;
+        let identity = std::mem::take(&mut self.identity);
+        record(&self.common, Action::ProcessStarted, Some(identity)).await?;
         let outage = self.common.limits.audit_sink_outage_s_max;
         let log_tasks = audit_log::start(self.audit_log.take(), &self.common, outage);
         let backups = self.backups.take();
@@ -65,7 +66,7 @@ impl Service {
         }
         // What is counted and not written yet is written before the stop is.
         self.common.record_refusals(true).await;
-        let witnessed = record(&self.common, Action::ProcessStopped).await;
+        let witnessed = record(&self.common, Action::ProcessStopped, None).await;
         log_tasks.finish(&self.common).await;
         let closed = self.common.store.close().await;
         witnessed?;
@@ -123,8 +124,8 @@ impl Service {
 }
 
 /// Starts and stops are events (PCI DSS 10.2.1.6).
-async fn record(common: &Common, action: Action) -> Result<(), Refused> {
-    let event = common.event(&vault::process(), action, Outcome::Success, None);
+async fn record(common: &Common, action: Action, subject: Option<String>) -> Result<(), Refused> {
+    let event = common.event(&vault::process(), action, Outcome::Success, subject);
     common
         .store
         .record(event)

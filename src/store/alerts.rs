@@ -1,14 +1,14 @@
 //! Alerts: raised once for each name and subject in a window, routed to who is told, and delivered.
 
+use super::alert_orders::{self, ToldRow};
 use super::connection::Connection;
 use super::owed::{self, Lease, Take};
-use super::parse::{Reading, one_row};
-use super::row::row;
+use super::parse::one_row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::alerts::{Alert, Raised};
 use crate::clock::Timestamp;
-use crate::token::{AlertId, Environment};
+use crate::token::AlertId;
 
 /// An alert to be raised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +73,7 @@ impl Store {
         limit: u32,
         now: Timestamp,
     ) -> Result<(), Failure> {
+        let environment = self.environment;
         let any = self
             .read(|connection| Box::pin(any_unrouted(connection)))
             .await?;
@@ -82,20 +83,24 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 // Of two nodes one gets the row: the other finds it routed.
-                let routed: Vec<(String,)> = query(
+                let routed: Vec<ToldRow> = query(
                     "UPDATE alerts
                         SET routed_at_ms = $1
                       WHERE id IN (SELECT id FROM alerts WHERE routed_at_ms IS NULL ORDER BY id LIMIT $2)
                         AND routed_at_ms IS NULL
-                  RETURNING id",
+                  RETURNING id, name, severity, subject, seen, next_step, node, raised_at_ms, order_proof",
                 )
                 .bind(now.unix_ms())
                 .bind(limit)
                 .all(tx)
                 .await?;
-                for (id,) in routed {
+                for row in routed {
+                    if row.believed(tx.orders(), environment).is_none() {
+                        alert_orders::set_aside(tx, &row).await?;
+                        continue;
+                    }
                     for destination in &destinations {
-                        owe(tx, &id, destination, now).await?;
+                        owe(tx, row.id(), destination, now).await?;
                     }
                 }
                 Ok(())
@@ -124,19 +129,24 @@ impl Store {
                     .bind(&take.scope)
                     .scalar(tx)
                     .await?;
-                    let row: Row = query(
-                        "SELECT id, name, severity, subject, seen, next_step, node, raised_at_ms
+                    let row: ToldRow = query(
+                        "SELECT id, name, severity, subject, seen, next_step, node, raised_at_ms, order_proof
                            FROM alerts
                           WHERE id = $1",
                     )
                     .bind(&id)
                     .one(tx)
                     .await?;
-                    let reading = Reading::new("alert_deliveries", &id, environment);
+                    let Some(raised) = row.believed(tx.orders(), environment) else {
+                        give_up(tx, &id, &take.scope, take.now).await?;
+                        alert_orders::set_aside(tx, &row).await?;
+                        continue;
+                    };
                     due.push(DueAlert {
                         lease,
-                        attempts: reading.number("attempts", attempts)?,
-                        raised: row.read(environment)?,
+                        // Of a row that claims more than there can be, no more is believed.
+                        attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+                        raised,
                     });
                 }
                 Ok(due)
@@ -193,26 +203,61 @@ pub(super) async fn raise(tx: &mut Connection, alert: &NewAlert) -> Result<bool,
     let at = alert.at.unix_ms();
     let window = i64::try_from(alert.window_ms.max(1)).unwrap_or(i64::MAX);
     let start = at.saturating_sub(at.checked_rem_euclid(window).unwrap_or(0));
-    let name = alert.alert.name;
+    let raised = Raised {
+        id: alert.id,
+        name: alert.alert.name.name().to_owned(),
+        severity: alert.alert.name.severity().name().to_owned(),
+        subject: alert.alert.subject.clone(),
+        seen: alert.alert.seen.clone(),
+        next_step: alert.alert.name.next_step().to_owned(),
+        node: alert.node.clone(),
+        at: alert.at,
+    };
+    let orders = tx.orders();
+    let proof = orders.sign(&alert_orders::told(orders, &raised))?;
+    let about = (raised.name.as_str(), raised.subject.as_str());
+    let once = orders.sign(&alert_orders::window(orders, about, start))?;
     let times: i64 = query(
-        "INSERT INTO alerts (id, name, severity, subject, seen, next_step, node, window_start_ms, times, raised_at_ms, last_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)
-             ON CONFLICT (name, subject, window_start_ms) DO UPDATE
+        "INSERT INTO alerts (id, name, severity, subject, seen, next_step, node, window_start_ms, times, raised_at_ms, last_at_ms, order_proof, window_mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9, $10, $11)
+             ON CONFLICT (window_mac) DO UPDATE
             SET times = alerts.times + 1, last_at_ms = excluded.last_at_ms
       RETURNING times",
     )
-    .bind(alert.id.to_string())
-    .bind(name.name())
-    .bind(name.severity().name())
-    .bind(&alert.alert.subject)
-    .bind(&alert.alert.seen)
-    .bind(name.next_step())
-    .bind(&alert.node)
+    .bind(raised.id.to_string())
+    .bind(raised.name)
+    .bind(raised.severity)
+    .bind(raised.subject)
+    .bind(raised.seen)
+    .bind(raised.next_step)
+    .bind(raised.node)
     .bind(start)
     .bind(at)
+    .bind(proof)
+    .bind(once)
     .scalar(tx)
     .await?;
     Ok(times == 1)
+}
+
+/// Ends a delivery of what nobody raised.
+async fn give_up(
+    tx: &mut Connection,
+    alert: &str,
+    destination: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "UPDATE alert_deliveries
+            SET status = 'given_up', answer = 'no valid proof', lease_until_ms = NULL, lease_token = NULL, updated_at_ms = $3
+          WHERE alert_id = $1 AND destination = $2",
+    )
+    .bind(alert)
+    .bind(destination)
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "alert_deliveries", &alert)
 }
 
 async fn owe(
@@ -237,33 +282,4 @@ async fn any_unrouted(connection: &mut Connection) -> Result<bool, Failure> {
     query("SELECT EXISTS (SELECT 1 FROM alerts WHERE routed_at_ms IS NULL)")
         .scalar(connection)
         .await
-}
-
-row! {
-    struct Row {
-        id: String,
-        name: String,
-        severity: String,
-        subject: String,
-        seen: String,
-        next_step: String,
-        node: String,
-        raised_at_ms: i64,
-    }
-}
-
-impl Row {
-    fn read(self, environment: Environment) -> Result<Raised, Failure> {
-        let reading = Reading::new("alerts", &self.id, environment);
-        Ok(Raised {
-            id: reading.id("id", &self.id)?,
-            name: self.name,
-            severity: self.severity,
-            subject: self.subject,
-            seen: self.seen,
-            next_step: self.next_step,
-            node: self.node,
-            at: Timestamp::from_unix_ms(self.raised_at_ms),
-        })
-    }
 }

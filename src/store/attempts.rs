@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::orders;
 use super::orphans::{self, NewOrphan};
 use super::outbox::News;
 use super::parse::one_row;
@@ -72,6 +73,13 @@ impl Store {
                     return Ok(Attempt::Claimed { number });
                 }
                 let session = sessions::find(tx, environment, &claim.session.to_string()).await?;
+                if let Some(session) = &session
+                    && !session.has_its_own_token(tx.orders())
+                {
+                    orders::report(tx, &sessions::forged(session)).await?;
+                    record_refused(tx, event);
+                    return Ok(Attempt::Unknown);
+                }
                 let attempt = why_not(session, claim.now);
                 let repeated = matches!(&attempt, Attempt::Used { key: Some(key), .. } if claim.key.as_ref() == Some(key));
                 if repeated {
@@ -272,14 +280,17 @@ async fn use_up(
     token: TokenId,
     key: Option<&str>,
 ) -> Result<(), Failure> {
+    let order = sessions::token_order(tx.orders(), (session, token), key);
+    let proof = tx.orders().sign(&order)?;
     let written = query(
         "UPDATE sessions
-            SET token_id = $2, token_key = $3, busy_until_ms = NULL
+            SET token_id = $2, token_key = $3, token_proof = $4, busy_until_ms = NULL
           WHERE id = $1 AND token_id IS NULL",
     )
     .bind(session.to_string())
     .bind(token.to_string())
     .bind(key)
+    .bind(proof)
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session)

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::Failure;
 use super::connection::Connection;
-use super::orders::Orders;
+use super::orders::{self, Forged, Orders};
+use super::row::row;
 use super::sql::query;
 use crate::clock::Timestamp;
 use crate::seal::order::{Kind, Order};
@@ -163,11 +164,11 @@ pub(super) async fn is_known(connection: &mut Connection, claim: &Claim) -> Resu
 /// leaves its mark on the row: a transaction that writes nothing would be acknowledged by an engine
 /// that has not yet replicated what it found.
 pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found, Failure> {
-    let seen: Option<(String, Vec<u8>, String)> = query(
+    let seen: Option<(String, Vec<u8>, String, Option<Vec<u8>>)> = query(
         "UPDATE idempotency_keys
             SET replays = replays + 1, last_seen_at_ms = $4
           WHERE account = $1 AND client = $2 AND key = $3 AND expires_at_ms > $4
-      RETURNING route, request_hash, resource",
+      RETURNING route, request_hash, resource, order_proof",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
@@ -177,12 +178,55 @@ pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found,
     .await?;
     Ok(match seen {
         None => Found::Nothing,
-        Some((_, _, resource)) if resource.starts_with(REFUSED) => Found::Nothing,
-        Some((route, hash, resource)) if route == claim.route && hash == claim.request_hash => {
-            Found::Seen(resource)
+        Some((_, _, resource, _)) if resource.starts_with(REFUSED) => Found::Nothing,
+        Some((route, hash, resource, proof))
+            if route == claim.route && hash == claim.request_hash =>
+        {
+            match claim.is_proved_for(tx, &resource, proof.as_deref()).await? {
+                true => Found::Seen(resource),
+                false => Found::Mismatch,
+            }
         }
         Some(_) => Found::Mismatch,
     })
+}
+
+impl Claim {
+    fn order(&self, orders: &Orders, resource: &str) -> Order {
+        orders
+            .order(Kind::IdempotencyKey)
+            .text(self.account.as_str())
+            .text(&self.client)
+            .text(&self.key)
+            .text(self.route)
+            .bytes(&self.request_hash)
+            .text(resource)
+    }
+
+    fn proof(&self, orders: &Orders, resource: &str) -> Result<Vec<u8>, Failure> {
+        orders.sign(&self.order(orders, resource))
+    }
+
+    /// Whether the key is proved to stand for `resource`, made for this very request. A row that was
+    /// turned to something else answers nothing, and is quarantined.
+    async fn is_proved_for(
+        &self,
+        tx: &mut Connection,
+        resource: &str,
+        proof: Option<&[u8]>,
+    ) -> Result<bool, Failure> {
+        let stands = tx
+            .orders()
+            .believes(&self.order(tx.orders(), resource), proof);
+        if !stands {
+            let forged = Forged {
+                table: "idempotency_keys",
+                row: self.key.clone(),
+            };
+            orders::quarantine(tx, &forged, None).await?;
+        }
+        Ok(stands)
+    }
 }
 
 /// Enters the key for `resource`: one statement, so that of two who come at once one is the first
@@ -193,12 +237,13 @@ pub(super) async fn enter(
     claim: &Claim,
     resource: &str,
 ) -> Result<Entered, Failure> {
-    let (route, request_hash, held_by, expires_at_ms): (String, Vec<u8>, String, i64) = query(
-        "INSERT INTO idempotency_keys (account, client, key, route, request_hash, resource, replays, created_at_ms, last_seen_at_ms, expires_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, $8)
+    let proof = claim.proof(tx.orders(), resource)?;
+    let held: Held = query(
+        "INSERT INTO idempotency_keys (account, client, key, route, request_hash, resource, replays, created_at_ms, last_seen_at_ms, expires_at_ms, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $7, $8, $9)
              ON CONFLICT (account, client, key) DO UPDATE
             SET replays = idempotency_keys.replays + 1, last_seen_at_ms = excluded.last_seen_at_ms
-      RETURNING route, request_hash, resource, expires_at_ms",
+      RETURNING route, request_hash, resource, expires_at_ms, order_proof",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
@@ -208,26 +253,37 @@ pub(super) async fn enter(
     .bind(resource)
     .bind(claim.now.unix_ms())
     .bind(claim.expires_at.unix_ms())
+    .bind(proof)
     .one(tx)
     .await?;
-    if held_by == resource {
+    if held.resource == resource {
         return Ok(Entered::Won(Won(None)));
     }
-    if held_by.starts_with(REFUSED) {
+    if held.resource.starts_with(REFUSED) {
         take_over(tx, claim, resource).await?;
-        return Ok(Entered::Won(Won(Refusals::parse(&held_by))));
+        return Ok(Entered::Won(Won(Refusals::parse(&held.resource))));
     }
-    if expires_at_ms <= claim.now.unix_ms() && !is_open(tx, &held_by).await? {
+    if held.expires_at_ms <= claim.now.unix_ms() && !is_open(tx, &held.resource).await? {
         take_over(tx, claim, resource).await?;
         return Ok(Entered::Won(Won(None)));
     }
-    Ok(
-        if route == claim.route && request_hash == claim.request_hash {
-            Entered::Seen(held_by)
-        } else {
-            Entered::Mismatch
-        },
-    )
+    let is_this_request = held.route == claim.route && held.request_hash == claim.request_hash;
+    let proof = held.order_proof.as_deref();
+    if is_this_request && claim.is_proved_for(tx, &held.resource, proof).await? {
+        return Ok(Entered::Seen(held.resource));
+    }
+    Ok(Entered::Mismatch)
+}
+
+row! {
+    /// What a key stands for.
+    struct Held {
+        route: String,
+        request_hash: Vec<u8>,
+        resource: String,
+        expires_at_ms: i64,
+        order_proof: Option<Vec<u8>>,
+    }
 }
 
 /// Whether what a key made is not over: such a key outlives its time.
@@ -244,10 +300,11 @@ async fn is_open(tx: &mut Connection, resource: &str) -> Result<bool, Failure> {
 
 /// Gives a key that is free again to `resource`; its row is locked by who entered it.
 async fn take_over(tx: &mut Connection, claim: &Claim, resource: &str) -> Result<(), Failure> {
+    let proof = claim.proof(tx.orders(), resource)?;
     let taken = query(
         "UPDATE idempotency_keys
             SET route = $4, request_hash = $5, resource = $6, replays = 0,
-                created_at_ms = $7, last_seen_at_ms = $7, expires_at_ms = $8
+                created_at_ms = $7, last_seen_at_ms = $7, expires_at_ms = $8, order_proof = $9
           WHERE account = $1 AND client = $2 AND key = $3",
     )
     .bind(claim.account.as_str())
@@ -258,6 +315,7 @@ async fn take_over(tx: &mut Connection, claim: &Claim, resource: &str) -> Result
     .bind(resource)
     .bind(claim.now.unix_ms())
     .bind(claim.expires_at.unix_ms())
+    .bind(proof)
     .execute(tx)
     .await?;
     super::parse::one_row(taken, "idempotency_keys", &claim.key)
@@ -269,13 +327,17 @@ pub(super) async fn stands_for(
     claim: &Claim,
     resource: &str,
 ) -> Result<(), Failure> {
+    let proof = claim.proof(tx.orders(), resource)?;
     let written = query(
-        "UPDATE idempotency_keys SET resource = $4 WHERE account = $1 AND client = $2 AND key = $3",
+        "UPDATE idempotency_keys
+            SET resource = $4, order_proof = $5
+          WHERE account = $1 AND client = $2 AND key = $3",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
     .bind(&claim.key)
     .bind(resource)
+    .bind(proof)
     .execute(tx)
     .await?;
     super::parse::one_row(written, "idempotency_keys", &claim.key)

@@ -23,17 +23,19 @@
 //! believed) first: every verb about money stands on them. Then `sessions`, `attempts` and `same_card` (a card becomes a token),
 //! `tokens`, `deletions` and `orphans`, `charges`, `refunds` and `disputes`, `processor_events` (the
 //! inbox of what the processor reports) and `reviews` (looks at the processor that are owed),
-//! `outbox` (what we publish), `customers`, `keys`, `manifests` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` (what the operator is told), `watch`,
+//! `outbox` (what we publish), `customers`, `keys`, `manifests`, `rotation_lease` and `key_jobs` (rotation), `events` (the audit log), `upkeep`, `alerts` and `alert_orders` (what the operator is told), `watch` and `watch_orders`,
 //! `incidents` (what customers are told), `reconciliation` (what is compared with the processor), `protections` (what the database itself forbids), `archiver` (PostgreSQL's own backup); then the way to
 //! the engines: `sql` and `row` (statements and what they give), `writer` and `batch` (group
 //! commit), `schema`, `sqlite` and `postgres`.
 
+mod alert_orders;
 mod alerts;
 mod archiver;
 mod attempts;
 mod audit_log;
 mod backlog;
 mod batch;
+mod charge_pages;
 mod charges;
 mod claims;
 mod connection;
@@ -59,6 +61,7 @@ mod reconciliation;
 mod refunds;
 mod reports;
 mod reviews;
+mod rotation_lease;
 mod row;
 mod same_card;
 mod schema;
@@ -72,6 +75,7 @@ mod tests;
 mod tokens;
 mod upkeep;
 mod watch;
+mod watch_orders;
 mod witness;
 mod writer;
 
@@ -92,6 +96,7 @@ pub use archiver::Archiver;
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
+pub use charge_pages::{Asked, NewPage, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,
@@ -125,6 +130,7 @@ pub use refunds::{
 };
 pub use reports::{ReportBudget, ReportRow, ReportTaken};
 pub use reviews::DueReview;
+pub use rotation_lease::KeyOperator;
 pub use same_card::{Attached, NewToken, Owner, TokenKept};
 pub use schema::{Migrated, migrate};
 pub use sealed::SealedRow;

@@ -110,6 +110,11 @@ impl Orders {
         self.keys.believes(order, proof)
     }
 
+    /// Whether this process keeps the quarantine: it holds the internal plane's key.
+    pub(super) fn keeps_quarantine(&self) -> bool {
+        self.keys.are_internals()
+    }
+
     /// The proof of an order of this process.
     pub(super) fn sign(&self, order: &Order) -> Result<Vec<u8>, Failure> {
         let proof = self.keys.sign(order);

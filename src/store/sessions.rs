@@ -3,12 +3,14 @@
 use super::claims::{self, Begun, Claim, Entered, Found, Won};
 use super::connection::Connection;
 use super::events::{record, record_refused};
+use super::orders::{Forged, Orders};
 use super::parse::{Reading, moment_if_any, one_row, quiet_debug};
 use super::row::row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::seal::order::{Kind, Order};
 use crate::token::{Account, Environment, SessionId, TokenId, Usage};
 
 /// A session to be made.
@@ -34,6 +36,10 @@ pub struct NewSession {
     pub secret_mac: [u8; 32],
     /// The keyed hash of whose session it is, under the client secret.
     pub owner_mac: [u8; 32],
+    /// What the hosted page shows: the text of a JSON object.
+    pub presentation: Option<String>,
+    /// The keyed hash of that, where there is one.
+    pub presentation_mac: Option<[u8; 32]>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it takes.
@@ -67,6 +73,10 @@ pub struct SessionRow {
     pub secret_mac: [u8; 32],
     /// The keyed hash of whose session it was made as, under the client secret.
     pub owner_mac: Option<Vec<u8>>,
+    /// What the hosted page shows: the text of a JSON object.
+    pub presentation: Option<String>,
+    /// The keyed hash of that, where there is one.
+    pub presentation_mac: Option<Vec<u8>>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it will still take.
@@ -79,6 +89,7 @@ pub struct SessionRow {
     pub token: Option<TokenId>,
     /// The `Idempotency-Key` of the attempt that made the token.
     pub token_key: Option<String>,
+    token_proof: Option<Vec<u8>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it takes no card.
@@ -164,16 +175,25 @@ impl Store {
         .await
     }
 
-    /// A session, whatever became of it.
+    /// A session, whatever became of it; none where nothing proves that the token in it is its own,
+    /// which is reported.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, Failure> {
         let environment = self.environment;
-        self.read(move |connection| {
-            Box::pin(async move { find(connection, environment, &id.to_string()).await })
-        })
-        .await
+        let row = self
+            .read(move |connection| {
+                Box::pin(async move { find(connection, environment, &id.to_string()).await })
+            })
+            .await?;
+        match row {
+            Some(row) if !row.has_its_own_token(&self.orders) => {
+                self.report_forged(forged(&row)).await?;
+                Ok(None)
+            }
+            row => Ok(row),
+        }
     }
 
     /// Whether a session that has not expired waits for a page of this web origin.
@@ -200,10 +220,41 @@ impl Store {
     }
 }
 
+impl SessionRow {
+    /// Whether the token in it, where there is one, is proved to be the one that it has made.
+    pub(super) fn has_its_own_token(&self, orders: &Orders) -> bool {
+        self.token.is_none_or(|token| {
+            let order = token_order(orders, (self.id, token), self.token_key.as_deref());
+            orders.believes(&order, self.token_proof.as_deref())
+        })
+    }
+}
+
+/// The order that proves it.
+pub(super) fn token_order(
+    orders: &Orders,
+    (session, token): (SessionId, TokenId),
+    key: Option<&str>,
+) -> Order {
+    orders
+        .order(Kind::SessionToken)
+        .text(&session.to_string())
+        .text(&token.to_string())
+        .text_if_any(key)
+}
+
+/// That session, as it is reported.
+pub(super) fn forged(session: &SessionRow) -> Forged {
+    Forged {
+        table: "sessions",
+        row: session.id.to_string(),
+    }
+}
+
 async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14)",
+        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14, $15, $16)",
     )
     .bind(session.id.to_string())
     .bind(session.account.as_str())
@@ -219,6 +270,8 @@ async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<
     .bind(session.expires_at.unix_ms())
     .bind(session.shopper_verified)
     .bind(session.owner_mac.as_slice())
+    .bind(session.presentation.as_deref())
+    .bind(session.presentation_mac.as_ref().map(<[u8; 32]>::as_slice))
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session.id)
@@ -231,7 +284,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
     let row: Option<Row> = query(
-        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, last_seen_at_ms
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac, token_proof, last_seen_at_ms
            FROM sessions
           WHERE id = $1",
     )
@@ -261,6 +314,9 @@ row! {
         expires_at_ms: i64,
         shopper_verified: bool,
         owner_mac: Option<Vec<u8>>,
+        presentation: Option<String>,
+        presentation_mac: Option<Vec<u8>>,
+        token_proof: Option<Vec<u8>>,
         last_seen_at_ms: i64,
     }
 }
@@ -280,11 +336,14 @@ impl Row {
             secret_mac: reading.found("secret_mac", self.secret_mac.try_into().ok())?,
             shopper_verified: self.shopper_verified,
             owner_mac: self.owner_mac,
+            presentation: self.presentation,
+            presentation_mac: self.presentation_mac,
             attempts_left: reading.number("attempts_left", self.attempts_left)?,
             attempts_made: reading.number("attempts_made", self.attempts_made)?,
             busy_until: moment_if_any(self.busy_until_ms),
             token: reading.id_if_any("token_id", self.token_id.as_deref())?,
             token_key: self.token_key,
+            token_proof: self.token_proof,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             expires_at: Timestamp::from_unix_ms(self.expires_at_ms),
             last_seen_at: Timestamp::from_unix_ms(self.last_seen_at_ms),

@@ -3,13 +3,13 @@
 use super::alerts::{NewAlert, raise};
 use super::connection::Connection;
 use super::events::record;
-use super::parse::{Reading, one_row};
-use super::row::row;
+use super::parse::one_row;
 use super::sql::query;
+use super::watch_orders::{CountedRow, PlacedRow, counted, lifted, placed};
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
-use crate::token::{BlockId, Environment};
+use crate::token::BlockId;
 
 /// Buckets that are read at one look.
 const BUCKETS_MAX: u32 = 200_000;
@@ -91,11 +91,10 @@ impl Store {
         process: String,
         since: Timestamp,
     ) -> Result<Vec<BucketRow>, Failure> {
-        let environment = self.environment;
-        self.read(move |connection| {
+        let read = self.read(move |connection| {
             Box::pin(async move {
-                let rows: Vec<Shared> = query(
-                    "SELECT process, rule, subject, bucket_ms, events, hits
+                let rows: Vec<CountedRow> = query(
+                    "SELECT process, rule, subject, bucket_ms, events, hits, order_proof
                        FROM watch_buckets
                       WHERE updated_at_ms >= $1 AND process <> $2
                       ORDER BY updated_at_ms
@@ -106,10 +105,18 @@ impl Store {
                 .bind(BUCKETS_MAX)
                 .all(connection)
                 .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
+                Ok(rows)
             })
-        })
-        .await
+        });
+        let (mut counted, mut forged) = (Vec::new(), Vec::new());
+        for row in read.await? {
+            match row.believed(&self.orders, self.environment) {
+                Ok(bucket) => counted.push(bucket),
+                Err(taken) => forged.push(taken),
+            }
+        }
+        self.take_out_of_watch(forged).await;
+        Ok(counted)
     }
 
     /// Writes down what a rule decided, with its event, and raises its alert.
@@ -138,14 +145,13 @@ impl Store {
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn blocks(&self, since: Timestamp) -> Result<Vec<BlockRow>, Failure> {
-        let environment = self.environment;
-        self.read(move |connection| {
+        let read = self.read(move |connection| {
             Box::pin(async move {
-                let rows: Vec<Row> = query(
-                    "SELECT id, rule, subject, action, node, placed_at_ms, ends_at_ms, lifted_at_ms, lifted_by
+                // What claims to be lifted is read as well: a claim that is not believed lifts nothing.
+                let rows: Vec<PlacedRow> = query(
+                    "SELECT id, rule, subject, action, node, placed_at_ms, ends_at_ms, lifted_at_ms, lifted_by, order_proof, lift_proof
                        FROM watch_blocks
-                      WHERE (lifted_at_ms IS NULL AND (ends_at_ms IS NULL OR ends_at_ms > $1))
-                         OR lifted_at_ms > $1
+                      WHERE ends_at_ms IS NULL OR ends_at_ms > $1 OR lifted_at_ms > $1
                       ORDER BY id DESC
                       LIMIT $2",
                 )
@@ -153,10 +159,18 @@ impl Store {
                 .bind(BLOCKS_MAX)
                 .all(connection)
                 .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
+                Ok(rows)
             })
-        })
-        .await
+        });
+        let (mut blocks, mut forged) = (Vec::new(), Vec::new());
+        for row in read.await? {
+            let (block, taken) = row.believed(&self.orders, self.environment);
+            forged.extend(taken);
+            let shown = |block: &BlockRow| block.lifted_at.is_none_or(|lifted| lifted > since);
+            blocks.extend(block.filter(shown));
+        }
+        self.take_out_of_watch(forged).await;
+        Ok(blocks)
     }
 
     /// Lifts everything that is done to a subject; how many blocks that were.
@@ -172,17 +186,21 @@ impl Store {
     ) -> Result<u64, Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                let lifted = query(
-                    "UPDATE watch_blocks
-                        SET lifted_at_ms = $3, lifted_by = $2
+                let held: Vec<(String,)> = query(
+                    "SELECT id
+                       FROM watch_blocks
                       WHERE subject = $1 AND lifted_at_ms IS NULL
-                        AND (ends_at_ms IS NULL OR ends_at_ms > $3)",
+                        AND (ends_at_ms IS NULL OR ends_at_ms > $2)",
                 )
                 .bind(&subject)
-                .bind(&by)
                 .bind(now.unix_ms())
-                .execute(tx)
+                .all(tx)
                 .await?;
+                let mut lifted = 0_u64;
+                for (id,) in held {
+                    let once = lift(tx, (&id, &subject), (now, &by)).await?;
+                    lifted = lifted.saturating_add(once);
+                }
                 record(tx, if lifted == 0 { event.refused() } else { event });
                 Ok(lifted)
             })
@@ -241,11 +259,12 @@ impl Store {
 }
 
 async fn share(tx: &mut Connection, bucket: &BucketRow, now: Timestamp) -> Result<(), Failure> {
+    let proof = tx.orders().sign(&counted(tx.orders(), bucket))?;
     let written = query(
-        "INSERT INTO watch_buckets (process, rule, subject, bucket_ms, events, hits, updated_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO watch_buckets (process, rule, subject, bucket_ms, events, hits, updated_at_ms, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (process, rule, subject, bucket_ms) DO UPDATE
-            SET events = excluded.events, hits = excluded.hits, updated_at_ms = excluded.updated_at_ms",
+            SET events = excluded.events, hits = excluded.hits, updated_at_ms = excluded.updated_at_ms, order_proof = excluded.order_proof",
     )
     .bind(&bucket.process)
     .bind(&bucket.rule)
@@ -254,15 +273,17 @@ async fn share(tx: &mut Connection, bucket: &BucketRow, now: Timestamp) -> Resul
     .bind(bucket.events)
     .bind(bucket.hits)
     .bind(now.unix_ms())
+    .bind(proof)
     .execute(tx)
     .await?;
     one_row(written, "watch_buckets", &bucket.rule)
 }
 
 async fn insert(tx: &mut Connection, block: &BlockRow) -> Result<(), Failure> {
+    let proof = tx.orders().sign(&placed(tx.orders(), block))?;
     let written = query(
-        "INSERT INTO watch_blocks (id, rule, subject, action, node, placed_at_ms, ends_at_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO watch_blocks (id, rule, subject, action, node, placed_at_ms, ends_at_ms, order_proof)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(block.id.to_string())
     .bind(&block.rule)
@@ -271,63 +292,28 @@ async fn insert(tx: &mut Connection, block: &BlockRow) -> Result<(), Failure> {
     .bind(&block.node)
     .bind(block.placed_at.unix_ms())
     .bind(block.ends_at.map(Timestamp::unix_ms))
+    .bind(proof)
     .execute(tx)
     .await?;
     one_row(written, "watch_blocks", &block.id)
 }
 
-row! {
-    struct Shared {
-        process: String,
-        rule: String,
-        subject: String,
-        bucket_ms: i64,
-        events: i64,
-        hits: i64,
-    }
-}
-
-impl Shared {
-    fn read(self, environment: Environment) -> Result<BucketRow, Failure> {
-        let reading = Reading::new("watch_buckets", &self.rule, environment);
-        Ok(BucketRow {
-            events: reading.number("events", self.events)?,
-            hits: reading.number("hits", self.hits)?,
-            process: self.process,
-            rule: self.rule,
-            subject: self.subject,
-            bucket_ms: self.bucket_ms,
-        })
-    }
-}
-
-row! {
-    struct Row {
-        id: String,
-        rule: String,
-        subject: String,
-        action: String,
-        node: String,
-        placed_at_ms: i64,
-        ends_at_ms: Option<i64>,
-        lifted_at_ms: Option<i64>,
-        lifted_by: Option<String>,
-    }
-}
-
-impl Row {
-    fn read(self, environment: Environment) -> Result<BlockRow, Failure> {
-        let reading = Reading::new("watch_blocks", &self.id, environment);
-        Ok(BlockRow {
-            id: reading.id("id", &self.id)?,
-            rule: self.rule,
-            subject: self.subject,
-            action: self.action,
-            node: self.node,
-            placed_at: Timestamp::from_unix_ms(self.placed_at_ms),
-            ends_at: self.ends_at_ms.map(Timestamp::from_unix_ms),
-            lifted_at: self.lifted_at_ms.map(Timestamp::from_unix_ms),
-            lifted_by: self.lifted_by,
-        })
-    }
+async fn lift(
+    tx: &mut Connection,
+    (id, subject): (&str, &str),
+    (at, by): (Timestamp, &str),
+) -> Result<u64, Failure> {
+    let order = lifted(tx.orders(), (id, subject), (at, by));
+    let proof = tx.orders().sign(&order)?;
+    query(
+        "UPDATE watch_blocks
+            SET lifted_at_ms = $3, lifted_by = $2, lift_proof = $4
+          WHERE id = $1 AND lifted_at_ms IS NULL",
+    )
+    .bind(id)
+    .bind(by)
+    .bind(at.unix_ms())
+    .bind(proof)
+    .execute(tx)
+    .await
 }

@@ -13,7 +13,17 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 
 /// Which of the two worlds a process serves; they share no key, no id and no row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Deserialize,
+    serde::Serialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
     /// Published test cards and the processor's test mode.

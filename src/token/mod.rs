@@ -7,6 +7,7 @@ pub mod id;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use id::{
@@ -15,7 +16,9 @@ pub use id::{
 };
 
 /// The merchant, brand or subsidiary to which clients, tokens and charges belong.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Account(String);
 

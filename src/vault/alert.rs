@@ -8,10 +8,9 @@ use futures_util::future::join_all;
 
 use super::owed::{Pace, work_off};
 use super::{Common, Internal};
-use crate::alerts::{Alert, Destination, Told};
+use crate::alerts::{self, Alert, Destination, Told};
 use crate::store::{AlertTold, DueAlert, Failure, NewAlert, Take};
 use crate::token::AlertId;
-use crate::webhooks;
 
 /// Milliseconds between two looks for what is to be told.
 const INTERVAL_MS: u64 = 500;
@@ -32,10 +31,8 @@ impl Common {
     /// What the store refuses; the log has it all the same.
     pub async fn raise(&self, alert: Alert) -> Result<(), Failure> {
         let new = self.new_alert(alert);
-        let (name, subject) = (new.alert.name, new.alert.subject.clone());
-        self.metrics.alert_raised(name);
-        let seen = new.alert.seen.clone();
-        tracing::error!(alert = name.name(), subject, seen, "alert");
+        self.metrics.alert_raised(new.alert.name);
+        log_alert(&new.alert);
         self.store.raise(new).await.map(drop)
     }
 
@@ -57,6 +54,19 @@ impl Common {
             at,
         }
     }
+}
+
+/// Says in the log what is raised, about whom, and what to do next.
+pub(super) fn log_alert(alert: &Alert) {
+    let (name, subject, seen) = (alert.name, &alert.subject, &alert.seen);
+    let next_step = name.next_step();
+    tracing::error!(
+        alert = name.name(),
+        subject,
+        seen,
+        next_step,
+        "an alert is raised"
+    );
 }
 
 impl Internal {
@@ -103,7 +113,9 @@ impl Internal {
         let (told, answer) = to.tell(&due.raised, common.environment, at).await;
         let attempt = due.attempts.saturating_add(1);
         let pause_ms = match told {
-            Told::Later(retry_after_s) => webhooks::pause_ms_after(attempt, retry_after_s),
+            Told::Later(retry_after_s) => {
+                alerts::pause_ms_after(&due.raised.severity, attempt, retry_after_s)
+            }
             Told::Taken | Told::Never => None,
         };
         let taken = told == Told::Taken;

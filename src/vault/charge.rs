@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::charge_page::{PageLink, PageOrder};
 use super::grant::{ChargesCreate, ChargesRead, Granted};
 use super::idempotency::IdempotencyKey;
 use super::settle::code;
@@ -12,6 +13,7 @@ use super::tokenize::sealed_reference;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
+use crate::seal;
 use crate::store::{Begun, ChargeFilter, ChargeRow, Claim, NewCharge, NotChargeable, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
 use crate::watch::Seen;
@@ -43,6 +45,9 @@ pub struct ChargeOrder {
     /// same as before there were such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<String>,
+    /// The page on which the shopper may confirm it, as often as it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosted_page: Option<PageOrder>,
 }
 
 fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error> {
@@ -54,6 +59,8 @@ fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error>
 pub struct Charged {
     /// The charge as it stands.
     pub charge: ChargeRow,
+    /// Its page, where it has one.
+    pub page: Option<PageLink>,
     /// Whether an earlier request with the same key made it.
     pub replayed: bool,
 }
@@ -111,7 +118,7 @@ impl Internal {
                 (*work, false)
             }
             Begun::Resumed(work) => (*work, true),
-            Begun::Replayed(charge) => return answer(*charge, true),
+            Begun::Replayed(charge) => return self.answer(*charge, true),
             Begun::InFlight => {
                 return Err(Refusal::InFlight {
                     retry_after_s: RETRY_AFTER_S,
@@ -141,7 +148,7 @@ impl Internal {
             Seen::Charged
         };
         common.watch.did(seen, &settled.client, common.now());
-        answer(settled, replayed)
+        self.answer(settled, replayed)
     }
 
     /// Opens a token's processor reference.
@@ -151,7 +158,8 @@ impl Internal {
         let owned_by = (row.customer_ref.as_deref(), row.usage);
         let context = sealed_reference(environment, row.account.as_str(), &name, owned_by);
         let opened = self.opener.open(&context, &row.sealed, &row.data_key).await;
-        if opened.is_err() && self.opener.holds(&row.data_key.kek) {
+        let is_wrong = matches!(opened, Err(seal::Refused::Value));
+        if is_wrong && self.opener.holds(&row.data_key.kek) {
             // It was altered, moved, or given to another owner: not a fault of ours.
             self.common
                 .quarantine("tokens", &row.token.to_string())
@@ -167,8 +175,9 @@ impl Internal {
         claim: &Claim,
     ) -> NewCharge {
         let now = self.common.now();
+        let id = ChargeId::new(self.common.environment, now);
         NewCharge {
-            id: ChargeId::new(self.common.environment, now),
+            id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
             token: order.token,
@@ -180,6 +189,7 @@ impl Internal {
             statement_descriptor_suffix: order.statement_descriptor_suffix.clone(),
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             return_url: order.return_url.clone(),
+            page: self.new_page(id, order, now),
             processor_key: self.processor_key(claim),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
@@ -226,23 +236,27 @@ impl Internal {
             .await?;
         Ok(charges)
     }
-}
 
-/// A charge as an answer: declined ones are refusals that carry the charge's id.
-fn answer(charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
-    match &charge.decline {
-        Some(decline) => Err(Refusal::Declined {
-            decline: Decline {
-                code: code(&decline.code),
-                advice: decline
-                    .advice
-                    .as_deref()
-                    .and_then(processor::Advice::from_name),
-                retryable: decline.retryable,
-            },
-            charge: Some(charge.id),
-            replayed,
-        }),
-        None => Ok(Charged { charge, replayed }),
+    /// A charge as an answer: declined ones are refusals that carry the charge's id.
+    pub(super) fn answer(&self, charge: ChargeRow, replayed: bool) -> Result<Charged, Refusal> {
+        match &charge.decline {
+            Some(decline) => Err(Refusal::Declined {
+                decline: Decline {
+                    code: code(&decline.code),
+                    advice: decline
+                        .advice
+                        .as_deref()
+                        .and_then(processor::Advice::from_name),
+                    retryable: decline.retryable,
+                },
+                charge: Some(charge.id),
+                replayed,
+            }),
+            None => Ok(Charged {
+                page: self.page_link(&charge),
+                charge,
+                replayed,
+            }),
+        }
     }
 }

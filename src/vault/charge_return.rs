@@ -30,6 +30,12 @@ fn parts<'a>(charge: &'a str, to: &'a str) -> [&'a [u8]; 2] {
 impl Internal {
     /// Where the issuer's page returns the shopper of a charge.
     pub(super) fn way_back(&self, charge: &ChargeRow) -> String {
+        if charge.page_until.is_some()
+            && let Some(page) = self.page_url(charge.id)
+        {
+            // From there the shopper goes on, or tries again.
+            return page.into();
+        }
         let page = Url::parse(&self.return_url);
         let (Some(to), Ok(page)) = (&charge.return_url, page) else {
             return self.return_url.clone();
@@ -74,7 +80,8 @@ impl Internal {
         };
         let outcome = self.outcome_of(payment, &charge);
         // What is put off, or waits as before, is left to who works on it.
-        if outcome.status == known.status {
+        let same_page = outcome.redirect_url == known.redirect_url;
+        if outcome.status == known.status && (same_page || known.page_until.is_none()) {
             return Ok(known);
         }
         let context = Witness::of(granted);

@@ -15,7 +15,7 @@ use crate::token::Account;
 macro_rules! scopes {
     ($($(#[$doc:meta])* $scope:ident = $name:literal,)+) => {
         /// What a client may be granted; the names are those of the configuration.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize, schemars::JsonSchema)]
         pub enum ScopeName {
             $($(#[$doc])* #[serde(rename = $name)] $scope,)+
         }

@@ -93,6 +93,7 @@ impl Internal {
                 Begun::Resumed(work) => (work, true),
                 Begun::Replayed(charge) => {
                     return Ok(Charged {
+                        page: None,
                         charge: *charge,
                         replayed: true,
                     });
@@ -119,7 +120,11 @@ impl Internal {
             .spawn_on(work, &self.common.runtime)
             .await
             .unwrap_or(Err(Refusal::Internal))?;
-        Ok(Charged { charge, replayed })
+        Ok(Charged {
+            page: None,
+            charge,
+            replayed,
+        })
     }
 
     /// Asks the processor for the operation that stands in the charge's row; repeatable, because so

@@ -178,6 +178,8 @@ impl Internal {
     async fn work_off_reviews(&self, account: &Account) {
         let take = async |limit| {
             let store = &self.common.store;
+            let now = self.common.now();
+            store.take_up_page_questions(account, now).await?;
             Ok(store.take_due_reviews(self.take(account, limit)).await?)
         };
         let one = async |due| {

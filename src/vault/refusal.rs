@@ -104,6 +104,9 @@ pub enum Refusal {
     /// The stored value or its key cannot be opened.
     #[error("sealed")]
     Sealed,
+    /// The module or the service that holds the key does not answer.
+    #[error("the provider of the key (hardware module or key service) does not answer")]
+    KeyProvider,
     /// A fault of our own.
     #[error("internal")]
     Internal,
@@ -126,8 +129,16 @@ impl From<store::Failure> for Refusal {
 
 impl From<seal::Refused> for Refusal {
     fn from(refused: seal::Refused) -> Self {
-        tracing::error!(%refused, "a stored value does not open: altered, moved, or of another key");
-        Self::Sealed
+        match refused {
+            seal::Refused::Value => {
+                tracing::error!(%refused, "a stored value does not open: altered, moved, or of another key");
+                Self::Sealed
+            }
+            seal::Refused::Provider => {
+                tracing::error!(%refused, "nothing is opened: the hardware module or the key service is missing");
+                Self::KeyProvider
+            }
+        }
     }
 }
 

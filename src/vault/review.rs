@@ -92,6 +92,10 @@ impl Internal {
         let outcome = self.outcome_of(payment, charge);
         let authority = Authority::Observer;
         let after = self.settled(&process(), authority, charge, outcome).await?;
+        let (after, answered) = self.answer_page(charge, after).await?;
+        if !answered {
+            return Ok(Looked::Again);
+        }
 
         // 2. A payment of a charge that is over must not take money any more.
         if is_over(&after) && may_take_money(&status) {
@@ -153,7 +157,13 @@ impl Internal {
                 RefundTaken::Contradiction => {
                     agree = false;
                     common.metrics.alert_raised(AlertName::ChargeContradicted);
-                    tracing::error!(charge = %charge.id, "the processor contradicts a refund of ours");
+                    let next_step = AlertName::ChargeContradicted.next_step();
+                    let subject = charge.id.to_string();
+                    tracing::error!(
+                        subject,
+                        next_step,
+                        "the processor contradicts a refund of ours"
+                    );
                 }
             }
         }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::grant::{Granted, Origin, Scope, SessionsCreate};
 use super::idempotency::{IdempotencyKey, processor_key};
-use super::{Capture, Internal, Refusal, Witness, processor_of};
+use super::{Capture, Internal, Refusal, Witness, presentation, processor_of};
 use crate::audit::{Action, Actor, Outcome};
 use crate::clock::Timestamp;
 use crate::seal::mac::MacKey;
@@ -39,6 +39,10 @@ pub struct SessionOrder {
     pub shopper_verified: bool,
     /// The merchant's own notes.
     pub metadata: BTreeMap<String, String>,
+    /// What the hosted page shows: the text of a JSON object. An order without one is the same as
+    /// before there were such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presentation: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -110,10 +114,13 @@ impl Internal {
             shopper_verified: order.shopper_verified,
             secret_mac: kept(&self.session_verify_key, &secret),
             owner_mac: [0; 32],
+            presentation_mac: None,
+            presentation: order.presentation,
             attempts_max: common.limits.session_attempts_max,
             created_at: now,
             expires_at: now.plus_s(order.expires_in_s),
         };
+        new.presentation_mac = presentation::mac(&new, &self.session_verify_key);
         new.owner_mac = Ownership::new(&new).mac(&self.session_verify_key, &secret);
         let witness = Witness::of(granted);
         let subject = Some(id.to_string());
@@ -230,6 +237,7 @@ struct Ownership<'a> {
     metadata: &'a str,
     shopper_verified: bool,
     expires_at: Timestamp,
+    presentation: Option<&'a str>,
 }
 
 /// Both forms of a session have the same fields of these names.
@@ -245,6 +253,7 @@ macro_rules! ownership {
             metadata: &$session.metadata,
             shopper_verified: $session.shopper_verified,
             expires_at: $session.expires_at,
+            presentation: $session.presentation.as_deref(),
         }
     };
 }
@@ -271,20 +280,26 @@ impl<'a> Ownership<'a> {
     /// The client secret is one of them, and the database has never seen that.
     fn with_parts<T>(&self, client_secret: &str, run: impl FnOnce(&[&[u8]]) -> T) -> T {
         let given = |value: Option<&str>| [u8::from(value.is_some())];
-        run(&[
+        let (customer, origin) = (given(self.customer_ref), given(self.origin));
+        let expires_at = self.expires_at.unix_ms().to_be_bytes();
+        let verified = [u8::from(self.shopper_verified)];
+        let mut parts: Vec<&[u8]> = vec![
             client_secret.as_bytes(),
             self.account.as_bytes(),
             self.client.as_bytes(),
-            &given(self.customer_ref),
+            &customer,
             self.customer_ref.unwrap_or_default().as_bytes(),
             self.processor_customer.as_bytes(),
-            &given(self.origin),
+            &origin,
             self.origin.unwrap_or_default().as_bytes(),
             self.usage.as_bytes(),
             self.metadata.as_bytes(),
-            &[u8::from(self.shopper_verified)],
-            &self.expires_at.unix_ms().to_be_bytes(),
-        ])
+            &verified,
+            &expires_at,
+        ];
+        // A session without one is bound as before there were such.
+        parts.extend(self.presentation.map(str::as_bytes));
+        run(&parts)
     }
 }
 

@@ -402,6 +402,7 @@ const fn outcome_name(outcome: &Result<Tokenized, Refusal>) -> &'static str {
             | Refusal::ProcessorUnavailable
             | Refusal::StoreUnavailable
             | Refusal::Sealed
+            | Refusal::KeyProvider
             | Refusal::Internal,
         ) => "failed",
     }

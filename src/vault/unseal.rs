@@ -119,9 +119,16 @@ impl Internal {
         }
     }
 
-    /// How the keys stand.
-    pub async fn seal_status(&self, _granted: &Granted<KeysStatus>) -> SealStatus {
-        self.status().await
+    /// How the keys stand; that it was asked is an event.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub async fn seal_status(&self, granted: &Granted<KeysStatus>) -> Result<SealStatus, Refusal> {
+        let subject = "keys.seal_status".to_owned();
+        self.common
+            .witness_read(granted, Action::StatusRead, subject)
+            .await?;
+        Ok(self.status().await)
     }
 
     /// The same for the process's own probes.

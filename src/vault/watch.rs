@@ -320,9 +320,17 @@ impl Common {
         self.metrics.rule_tripped(rule.name, decision.enforced);
         self.metrics.alert_raised(alert.name);
         let alert = self.new_alert(alert);
-        // Without its subject, which may be a customer's name.
-        let (id, rule) = (alert.id, rule.name.name());
-        tracing::error!(alert = alert.alert.name.name(), %id, rule, "alert");
+        let rule = rule.name.name();
+        let (name, subject) = (alert.alert.name, named_in_the_log(decision));
+        let (seen, next_step) = (&alert.alert.seen, name.next_step());
+        tracing::error!(
+            alert = name.name(),
+            subject,
+            seen,
+            next_step,
+            rule,
+            "an alert is raised"
+        );
         self.store.place_block(block, alert).await
     }
 
@@ -335,6 +343,15 @@ impl Common {
             events: bucket.count.events,
             hits: bucket.count.hits,
         }
+    }
+}
+
+/// Whom a decision is about, without the name of a merchant's customer: the alert has it.
+fn named_in_the_log(decision: &Decision) -> String {
+    match &decision.subject {
+        None => "a card range".to_owned(),
+        Some(subject) if subject.kind() == watch::SubjectKind::Customer => "a customer".to_owned(),
+        Some(subject) => subject.to_string(),
     }
 }
 

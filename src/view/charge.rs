@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Decline, NextAction};
+use crate::clock::Timestamp;
 use crate::store::ChargeRow;
 use crate::token::ChargeStatus;
 
@@ -46,6 +47,9 @@ pub struct Charge {
     decline: Option<Decline>,
     /// Where the shopper must go, when the issuer wants to see it.
     next_action: Option<NextAction>,
+    /// The page to mail to the shopper; only in the answer to the request that made the charge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosted_page: Option<ChargePageLink>,
     /// The payment at the processor, for reconciliation with its reports.
     processor: Processor,
     /// The issuer's checks, where the processor passes them on.
@@ -74,6 +78,18 @@ pub struct Processor {
     network_transaction_id: Option<String>,
 }
 
+/// The page on which the shopper confirms a charge at the issuer, as often as it takes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChargePageLink {
+    /// Its address. Who has it may confirm the charge: send it to the shopper only.
+    #[schema(
+        example = "https://cards.example/pay/charges/chg_01h455vb4pex5vsknk084sn02q#chg_01h455vb4pex5vsknk084sn02q_secret_…"
+    )]
+    url: String,
+    /// Until when it is shown; RFC 3339.
+    expires_at: String,
+}
+
 /// The issuer's checks: `pass`, `fail`, `unavailable` or `unchecked`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Checks {
@@ -93,6 +109,19 @@ pub struct Contradiction {
 }
 
 impl Charge {
+    /// With its page.
+    #[must_use]
+    pub fn with_page(self, url: &str, expires_at: Timestamp) -> Self {
+        let hosted_page = Some(ChargePageLink {
+            url: url.to_owned(),
+            expires_at: expires_at.rfc3339(),
+        });
+        Self {
+            hosted_page,
+            ..self
+        }
+    }
+
     /// A charge as it stands.
     #[must_use]
     pub fn of(row: &ChargeRow) -> Self {
@@ -121,6 +150,7 @@ impl Charge {
                 retryable: decline.retryable,
             }),
             next_action: row.redirect_url.clone().map(NextAction::redirect),
+            hosted_page: None,
             processor: Processor {
                 name: "stripe",
                 account: row.account.as_str().to_owned(),

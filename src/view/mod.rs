@@ -11,7 +11,7 @@ mod token;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub use charge::{Charge, ChargePage, Checks, Contradiction, Processor};
+pub use charge::{Charge, ChargePage, ChargePageLink, Checks, Contradiction, Processor};
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
 pub use report::{Report, ReportPage, ReportTicket};

@@ -30,6 +30,9 @@ pub struct SessionStatus {
     origin: Option<String>,
     /// The merchant's own notes.
     metadata: BTreeMap<String, String>,
+    /// What the hosted page shows, as the session was made with it.
+    #[schema(value_type = Option<Object>)]
+    presentation: Option<serde_json::Value>,
     /// How many posted cards it still takes.
     attempts_left: u32,
     /// Goes up with each posted card and with what becomes of it: of two copies the one with the
@@ -56,6 +59,10 @@ impl SessionStatus {
             usage: row.usage.name(),
             origin: row.origin.clone(),
             metadata: serde_json::from_str(&row.metadata).unwrap_or_default(),
+            presentation: row
+                .presentation
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok()),
             attempts_left: row.attempts_left,
             version: version_of(row),
             created_at: row.created_at.rfc3339(),

@@ -2,6 +2,7 @@
 //! is then done. The defaults were set on workloads whose seeds are not those that are reported
 //! (`benches/README.md`).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::subject::SubjectKind;
@@ -31,7 +32,7 @@ pub enum Seen {
 }
 
 /// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
     /// The operator is told, and nothing else.
@@ -109,7 +110,7 @@ macro_rules! rules {
     ($($(#[$doc:meta])* $name:ident = $text:literal: $by:ident, $hits:ident of $of:ident,
        $window_s:literal s, > $hits_max:literal, > $per_cent_max:literal %, $action:ident $lasts_s:literal s, $alert:ident;)+) => {
         /// Which rule. The names are those of `[watch.rules]`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum RuleName {
             $($(#[$doc])* $name,)+

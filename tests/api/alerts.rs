@@ -109,3 +109,50 @@ async fn alerts_go_to_no_private_address_and_no_redirect_is_followed() {
     );
     let _kept: Vec<Value> = receiver.taken();
 }
+
+#[tokio::test]
+async fn a_test_alert_goes_every_way_and_each_is_told_of() {
+    let (pager, desk) = (Receiver::start().await, Receiver::start().await);
+    desk.then(Reply::status(503));
+    let one = |receiver: &Receiver| destination(receiver, ",allow_private_addresses=true");
+    let (pagers, desks) = (one(&pager), one(&desk).replace("\"pager\"", "\"desk\""));
+    let both = format!(
+        "{},{}",
+        pagers.trim_end_matches(']'),
+        desks.trim_start_matches('[')
+    );
+    let app = App::start();
+    let run = async |to: &str, more: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        command
+            .args(["alerts", "test", "--config"])
+            .arg(app.path("cloakroom.toml"))
+            .args(more.split_whitespace())
+            .env("CLOAKROOM__ALERTS__WEBHOOKS", to);
+        let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let ran = ran.await.unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&ran.stderr).into_owned();
+        (ran.status.code(), said, complaint)
+    };
+    let (code, said, complaint) = run(&both, "").await;
+    assert_eq!(code, Some(69), "{said}{complaint}");
+    assert!(said.contains("ok   pager: 200"), "{said}");
+    assert!(said.contains("fail desk: 503"), "{said}");
+    assert!(complaint.contains("1 of 2 did not take"), "{complaint}");
+    let arrived = pager.taken();
+    assert_eq!(arrived.len(), 1);
+    let data = &arrived[0]["data"];
+    assert_eq!(
+        (&data["name"], &data["severity"]),
+        (&"test".into(), &"page".into())
+    );
+
+    let (code, said, complaint) = run(&pagers, "--json").await;
+    assert_eq!(code, Some(0), "{complaint}");
+    let told: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told["destinations"][0]["taken"], true, "{told}");
+    // Nobody to tell is no success.
+    let (code, _, complaint) = run("[]", "").await;
+    assert_eq!(code, Some(78), "{complaint}");
+}

@@ -455,6 +455,8 @@ async fn shares_of_other_keys_altered_shares_and_other_clients_open_nothing() {
         app.get(who, &status).await.problem(403, "not_granted");
     }
     assert_eq!(custody.status().await["shares_given"], 0);
+    let asked = "SELECT COUNT(*) FROM audit_events WHERE action = 'status.read' AND subject = 'keys.seal_status'";
+    assert!(app.count(asked).await >= 1, "that it was asked is an event");
 
     // Asked again under its key, a share is answered as before; another under it is not taken.
     let key = [("idempotency-key", "one")];

@@ -16,6 +16,7 @@ mod backups;
 mod billing;
 mod breakout;
 mod cards;
+mod charge_page;
 mod charge_return;
 mod cli;
 mod custody;

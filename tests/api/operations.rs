@@ -221,15 +221,19 @@ async fn the_demo_shop_asks_for_a_session_and_charges_a_token() {
             .unwrap()
             .contains(&app.at.capture)
     );
-    let session = app
-        .call(
+    let post = async |path: &str, cookie: &str, body: &Value| {
+        let url = format!("{}{path}", app.at.shop);
+        let headers = [("content-type", "application/json"), ("cookie", cookie)];
+        app.send(
             Who::Nobody,
-            Method::POST,
-            &format!("{}/session", app.at.shop),
-            &json!({}),
+            request(Method::POST, &url, &headers, body.to_string()),
         )
         .await
-        .json();
+    };
+    let begun = post("/session", "", &json!({})).await;
+    let cookie = begun.header("set-cookie").unwrap().to_owned();
+    let (cookie, _) = cookie.split_once(';').unwrap();
+    let session = begun.json();
     let secret = session["client_secret"].as_str().unwrap();
     let made = app
         .post_card(secret, &card(VISA), &[("origin", &app.at.shop)])
@@ -238,17 +242,21 @@ async fn the_demo_shop_asks_for_a_session_and_charges_a_token() {
         made.header("access-control-allow-origin"),
         Some(app.at.shop.as_str())
     );
-    let purchase = json!({"token": made.json()["id"], "session": session["id"]});
-    let charged = app
-        .call(
-            Who::Nobody,
-            Method::POST,
-            &format!("{}/charge", app.at.shop),
-            &purchase,
-        )
-        .await;
+    // Who has begun the order is told how it stands; who has not, whether it is paid.
+    let purchase = json!({ "session": session["id"] });
+    let charged = post("/charge", cookie, &purchase).await;
+    assert_eq!(charged.status, 200);
+    let told = charged.json();
+    let id = told["id"].as_str().unwrap();
+    assert!(id.starts_with("test_chg_"), "{told}");
     assert_eq!(
-        (charged.status, &charged.json()["status"]),
-        (201, &json!("succeeded"))
+        told,
+        json!({ "id": id, "status": "succeeded", "decline": null, "next_action": null })
     );
+    let paid = json!({ "status": "succeeded" });
+    assert_eq!(post("/charge", "", &purchase).await.json(), paid);
+    let returned = json!({ "charge": id });
+    assert_eq!(post("/outcome", cookie, &returned).await.json(), told);
+    let stranger = "__Host-shopper=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    assert_eq!(post("/outcome", stranger, &returned).await.json(), paid);
 }

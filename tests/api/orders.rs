@@ -14,13 +14,14 @@ on_both_engines! {
     an_inserted_refund_pays_nothing_out_and_an_inserted_charge_takes_nothing,
     a_token_given_to_another_customer_charges_nobody,
     a_session_given_to_another_customer_takes_no_card,
+    a_page_shows_nothing_that_its_merchant_did_not_order,
     a_card_turned_to_another_customers_token_is_answered_with_its_own,
     a_deleted_idempotency_key_charges_nobody_twice,
     an_inserted_event_is_not_told,
 }
 
 /// Runs `sql` as the database's owner, or whoever writes the file.
-async fn write(app: &App, sql: &str) {
+pub(crate) async fn write(app: &App, sql: &str) {
     if let Some(server) = &app.server {
         server.sql(sql);
         return;
@@ -36,7 +37,7 @@ async fn write(app: &App, sql: &str) {
 }
 
 /// That the row is quarantined, on the record, and that somebody is paged.
-async fn quarantined(app: &App, table: &str, row: &str) {
+pub(crate) async fn quarantined(app: &App, table: &str, row: &str) {
     let told = format!(
         "SELECT count(*) FROM audit_events WHERE action = 'row.quarantined' AND subject = '{table}/{row}'"
     );
@@ -147,6 +148,58 @@ async fn a_session_given_to_another_customer_takes_no_card(engine: Engine) {
     }
     let vaulted = app.ledger().await.to_string();
     assert!(!vaulted.contains("cus_thief"), "{vaulted}");
+    assert_eq!(app.count("SELECT count(*) FROM tokens").await, 0);
+}
+
+async fn a_page_shows_nothing_that_its_merchant_did_not_order(engine: Engine) {
+    let app = App::on(engine);
+    let page = async |id: &str| {
+        let url = format!("{}/pay/{id}", app.at.capture);
+        let answer = app.get(Who::Nobody, &url).await;
+        (answer.status, String::from_utf8(answer.body).unwrap())
+    };
+    let presented = async |amount: i64| {
+        let order = json!({ "origin": "https://shop.example",
+            "presentation": { "shop_name": "Little Theatre", "amount": amount, "currency": "eur" } });
+        let made = app.order_session(&order).await.json();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("id"), text("client_secret"))
+    };
+    let (dear, _) = presented(999_900).await;
+    let of_the_dear = format!("FROM (SELECT * FROM sessions) AS s WHERE s.id = '{dear}'");
+    for change in [
+        "presentation = '{\"shop_name\":\"Thief\",\"amount\":1,\"currency\":\"eur\"}'".to_owned(),
+        "origin = 'https://thief.example'".to_owned(),
+        // What stands on another page, with its tag.
+        format!(
+            "presentation = (SELECT s.presentation {of_the_dear}), presentation_mac = (SELECT s.presentation_mac {of_the_dear})"
+        ),
+    ] {
+        let (id, secret) = presented(1250).await;
+        assert!(page(&id).await.1.contains("Little Theatre"));
+        write(
+            &app,
+            &format!("UPDATE sessions SET {change} WHERE id = '{id}'"),
+        )
+        .await;
+        let (status, text) = page(&id).await;
+        assert_eq!(status, 404, "{change}");
+        assert!(!text.contains("hief") && !text.contains("999900"), "{text}");
+        quarantined(&app, "sessions", &id).await;
+        let answer = app.post_card(&secret, &card(VISA), &[]).await;
+        answer.problem(401, "unauthenticated");
+    }
+    // Taken away, nothing is shown, and no card is taken for it.
+    let (id, secret) = presented(1250).await;
+    let nothing = "presentation = NULL, presentation_mac = NULL";
+    write(
+        &app,
+        &format!("UPDATE sessions SET {nothing} WHERE id = '{id}'"),
+    )
+    .await;
+    assert_eq!(page(&id).await.0, 200);
+    let answer = app.post_card(&secret, &card(VISA), &[]).await;
+    answer.problem(401, "unauthenticated");
     assert_eq!(app.count("SELECT count(*) FROM tokens").await, 0);
 }
 

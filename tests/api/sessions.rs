@@ -10,6 +10,8 @@ on_both_engines! {
     a_sessions_state_follows_its_attempts,
     a_session_that_is_over_is_expired,
     another_clients_session_is_not_found,
+    a_sessions_page_shows_what_its_merchant_wants_shown,
+    a_presentation_that_no_page_can_show_is_refused,
 }
 
 /// Declined when it is vaulted, where the processor is strict.
@@ -128,4 +130,92 @@ async fn another_clients_session_is_not_found(engine: Engine) {
             .await
             .problem(404, "not_found");
     }
+}
+
+async fn a_sessions_page_shows_what_its_merchant_wants_shown(engine: Engine) {
+    let app = App::on(engine);
+    let presentation = json!({ "shop_name": "Bücher & Söhne", "amount": 1250, "currency": "eur",
+        "ask_name": true, "ask_postal_code": false, "scheme": "dark", "theme": { "accent": "#0a7", "fontSize": "18px" } });
+    let order = json!({ "origin": "https://shop.example", "presentation": presentation });
+    let made = app.order_session(&order).await;
+    assert_eq!(made.json()["presentation"], presentation);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.session_now(&id).await["presentation"], presentation);
+    let page = app
+        .get(Who::Nobody, &format!("{}/pay/{id}", app.at.capture))
+        .await;
+    assert_eq!(page.status, 200);
+    let text = String::from_utf8(page.body).unwrap();
+    let shown = "data-shown=\"{&quot;shop_name&quot;:&quot;Bücher &amp; Söhne&quot;,&quot;amount&quot;:1250,";
+    assert!(text.contains(shown), "{text}");
+
+    // A session without one has none, and its page shows the host.
+    let (id, _) = app
+        .opened(&json!({ "origin": "https://shop.example" }))
+        .await;
+    assert_eq!(app.session_now(&id).await["presentation"], Value::Null);
+    let page = app
+        .get(Who::Nobody, &format!("{}/pay/{id}", app.at.capture))
+        .await;
+    let text = String::from_utf8(page.body).unwrap();
+    assert!(text.contains("data-shown=\"{}\""), "{text}");
+}
+
+async fn a_presentation_that_no_page_can_show_is_refused(engine: Engine) {
+    let app = App::on(engine);
+    let refused = async |order: Value, status: u16| {
+        let answer = app.order_session(&order).await;
+        assert_eq!(answer.status, status, "{order} {}", answer.json());
+        let text = answer.json().to_string();
+        assert!(!text.contains("4242"), "{text}");
+        answer.json()["errors"][0].clone()
+    };
+    let origin = "https://shop.example";
+    for (presentation, pointer, reason) in [
+        (
+            json!({ "shop_name": "4242 4242 4242 4242" }),
+            "shop_name",
+            "card_number",
+        ),
+        (
+            json!({ "shop_name": "x".repeat(81) }),
+            "shop_name",
+            "too_long",
+        ),
+        (json!({ "amount": 1250 }), "currency", "required"),
+        (
+            json!({ "amount": 1250, "currency": "euro" }),
+            "currency",
+            "not_iso_4217",
+        ),
+        (
+            json!({ "theme": { "accent": "url(//evil)" } }),
+            "theme",
+            "not_valid",
+        ),
+    ] {
+        let order = json!({ "origin": origin, "presentation": presentation });
+        let error = refused(order, 422).await;
+        assert_eq!(error["pointer"], format!("/presentation/{pointer}"));
+        assert_eq!(error["reason"], reason);
+    }
+    let error = refused(
+        json!({ "presentation": { "amount": 1, "currency": "eur" } }),
+        422,
+    )
+    .await;
+    assert_eq!(
+        (&error["pointer"], &error["reason"]),
+        (&json!("/origin"), &json!("required"))
+    );
+    for presentation in [
+        json!({ "logo": "x" }),
+        json!({ "scheme": "sepia" }),
+        json!("x"),
+    ] {
+        let order = json!({ "origin": origin, "presentation": presentation });
+        let answer = app.order_session(&order).await;
+        assert!((400..500).contains(&answer.status), "{}", answer.json());
+    }
+    assert_eq!(app.count("SELECT count(*) FROM sessions").await, 0);
 }

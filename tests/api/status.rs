@@ -128,3 +128,38 @@ async fn what_is_open_is_a_metric_from_the_start() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_first_line_of_the_command_says_whether_the_process_is_ready() {
+    let app = App::start();
+    app.token(VISA).await;
+    let config = app.path("cloakroom.toml");
+    let status = |more: &[&str]| {
+        let arguments = ["status", "--config", config.to_str().unwrap()];
+        crate::cli::run(&[&arguments[..], more].concat())
+    };
+    let output = status(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    let first = said.lines().next().unwrap();
+    assert!(first.ends_with("(test) is ready"), "{said}");
+    for part in ["key_canary", "charges", "data keys", "events in the log"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let output = status(&["--json"]);
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["ready"], true, "{seen}");
+    assert!(seen["audit"]["events"].as_u64().is_some(), "{seen}");
+    assert_eq!(seen["keks"][0]["data_keys"], 1, "{seen}");
+
+    let dir = std::sync::Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    let output = status(&[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(
+        said.lines().next().unwrap().contains("is not running"),
+        "{said}"
+    );
+    drop(dir);
+}

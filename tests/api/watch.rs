@@ -100,6 +100,8 @@ async fn an_address_whose_cards_fail_is_turned_away_until_an_operator_lets_it_in
             .contains("cloakroom watch lift")
     );
     let block = listed(&app, "address 127.0.0.1").await;
+    let asked = "SELECT count(*) FROM audit_events WHERE action = 'status.read' AND subject = 'watch.blocks' AND actor_kind = 'operator'";
+    assert!(app.count(asked).await >= 1, "that it was asked is an event");
     assert_eq!(
         (&block["action"], &block["lifted_at"]),
         (&json!("block"), &json!(null))

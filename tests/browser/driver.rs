@@ -425,6 +425,8 @@ fn chromium(app: &App, profile: &Path) -> Value {
                 "--no-first-run", "--disable-background-networking", "--disable-component-update",
                 "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
                 "--window-size=1000,900", "--force-color-profile=srgb", "--lang=en",
+                // Else reports wait for up to a minute.
+                "--short-reporting-delay",
                 format!("--user-data-dir={}", profile.join("profile").display()),
                 format!("--ignore-certificate-errors-spki-list={trusted}"),
             ],

@@ -75,10 +75,12 @@ async fn main_path(kind: Kind) {
     // The page without any field of the shop's.
     let thanks = "<!doctype html><title>Thanks</title>Thanks";
     shop.site.put("/thanks", "text/html", &[], thanks);
-    let secret = shop.secret().await;
+    let order = json!({ "origin": shop.site.origin,
+        "presentation": { "shop_name": "Little Theatre", "amount": 1250, "currency": "eur" } });
+    let secret = shop.secret_for(&order).await;
     let session = secret.split("_secret_").next().unwrap();
     let page = format!(
-        "{}/pay/{session}?return=/thanks#{secret}",
+        "{}/pay/{session}?return=/thanks&locale=de-DE#{secret}",
         shop.app.at.capture
     );
     browser.go(&page).await;
@@ -86,6 +88,9 @@ async fn main_path(kind: Kind) {
         .until("return !document.getElementById('save').hidden")
         .await;
     assert!(!browser.url().await.contains("secret"));
+    assert_eq!(browser.text("#shop").await, "Little Theatre");
+    let button = browser.text("#save").await.replace('\u{a0}', " ");
+    assert_eq!(button, "12,50 € bezahlen");
     shop.app.note_sent(&json!({ "card": { "number": VISA } }));
     browser.click("#number").await;
     for keys in [VISA, TAB, "1234", TAB, "123"] {

@@ -6,6 +6,7 @@
     reason = "a test that goes wrong fails"
 )]
 
+mod charge_page;
 mod checkout;
 mod demo;
 mod driver;
@@ -14,11 +15,13 @@ mod flow;
 mod frames;
 mod frameworks;
 mod guide;
+mod hosted;
 mod hostile;
 mod looks;
 mod marionette;
 mod mishaps;
 mod npm;
+mod reports;
 mod shops;
 mod site;
 mod status;

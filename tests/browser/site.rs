@@ -21,10 +21,21 @@ pub(crate) struct File {
 
 type Files = Arc<Mutex<BTreeMap<String, File>>>;
 
+/// What browsers have sent to the site.
+#[derive(Clone, Debug)]
+pub(crate) struct Posted {
+    pub(crate) path: String,
+    pub(crate) kind: String,
+    pub(crate) body: Vec<u8>,
+}
+
+type Inbox = Arc<Mutex<Vec<Posted>>>;
+
 /// A running site.
 pub(crate) struct Site {
     pub(crate) origin: String,
     files: Files,
+    inbox: Inbox,
     server: ServerHandle,
 }
 
@@ -43,11 +54,14 @@ impl Site {
         };
         let tls = tls::server(&tls::Live::read(live, Clock::system()).unwrap()).unwrap();
         let files = Files::default();
-        let shared = Arc::clone(&files);
+        let inbox = Inbox::default();
+        let shared = (Arc::clone(&files), Arc::clone(&inbox));
         let server = HttpServer::new(move || {
-            let files = web::Data::new(Arc::clone(&shared));
+            let files = web::Data::new(Arc::clone(&shared.0));
+            let inbox = web::Data::new(Arc::clone(&shared.1));
             Routes::new()
                 .app_data(files)
+                .app_data(inbox)
                 .default_service(web::to(answer))
         })
         .workers(1)
@@ -60,6 +74,7 @@ impl Site {
         Self {
             origin,
             files,
+            inbox,
             server: handle,
         }
     }
@@ -84,6 +99,11 @@ impl Site {
         self.files.lock().unwrap().insert(path.to_owned(), file);
     }
 
+    /// What browsers have sent since this was asked last.
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        std::mem::take(&mut *self.inbox.lock().unwrap())
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
@@ -94,7 +114,21 @@ impl Site {
     }
 }
 
-async fn answer(files: web::Data<Files>, request: HttpRequest) -> HttpResponse {
+async fn answer(
+    files: web::Data<Files>,
+    inbox: web::Data<Inbox>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    if request.method() == actix_web::http::Method::POST {
+        let kind = request.headers().get("content-type");
+        inbox.lock().unwrap().push(Posted {
+            path: request.path().to_owned(),
+            kind: kind.map_or("", |kind| kind.to_str().unwrap()).to_owned(),
+            body: body.to_vec(),
+        });
+        return HttpResponse::NoContent().finish();
+    }
     if request.path() == "/favicon.ico" {
         return HttpResponse::NoContent().finish();
     }

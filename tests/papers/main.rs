@@ -12,6 +12,7 @@ mod oscal;
 mod questionnaires;
 mod reference;
 mod responsibilities;
+mod rights;
 mod runbooks;
 mod tables;
 

@@ -88,7 +88,7 @@ async fn opened(opens: &Opener, of: &SealedValue, data_key: &WrappedDataKey) -> 
             assert_eq!(opened.expose(), SAYS);
             true
         }
-        Err(Refused) => false,
+        Err(Refused::Value | Refused::Provider) => false,
     }
 }
 
@@ -207,6 +207,28 @@ async fn a_hardware_module_conforms() {
         seals_elsewhere: sealer(WrapKey::File(second)),
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_module_whose_token_is_gone_says_nothing_of_the_value() {
+    if !softhsm::is_inside("a_module_whose_token_is_gone_says_nothing_of_the_value") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (public, hsm) = hsm_pair(dir.path(), "first");
+    let (seals, opens) = (
+        sealer(WrapKey::File(public)),
+        opener(UnwrapKey::Pkcs11(Box::new(hsm))),
+    );
+    let sealed = value(&seals).await;
+    let tokens = softhsm::tokens_inside();
+    let away = tokens.with_extension("away");
+    std::fs::rename(&tokens, &away).unwrap();
+    let place = place(Environment::Test);
+    let refused = opens.open(&place, &sealed.sealed, &sealed.data_key).await;
+    assert_eq!(refused.unwrap_err(), Refused::Provider);
+    std::fs::rename(&away, &tokens).unwrap();
+    assert!(opened(&opens, &sealed, &sealed.data_key).await);
 }
 
 #[tokio::test]

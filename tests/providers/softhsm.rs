@@ -52,6 +52,12 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// Where the token of this process is, whose configuration [`token`] wrote.
+pub(crate) fn tokens_inside() -> PathBuf {
+    let conf = PathBuf::from(std::env::var_os(CONF).unwrap());
+    conf.with_file_name("tokens")
+}
+
 /// Runs the rest of the test named `test` in a process that has a token: answers false in the
 /// process that has none, once the other one has passed.
 pub(crate) fn is_inside(test: &str) -> bool {

@@ -12,6 +12,7 @@ use crate::seal::custody::{
     self, Ceremony, CeremonyFailed, Custodian, Ledger, Order, Papers, SHARES_MAX, THRESHOLD_MIN,
     Transcript, Verdict, verify,
 };
+use crate::seal::hex;
 use crate::seal::signing::SigningKey;
 use crate::token::Environment;
 
@@ -100,11 +101,11 @@ pub(in crate::cli) fn init(
     let order = asked.order(Ledger::default(), &signing_key);
     let ceremony = custody::init(environment, order)?;
     write_all(dir, &ceremony.files)?;
-    told(dir, &ceremony)
+    told(dir, &ceremony, &signing_key)
 }
 
 /// Says what a ceremony wrote, and what is to be done with it.
-pub(super) fn told(dir: &Path, ceremony: &Ceremony) -> Result<(), Failure> {
+pub(super) fn told(dir: &Path, ceremony: &Ceremony, signer: &SigningKey) -> Result<(), Failure> {
     print(format_args!(
         "{} of {}, in {}:",
         ceremony.ceremony,
@@ -117,7 +118,12 @@ pub(super) fn told(dir: &Path, ceremony: &Ceremony) -> Result<(), Failure> {
     print(
         "Give each share-NAME.json to its custodian and remove it here; have each sign with \
          `cloakroom keys acknowledge`; check with `cloakroom keys ceremony verify`.",
-    )
+    )?;
+    print(format_args!(
+        "The papers are signed by the key {}: keep it elsewhere, and name it then with \
+         --signing-key.",
+        hex(&signer.public_key_bytes())
+    ))
 }
 
 #[derive(Debug, Args)]
@@ -143,9 +149,18 @@ struct Verify {
     /// The directory of the acknowledgements; that of the files where it is not said.
     #[arg(long, value_name = "DIR")]
     acknowledgements: Option<PathBuf>,
+    /// The public key that signs the papers, as `keys init` printed it; 64 hexadecimal digits.
+    #[arg(long, value_name = "HEX", value_parser = signing_key)]
+    signing_key: Option<String>,
     /// One JSON document instead of lines.
     #[arg(long)]
     json: bool,
+}
+
+fn signing_key(text: &str) -> Result<String, String> {
+    let fits = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let refused = || "64 hexadecimal digits are expected".to_owned();
+    fits.then(|| text.to_owned()).ok_or_else(refused)
 }
 
 pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -155,6 +170,7 @@ pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
     let papers = Papers {
         acknowledgements: asked.acknowledgements.unwrap_or_else(|| dir.clone()),
         transcript: asked.transcript,
+        signing_key: asked.signing_key,
         dir,
     };
     let findings = verify(&papers)?;

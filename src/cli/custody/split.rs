@@ -87,7 +87,7 @@ pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
     let ceremony = custody::split(&waiting, &shares, environment, order)?;
     drop(shares);
     write_all(&arguments.out, &ceremony.files)?;
-    told(&arguments.out, &ceremony)?;
+    told(&arguments.out, &ceremony, &signing_key)?;
     print(format_args!(
         "The old shares do not open the new private document, and still open copies of the old one: \
          put the new one into service, destroy every copy of the old, or rotate the key."

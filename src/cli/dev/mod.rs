@@ -8,6 +8,7 @@ mod certificates;
 mod greeting;
 mod settings;
 mod shop;
+mod shopper;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};

@@ -31,24 +31,33 @@ const post = async (url, body) => {
   }
 };
 
-/** What a shopper is told of a decline. The code is for the shop's own eyes. */
+const ANOTHER = "The card was declined. Please use another card.";
+const LATER = "Your bank could not answer. Please try again in a moment.";
+const LIMIT = "The card has reached its limit. Please use another card.";
+
+/**
+ * What a shopper is told of a decline. The code is for the shop's own eyes: who has stolen a card
+ * does not learn that it is known to be stolen.
+ */
 const DECLINED = {
-  payment_intent_authentication_failure: "Your bank did not confirm this payment. Nothing was charged: please try again.",
-  lost_card: "The card was declined. Please use another card.",
-  stolen_card: "The card was declined. Please use another card.",
+  generic_decline: ANOTHER,
+  fraudulent: ANOTHER,
+  lost_card: ANOTHER,
+  stolen_card: ANOTHER,
+  insufficient_funds: "The card has insufficient funds. Please use another card.",
+  expired_card: "The card has expired. Please use another card.",
   incorrect_cvc: "The security code is not right. Please check it, or use another card.",
   incorrect_zip: "The postal code is not right. Please check it, or use another card.",
-  card_velocity_exceeded: "The card has reached its limit. Please use another card.",
-  withdrawal_count_limit_exceeded: "The card has reached its limit. Please use another card.",
-  processing_error: "Your bank could not answer. Please try again in a moment.",
-  try_again_later: "Your bank could not answer. Please try again in a moment.",
-  issuer_not_available: "Your bank could not answer. Please try again in a moment.",
+  card_velocity_exceeded: LIMIT,
+  withdrawal_count_limit_exceeded: LIMIT,
+  processing_error: LATER,
+  try_again_later: LATER,
+  issuer_not_available: LATER,
   currency_not_supported: "The card cannot pay in this currency. Please use another card.",
   card_detached: "This card cannot be used any more. Please enter it again.",
   authentication_not_supported: "Your bank wants a confirmation that we cannot offer. Please use another card.",
-  insufficient_funds: "The card has insufficient funds. Please use another card.",
-  expired_card: "The card has expired. Please use another card.",
   authentication_required: "Your bank wants to confirm this payment. Please try again.",
+  payment_intent_authentication_failure: "Your bank did not confirm this payment. Nothing was charged: please try again.",
 };
 
 /** Offers what can be done next, and nothing else. */
@@ -82,12 +91,16 @@ async function settle(url, body) {
     say("No card was taken. Please start again.", "bad");
     return offer("Start again", () => location.assign("/"));
   }
-  element("charge").textContent = charged.id ?? charged.charge ?? "none";
-  element("token").textContent = charged.token ?? "none";
-  element("receipt").hidden = false;
+  // A browser that the order was not begun in is told how it stands, and no more.
+  element("charge").textContent = charged.id ?? "";
+  element("receipt").hidden = !charged.id;
   if (charged.next_action) {
     say("The bank asks for one more confirmation. Taking you there …");
     return location.assign(charged.next_action.redirect_url);
+  }
+  if (charged.status === "requires_action") {
+    say("The bank asks for one more confirmation. Please go on in the browser in which you began.");
+    return offer("Look again", () => settle(url, body));
   }
   if (charged.status === "succeeded") {
     say("Thank you! Your ticket is paid.", "good");
@@ -97,7 +110,7 @@ async function settle(url, body) {
     say("Your bank is still at work. We will write to you when the ticket is paid.");
     return offer("Look again", () => settle(url, body));
   }
-  say(DECLINED[charged.decline?.code] ?? "The payment was declined. Please use another card.", "bad");
+  say(DECLINED[charged.decline?.code] ?? ANOTHER, "bad");
   offer("Use another card", () => location.assign("/"));
 }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, SET_COOKIE};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::{Failure, exit};
+use super::shopper::Shopper;
 use super::{Ports, certificates};
 use crate::clock::Clock;
 use crate::http::fields::assets::{ASSETS, LOADER};
@@ -131,20 +132,29 @@ fn file(kind: &'static str, text: &'static str) -> HttpResponse {
 }
 
 /// The browser asks its shop for a session.
-async fn session(shop: web::Data<Shop>) -> HttpResponse {
-    let order = serde_json::json!({ "origin": shop.origin });
+async fn session(shop: web::Data<Shop>, request: HttpRequest) -> HttpResponse {
+    let shopper = Shopper::of(&request).unwrap_or_else(Shopper::new);
+    let order = serde_json::json!({
+        "origin": shop.origin,
+        "metadata": { "shopper": shopper.mark() },
+        // Of the page of its own; the frame is told by the shop's page.
+        "presentation": { "shop_name": "Little Theatre", "amount": 1250, "currency": "eur" },
+    });
     let key = RequestId::new(Environment::Test, Clock::system().now());
-    let (status, mut made) = ask(
-        &shop.checkout,
-        shop.post("/v1/capture_sessions", &key.to_string(), &order),
-    )
-    .await;
-    let id = made.get("id").and_then(Value::as_str);
-    let pay = id.map(|id| format!("{}/pay/{id}", shop.capture));
-    if let (Some(made), Some(pay)) = (made.as_object_mut(), pay) {
-        made.insert("pay".to_owned(), pay.into());
-    }
-    answer(status, &made)
+    let asked = shop.post("/v1/capture_sessions", &key.to_string(), &order);
+    let (_, made) = ask(&shop.checkout, asked).await;
+    let Some(id) = made.get("id").and_then(Value::as_str) else {
+        return unanswered();
+    };
+    let told = serde_json::json!({
+        "id": id,
+        "client_secret": made.get("client_secret"),
+        "pay": format!("{}/pay/{id}", shop.capture),
+    });
+    HttpResponse::Ok()
+        .insert_header((SET_COOKIE, shopper.cookie()))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .json(told)
 }
 
 /// What the shopper's browser brings: the session, which stands for the order here.
@@ -156,7 +166,11 @@ struct Purchase {
 /// The shop's backend charges the token that the session has made: once for each order, however
 /// often the page is loaded again. It asks the service for the token and takes none from a browser:
 /// the one that comes back from the issuer may be another, which has never seen it.
-async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpResponse {
+async fn charge(
+    shop: web::Data<Shop>,
+    request: HttpRequest,
+    purchase: web::Json<Purchase>,
+) -> HttpResponse {
     let Ok(session) = SessionId::parse(&purchase.session, Environment::Test) else {
         return HttpResponse::BadRequest().finish();
     };
@@ -164,7 +178,11 @@ async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpRes
     let (status, made) = ask(&shop.checkout, read).await;
     let Some(token) = made.get("token").and_then(Value::as_str) else {
         // Without an answer the page asks again; without a card there is nothing to charge.
-        return answer(if status < 400 { 409 } else { status }, &Value::Null);
+        return if status < 500 {
+            HttpResponse::Conflict().json(Value::Null)
+        } else {
+            unanswered()
+        };
     };
     // The browser may be back from the issuer before the issuer's word is.
     for _ in 0..LOOKS_MAX {
@@ -176,13 +194,14 @@ async fn charge(shop: web::Data<Shop>, purchase: web::Json<Purchase>) -> HttpRes
     }
     let order = serde_json::json!({
         "token": token, "amount": 1250, "currency": "eur", "off_session": false,
-        "description": "One ticket", "metadata": { "order": session.to_string() },
+        "description": "One ticket",
+        "metadata": { "order": session.to_string(), "shopper": shopper_of(&made) },
         // Where the issuer's page leads back to, should it want to see the shopper once more.
         "origin": shop.origin, "return_path": "/",
     });
-    let request = shop.post("/v1/charges", &format!("order-{session}"), &order);
-    let (status, made) = ask(&shop.billing, request).await;
-    answer(status, &made)
+    let asked = shop.post("/v1/charges", &format!("order-{session}"), &order);
+    let (status, charged) = ask(&shop.billing, asked).await;
+    answer(status, &charged, is_own(&request, &made))
 }
 
 /// The charge whose shopper has come back from the issuer.
@@ -193,12 +212,50 @@ struct Returned {
 
 /// What became of a charge. The address that the shopper came back with says so too, but anybody
 /// can write an address.
-async fn outcome(shop: web::Data<Shop>, returned: web::Json<Returned>) -> HttpResponse {
+async fn outcome(
+    shop: web::Data<Shop>,
+    request: HttpRequest,
+    returned: web::Json<Returned>,
+) -> HttpResponse {
     let Ok(id) = ChargeId::parse(&returned.charge, Environment::Test) else {
         return HttpResponse::BadRequest().finish();
     };
     let (status, charge) = ask(&shop.billing, shop.get(&format!("/v1/charges/{id}"))).await;
-    answer(status, &charge)
+    answer(status, &charge, is_own(&request, &charge))
+}
+
+/// The mark of the shopper who began it, from a session or a charge.
+fn shopper_of(made: &Value) -> Option<&str> {
+    made.pointer("/metadata/shopper")?.as_str()
+}
+
+/// Whether it was begun by the shopper whose browser asks.
+fn is_own(request: &HttpRequest, made: &Value) -> bool {
+    let asks = Shopper::of(request).map(|shopper| shopper.mark());
+    asks.is_some() && asks.as_deref() == shopper_of(made)
+}
+
+/// How a charge stands, for a browser: of what the service says, these four and no more. One that
+/// did not begin the order, and comes back from the bank's app or has found an address, is told the
+/// status alone.
+fn seen(status: u16, charge: &Value, own: bool) -> Option<Value> {
+    let stands = match status {
+        200 | 201 => charge.get("status").and_then(Value::as_str)?,
+        // A declined charge is answered as a problem, which names it.
+        402 => "declined",
+        _ => return None,
+    };
+    let id = charge.get("charge").or_else(|| charge.get("id"));
+    Some(if own {
+        serde_json::json!({
+            "id": id,
+            "status": stands,
+            "decline": charge.get("decline"),
+            "next_action": charge.get("next_action"),
+        })
+    } else {
+        serde_json::json!({ "status": stands })
+    })
 }
 
 type Request = Option<hyper::Request<Full<Bytes>>>;
@@ -240,10 +297,19 @@ async fn ask(client: &Client<Https, Full<Bytes>>, request: Request) -> (u16, Val
     answer.ok().flatten().unwrap_or((502, Value::Null))
 }
 
-fn answer(status: u16, body: &Value) -> HttpResponse {
-    let status = actix_web::http::StatusCode::from_u16(status)
-        .unwrap_or(actix_web::http::StatusCode::BAD_GATEWAY);
-    HttpResponse::build(status).json(body)
+fn answer(status: u16, charge: &Value, own: bool) -> HttpResponse {
+    match seen(status, charge, own) {
+        Some(seen) => HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(seen),
+        None if status == 404 => HttpResponse::NotFound().json(Value::Null),
+        None => unanswered(),
+    }
+}
+
+/// The service has not said how it stands: the page asks again, and learns nothing of why.
+fn unanswered() -> HttpResponse {
+    HttpResponse::BadGateway().finish()
 }
 
 /// A client of the service with one of the development certificates.
@@ -269,4 +335,49 @@ fn client(dir: &Path, name: &str) -> Result<Client<Https, Full<Bytes>>, Failure>
         .enable_http1()
         .build();
     Ok(Client::builder(TokioExecutor::new()).build(https))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_browser_is_told_of_a_charge_what_a_shopper_needs_and_a_stranger_the_status() {
+        let charge = json!({
+            "id": "test_chg_1", "object": "charge", "status": "requires_action", "token": "test_tok_1",
+            "amount": 1250, "decline": null, "metadata": { "shopper": "abc" },
+            "next_action": { "type": "redirect", "redirect_url": "https://bank.example/" },
+            "processor": { "name": "stripe", "payment": "pi_1" },
+        });
+        let own = json!({
+            "id": "test_chg_1", "status": "requires_action", "decline": null,
+            "next_action": { "type": "redirect", "redirect_url": "https://bank.example/" },
+        });
+        assert_eq!(seen(201, &charge, true), Some(own));
+        let status = json!({ "status": "requires_action" });
+        assert_eq!(seen(200, &charge, false), Some(status));
+        let declined = json!({
+            "type": "/problems/card_declined", "charge": "test_chg_1", "request_id": "r",
+            "decline": { "code": "lost_card", "advice": null, "retryable": false },
+        });
+        let told = seen(402, &declined, true).unwrap();
+        assert_eq!(
+            (&told["id"], &told["status"]),
+            (&json!("test_chg_1"), &json!("declined"))
+        );
+        assert_eq!(told["decline"]["code"], "lost_card");
+        for status in [404, 409, 429, 500, 503] {
+            assert_eq!(seen(status, &charge, true), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_shop_has_words_for_every_decline_of_the_sandbox() {
+        let (_, table) = SCRIPT.split_once("const DECLINED = {").unwrap();
+        let (table, _) = table.split_once("};").unwrap();
+        for code in crate::sandbox::decline_codes() {
+            assert!(table.contains(&format!("\n  {code}: ")), "{code}");
+        }
+    }
 }

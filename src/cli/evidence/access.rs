@@ -7,6 +7,7 @@ use crate::config::{Config, WatchMode};
 use crate::evidence::{Bundle, Look, Verdict};
 use crate::http::{PlaneName, tls};
 use crate::service;
+use crate::token::Account;
 use crate::vault::grant::ScopeName;
 
 const CLIENTS: &str = "access/clients.json";
@@ -151,8 +152,8 @@ fn clients(scene: &Scene, bundle: &mut Bundle) {
 fn processors(scene: &Scene, bundle: &mut Bundle) {
     let mut look = Look::at(
         "processor_keys",
-        "each plane has a key of this environment at the processor, and the capture plane's is \
-         restricted",
+        "each plane has a key of this environment at the processor; in the live environment the \
+         capture plane's is restricted",
         &["6.5.3", "7.2.5"],
     );
     for Process { config, path } in &scene.processes {
@@ -164,21 +165,34 @@ fn processors(scene: &Scene, bundle: &mut Bundle) {
                 continue;
             }
             let node = &config.node;
-            match service::processors(config, plane, None) {
-                Ok(accounts) => look.must(
+            let unrestricted = service::unrestricted_keys(config, plane);
+            match (service::processors(config, plane, None), unrestricted) {
+                (Ok(accounts), Ok(unrestricted)) => look.must(
                     true,
                     format_args!(
-                        "{node}: {} accounts of the {} plane",
+                        "{node}: {} accounts of the {} plane, {}",
                         accounts.len(),
-                        plane.name()
+                        plane.name(),
+                        rights(&unrestricted),
                     ),
                 ),
-                Err(refused) => look.must(false, format_args!("{node}: {refused}")),
+                (Err(refused), _) | (_, Err(refused)) => {
+                    look.must(false, format_args!("{node}: {refused}"));
+                }
             }
         }
         look.again(format!("cloakroom check --config {}", path.display()));
     }
     bundle.check(look.done());
+}
+
+/// What the keys say of themselves.
+fn rights(unrestricted: &[Account]) -> String {
+    if unrestricted.is_empty() {
+        return "no key says that it may do everything".to_owned();
+    }
+    let names: Vec<&str> = unrestricted.iter().map(Account::as_str).collect();
+    format!("NOT restricted, may do everything: {}", names.join(", "))
 }
 
 fn watch(scene: &Scene, bundle: &mut Bundle) {

@@ -11,8 +11,8 @@ mod database;
 mod keys;
 mod listeners;
 mod papers;
-mod running;
-mod scene;
+pub(super) mod running;
+pub(super) mod scene;
 
 use std::path::{Path, PathBuf};
 

@@ -37,7 +37,7 @@ pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
 }
 
 /// What a listener of ours answers; nothing where nobody listens.
-async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<Got>, String> {
+pub(in crate::cli) async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<Got>, String> {
     if connect(plane.address()).await.is_err() {
         return Ok(None);
     }
@@ -54,16 +54,16 @@ fn again(plane: &Plane<'_>, path: &str) -> String {
 
 /// A line of readiness, as a process tells it.
 #[derive(Deserialize, Serialize)]
-struct Line {
-    name: String,
-    state: String,
-    detail: Option<String>,
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) state: String,
+    pub(in crate::cli) detail: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
-struct Readiness {
-    status: String,
-    checks: Vec<Line>,
+pub(in crate::cli) struct Readiness {
+    pub(in crate::cli) status: String,
+    pub(in crate::cli) checks: Vec<Line>,
 }
 
 /// What a process said of itself; nothing where it does not run here.

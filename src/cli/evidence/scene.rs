@@ -13,18 +13,18 @@ use crate::telemetry::Metrics;
 use crate::token::Environment;
 
 /// A process, by its configuration.
-pub(super) struct Process {
-    pub(super) path: PathBuf,
-    pub(super) config: Config,
+pub(in crate::cli) struct Process {
+    pub(in crate::cli) path: PathBuf,
+    pub(in crate::cli) config: Config,
 }
 
 /// A listener of a process, with the certificate that it must show.
-pub(super) struct Plane<'p> {
-    pub(super) name: PlaneName,
-    pub(super) node: &'p str,
-    pub(super) listen: SocketAddr,
-    pub(super) certificate: &'p RelativePathBuf,
-    pub(super) private_key: &'p RelativePathBuf,
+pub(in crate::cli) struct Plane<'p> {
+    pub(in crate::cli) name: PlaneName,
+    pub(in crate::cli) node: &'p str,
+    pub(in crate::cli) listen: SocketAddr,
+    pub(in crate::cli) certificate: &'p RelativePathBuf,
+    pub(in crate::cli) private_key: &'p RelativePathBuf,
 }
 
 /// All that is looked at.
@@ -39,7 +39,7 @@ pub(super) struct Scene {
 }
 
 impl Process {
-    pub(super) fn planes(&self) -> Vec<Plane<'_>> {
+    pub(in crate::cli) fn planes(&self) -> Vec<Plane<'_>> {
         let node = self.config.node.as_str();
         let capture = self.config.capture.as_ref().map(|plane| Plane {
             name: PlaneName::Capture,
@@ -83,7 +83,7 @@ impl Process {
 
 impl Plane<'_> {
     /// What to connect to from this machine.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(in crate::cli) fn address(&self) -> SocketAddr {
         let ip = match self.listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

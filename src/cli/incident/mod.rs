@@ -15,8 +15,8 @@ use super::{Failure, exit, print};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::service::store_settings;
-use crate::store::{Incident, NewIncident, Store};
+use crate::service::ordering_store_settings;
+use crate::store::{Authentic, Incident, NewIncident, Store};
 use crate::telemetry::Metrics;
 use crate::token::{EventId, IncidentId};
 
@@ -89,7 +89,7 @@ impl Desk {
     async fn open(config: &Path) -> Result<Self, Failure> {
         let config = Config::read(config)?;
         let clock = Clock::system();
-        let settings = store_settings(&config, &Metrics::new(&clock))?;
+        let settings = ordering_store_settings(&config, &clock, &Metrics::new(&clock))?;
         let store = Store::open(&settings, config.environment, &clock)
             .await
             .map_err(unavailable)?;
@@ -107,6 +107,17 @@ impl Desk {
     /// The incident of that id, which is not closed.
     async fn incident(&self, id: &str) -> Result<Incident, Failure> {
         open_incident(&self.store, &self.config, id).await
+    }
+
+    /// The same, with a proof that an operator opened it: what it is called may be told.
+    async fn opened_incident(&self, id: &str) -> Result<Authentic<Incident>, Failure> {
+        let id = self.incident(id).await?.id;
+        let opened = self.store.opened_incident(id).await.map_err(unavailable)?;
+        opened.ok_or_else(|| {
+            let why = "the incident's row carries no valid proof of who opened it: it was \
+                       quarantined, and nobody is told of it";
+            Failure::new(exit::DATA, why)
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use super::send::Channel;
 use super::{Desk, unavailable};
 use crate::audit::Action;
 use crate::incident::letter::{Affected, Heading};
-use crate::store::{Incident, NoticeKey, NoticeSettled, NoticeState, Run};
+use crate::store::{Authentic, Incident, NoticeKey, NoticeSettled, NoticeState, Run};
 use crate::token::{IncidentId, RunId};
 
 /// Milliseconds after which a run that gave no sign is taken for dead.
@@ -74,7 +74,7 @@ pub(super) struct Arguments {
 /// Everything that one run needs.
 struct Notifying {
     desk: Desk,
-    incident: Incident,
+    incident: Authentic<Incident>,
     run: RunId,
     channel: Channel,
     heading: Heading,
@@ -84,7 +84,7 @@ struct Notifying {
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let desk = Desk::open(&arguments.config).await?;
-    let incident = desk.incident(&arguments.incident).await?;
+    let incident = desk.opened_incident(&arguments.incident).await?;
     let channel = Channel::of(&desk.config, &arguments)?;
     let affected = affected(&arguments.scope, incident.id)?;
     let heading = Heading {

@@ -1,6 +1,7 @@
 //! `cloakroom keys status|rotate|reseal|retire`: which keys there are, and replacing them while the
 //! service runs. The running internal processes do the work; these verbs ask for it and watch.
 
+mod lease;
 mod status;
 mod watch;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use self::lease::Lease;
 use self::watch::ask_and_watch;
 use super::{Failure, exit, print};
 use crate::audit::{Action, Actor, Event, Outcome};
@@ -18,7 +20,7 @@ use crate::config::Config;
 use crate::seal::manifest::{Holder, KekState, Manifest};
 use crate::seal::signing::SigningKey;
 use crate::seal::{Canary, DataKeyLimits, KekId, Sealer};
-use crate::service::{Configured, backup, marking, store_settings};
+use crate::service::{Configured, backup, marking, ordering_store_settings};
 use crate::store::{KeyWork, SignedManifest, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
@@ -102,7 +104,7 @@ impl Keys {
     async fn open(of: &Of) -> Result<Self, Failure> {
         let config = Config::read(&of.config).map_err(|error| Failure::new(exit::CONFIG, error))?;
         let clock = Clock::system();
-        let settings = store_settings(&config, &Metrics::new(&clock))?;
+        let settings = ordering_store_settings(&config, &clock, &Metrics::new(&clock))?;
         let store = Store::open(&settings, config.environment, &clock)
             .await
             .map_err(unavailable)?;
@@ -226,12 +228,10 @@ pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
                    pci-docs/keys.md; to change who its custodians are, run `keys split`";
         return Err(Failure::new(exit::CONFIG, why));
     }
-    let signing = keys.signing_key()?;
-    let base = keys.manifest(&signing).await?;
-    let (base, kek) = match &order.activate {
-        Some(kek) => (base, named(kek)?),
-        None => prepare(&keys, &signing, base, order.key_arn.as_deref()).await?,
-    };
+    let mut lease = Lease::take(&keys).await?;
+    let replaced = replace(&keys, &order, &mut lease).await;
+    lease.release(&keys).await;
+    let kek = replaced?;
     if order.prepare_only {
         keys.store.close().await.map_err(unavailable)?;
         let next = format_args!(
@@ -245,16 +245,30 @@ pub(super) async fn rotate(order: Rotate) -> Result<(), Failure> {
             next
         });
     }
-    wait_for_holders(&keys, base.manifest(), &kek, order.wait_s).await?;
+    if !order.of.json {
+        print(format_args!("{kek} is in service"))?;
+    }
+    ask_and_watch(&keys, &order.of, KeyWork::Rewrap, order.rows_per_s_max).await
+}
+
+/// Makes a key, or takes one that was prepared, and puts it in service unless it is only prepared.
+async fn replace(keys: &Keys, order: &Rotate, lease: &mut Lease) -> Result<KekId, Failure> {
+    let signing = keys.signing_key()?;
+    let base = keys.manifest(&signing).await?;
+    let (base, kek) = match &order.activate {
+        Some(kek) => (base, named(kek)?),
+        None => prepare(keys, &signing, base, order.key_arn.as_deref()).await?,
+    };
+    if order.prepare_only {
+        return Ok(kek);
+    }
+    wait_for_holders(keys, (base.manifest(), &kek), order.wait_s, lease).await?;
     let activated = base
         .manifest()
         .activated(&kek, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
     keys.put(&base, &activated, (&signing, &kek), None).await?;
-    if !order.of.json {
-        print(format_args!("{kek} is in service"))?;
-    }
-    ask_and_watch(&keys, &order.of, KeyWork::Rewrap, order.rows_per_s_max).await
+    Ok(kek)
 }
 
 /// Moves every token to fresh data keys.
@@ -266,6 +280,15 @@ pub(super) async fn reseal(order: Reseal) -> Result<(), Failure> {
 /// Says what has become of a key that is out of service.
 pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
     let keys = Keys::open(&order.of).await?;
+    let lease = Lease::take(&keys).await?;
+    let retired = put_out(&keys, &order).await;
+    lease.release(&keys).await;
+    let (kek, to) = retired?;
+    keys.store.close().await.map_err(unavailable)?;
+    print(format_args!("{kek} is {}", to.name()))
+}
+
+async fn put_out(keys: &Keys, order: &Retire) -> Result<(KekId, KekState), Failure> {
     let signing = keys.signing_key()?;
     let base = keys.manifest(&signing).await?;
     let kek = named(&order.kek)?;
@@ -291,8 +314,7 @@ pub(super) async fn retire(order: Retire) -> Result<(), Failure> {
         .retired(&kek, to, keys.clock.now())
         .map_err(|refused| Failure::new(exit::DATA, refused))?;
     keys.put(&base, &retired, (&signing, &kek), None).await?;
-    keys.store.close().await.map_err(unavailable)?;
-    print(format_args!("{kek} is {}", to.name()))
+    Ok((kek, to))
 }
 
 /// Refuses where a backup is kept that needs the key, or where nobody can tell.
@@ -348,14 +370,15 @@ async fn prepare(
 /// wrapped to it.
 async fn wait_for_holders(
     keys: &Keys,
-    manifest: &Manifest,
-    next: &KekId,
+    (manifest, next): (&Manifest, &KekId),
     wait_s: u32,
+    lease: &mut Lease,
 ) -> Result<(), Failure> {
     let active = manifest.active().and_then(|active| active.kek().ok());
     let looks = u64::from(wait_s).saturating_mul(1_000) / LOOK_MS;
     let mut missing: Vec<String> = Vec::new();
     for _ in 0..=looks {
+        lease.hold(keys).await?;
         let held = keys
             .store
             .held(keys.clock.now())

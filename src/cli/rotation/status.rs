@@ -33,8 +33,11 @@ pub(in crate::cli) async fn status(of: Of) -> Result<(), Failure> {
             text(job, "id").unwrap_or_default(),
             number(job, "done"),
             number(job, "total"),
-            text(job, "finished_at")
-                .map_or_else(|| "running".to_owned(), |end| format!("done {end}")),
+            match (text(job, "failure"), text(job, "finished_at")) {
+                (Some(failure), _) => format!("failed: {failure}"),
+                (None, Some(end)) => format!("done {end}"),
+                (None, None) => "running".to_owned(),
+            },
         ))?;
     }
     Ok(())

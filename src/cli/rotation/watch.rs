@@ -58,6 +58,11 @@ async fn watch(keys: &Keys, work: KeyWork, quiet: bool) -> Result<KeyJob, Failur
         let job = job.ok_or_else(|| Failure::new(exit::SOFTWARE, "the work is not there"))?;
         bar.set_length(u64::try_from(job.total).unwrap_or(0));
         bar.set_position(u64::try_from(job.done).unwrap_or(0));
+        if let Some(failure) = &job.failure {
+            bar.abandon();
+            let why = format_args!("{} failed: {failure}", job.id);
+            return Err(Failure::new(exit::DATA, why));
+        }
         if job.finished_at.is_some() {
             bar.finish_and_clear();
             return Ok(job);
@@ -86,5 +91,6 @@ pub(super) fn shown(job: &KeyJob) -> Value {
         "rows_per_s_max": job.rows_per_s_max,
         "created_at": job.created_at.rfc3339(),
         "finished_at": job.finished_at.map(Timestamp::rfc3339),
+        "failure": job.failure,
     })
 }

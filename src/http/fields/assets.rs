@@ -33,6 +33,8 @@ macro_rules! embedded {
 /// The modules in `web/`, of which the scripts are made.
 const MODULES: &[(&str, &str)] = embedded![
     "card.js",
+    "charge.js",
+    "charge_words.js",
     "courier.js",
     "field.js",
     "form.js",
@@ -50,8 +52,10 @@ const MODULES: &[(&str, &str)] = embedded![
     "locales/pl.js",
     "locales/pt.js",
     "locales/sv.js",
+    "money.js",
     "pay.js",
     "protocol.js",
+    "report.js",
     "return.js",
     "storage.js",
     "theme.js",
@@ -61,7 +65,7 @@ const MODULES: &[(&str, &str)] = embedded![
 const PLAIN: &[(&str, &str)] = embedded!["loader.js", "fields.css", "page.css"];
 
 /// The pages' scripts, each by the module that it begins with.
-const SCRIPTS: &[&str] = &["frame.js", "pay.js", "return.js"];
+const SCRIPTS: &[&str] = &["frame.js", "pay.js", "charge.js", "return.js"];
 
 /// Loaders of earlier releases, by the names that shops have in their pages, as they were served.
 const EARLIER_LOADERS: &[(&str, &str)] = &[(

@@ -2,11 +2,12 @@
 //! the hosted page, and the way back from the issuer.
 //!
 //! `web/` holds the sources. A page is shown only to the origin that the session names; a session's
-//! id in a URL tells that origin to whoever asks, and nothing else. The session's secret never
-//! stands in a URL that a server sees.
+//! id in a URL tells that origin to whoever asks, and what its merchant has the hosted page show.
+//! The session's secret never stands in a URL that a server sees.
 
 pub mod assets;
 mod bundle;
+pub mod charge_page;
 mod policy;
 pub mod reports;
 mod templates;
@@ -89,15 +90,23 @@ pub async fn pay(
     let open = find(&vault, &session)
         .await?
         .filter(|session| is_open(&vault, session));
-    let Some(SessionRow {
+    let Some(session) = open else {
+        return Ok(over(&request));
+    };
+    let SessionRow {
         id,
         origin: Some(origin),
+        presentation,
         ..
-    }) = open
+    } = &session
     else {
         return Ok(over(&request));
     };
-    let text = templates::pay(&origin, &id.to_string());
+    if !vault.may_present(&session).await? {
+        return Ok(over(&request));
+    }
+    let shown = presentation.as_deref().unwrap_or("{}");
+    let text = templates::pay(origin, &id.to_string(), shown);
     Ok(page(
         &request,
         &templates::PAY,

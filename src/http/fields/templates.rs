@@ -62,6 +62,8 @@ macro_rules! template {
 pub(super) static FRAME: LazyLock<Template> = template!("frame.html");
 /// The hosted page.
 pub(super) static PAY: LazyLock<Template> = template!("pay.html");
+/// The page of a charge.
+pub(super) static CHARGE: LazyLock<Template> = template!("charge.html");
 /// The way back from the issuer.
 pub(super) static RETURN: LazyLock<Template> = template!("return.html");
 /// What stands where there is no open session.
@@ -72,13 +74,19 @@ pub(super) fn frame(origin: &str, scheme: &str) -> String {
     FRAME.filled(&[("origin", origin), ("scheme", scheme)])
 }
 
-/// The hosted page.
-pub(super) fn pay(origin: &str, session: &str) -> String {
+/// The hosted page, with what the merchant has it show: a JSON object.
+pub(super) fn pay(origin: &str, session: &str, shown: &str) -> String {
     PAY.filled(&[
         ("origin", origin),
         ("host", host(origin)),
         ("session", session),
+        ("shown", shown),
     ])
+}
+
+/// The page of a charge.
+pub(super) fn charge(charge: &str) -> String {
+    CHARGE.filled(&[("charge", charge)])
 }
 
 /// The way back to the shop.
@@ -112,13 +120,18 @@ mod tests {
     fn no_place_stays_empty_and_no_value_becomes_markup() {
         for page in [
             frame("https://shop.example", "dark"),
-            pay("https://shop.example", "cs_1"),
+            pay(
+                "https://shop.example",
+                "cs_1",
+                r#"{"shop_name":"\"><script>"}"#,
+            ),
             returning(
                 "https://shop.example/?a=1&b=\"><script>",
                 "https://shop.example",
                 "cs_1",
             ),
             over(),
+            charge("chg_1"),
         ] {
             assert!(!page.contains("{{"), "{page}");
             assert!(!page.contains("\"><script>"), "{page}");
@@ -127,7 +140,13 @@ mod tests {
 
     #[test]
     fn a_page_is_one_document_whose_script_ends_where_it_should() {
-        for (template, scripts) in [(&FRAME, 1), (&PAY, 1), (&RETURN, 1), (&OVER, 0)] {
+        for (template, scripts) in [
+            (&FRAME, 1),
+            (&PAY, 1),
+            (&RETURN, 1),
+            (&CHARGE, 1),
+            (&OVER, 0),
+        ] {
             let page = &template.text;
             assert_eq!(template.scripts.len(), scripts);
             assert!(!template.styles.is_empty());

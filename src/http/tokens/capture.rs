@@ -201,8 +201,8 @@ pub async fn create(
     Ok(cors::allow(answer, &request, origin.as_deref()))
 }
 
-/// The session's secret (RFC 6750 2.1).
-fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
+/// The secret that a browser presents (RFC 6750 2.1).
+pub(in crate::http) fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
     let refuse = || {
         Problem::new(Code::Unauthenticated)
             .detail("Send the capture session's client_secret as a Bearer token.")

@@ -15,7 +15,8 @@ use stripe_types::Currency;
 
 use crate::processor::transport::{Answer, Call};
 use crate::processor::{
-    ChargeOrder, Decline, Failure, Payment, PaymentDetails, PaymentStatus, Reference,
+    ChallengeOrder, ChargeOrder, Decline, Failure, Payment, PaymentDetails, PaymentStatus,
+    Reference,
 };
 
 use crate::token::Usage;
@@ -23,7 +24,7 @@ use crate::token::Usage;
 use super::amounts;
 use super::answers::{self, PaymentIntent};
 use super::errors::{self, Refusal, Step};
-use super::{Stripe, call, once};
+use super::{Stripe, call, named, once};
 
 /// Under this name the payment carries our charge id, by which it is found when nothing else is
 /// known of it. A merchant's pair of the same name gives way.
@@ -58,6 +59,33 @@ impl Stripe {
         match self.exchange(Step::Other, confirm).await {
             Ok(answer) => payment(&answer),
             Err(refusal) => after_confirming(id, refusal.failure),
+        }
+    }
+}
+
+impl Stripe {
+    /// See [`Processor::challenge`](crate::processor::Processor::challenge).
+    pub(in crate::processor) async fn challenge(
+        &self,
+        reference: &Reference,
+        order: &ChallengeOrder<'_>,
+    ) -> Result<Payment, Failure> {
+        let request = ConfirmPaymentIntent::new(named(order.payment)?)
+            .payment_method(reference.payment_method())
+            .return_url(order.return_url)
+            .expand(with_charge());
+        let confirm = once(call(request.build(), order.client), order.idempotency_key)?;
+        let told = match self.exchange(Step::Other, confirm).await {
+            Ok(answer) => payment(&answer)?,
+            Err(refusal) => {
+                let (decline, id) = declined(refusal)?;
+                ended(id, decline)
+            }
+        };
+        if told.id == order.payment {
+            Ok(told)
+        } else {
+            Err(Failure::OutcomeUnknown)
         }
     }
 }

@@ -233,7 +233,11 @@ fn charge(here: &ChargeView, there: &ListedPayment) -> Vec<Difference> {
         return differences;
     };
     let (ours, theirs) = (here.status.name(), paid.name());
-    match status(here.status, paid) {
+    // Who did not pass the issuer's page may try again: the charge waits for them.
+    let waits = here.has_page
+        && here.status == ChargeStatus::RequiresAction
+        && paid == ListedStatus::Declined;
+    match status(here.status, paid).filter(|_| !waits) {
         Some(kind) => differs(kind, ours.to_owned(), theirs.to_owned()),
         None if paid == ListedStatus::Succeeded && here.captured != there.captured => {
             let kind = Kind::CapturedAmount;

@@ -38,9 +38,19 @@ fn row(status: ChargeStatus) -> ChargeView {
         },
         currency: "eur".to_owned(),
         payment: Some("pi_1".to_owned()),
+        has_page: false,
         created_at: AT,
         updated_at: AT,
     }
+}
+
+#[test]
+fn a_charge_whose_shopper_may_try_again_agrees_with_a_declined_payment() {
+    let there = listed(Some(ListedStatus::Declined));
+    let mut here = row(ChargeStatus::RequiresAction);
+    assert_ne!(payment(&there, &held(&here)), Compared::Agrees);
+    here.has_page = true;
+    assert_eq!(payment(&there, &held(&here)), Compared::Agrees);
 }
 
 fn listed(status: Option<ListedStatus>) -> ListedPayment {

@@ -172,7 +172,12 @@ impl Kms {
     ) -> Result<KeyBytes, ValueRefused> {
         self.decrypt(id, wrapped).await.map_err(|failure| {
             tracing::error!(%failure, kek = %self.kek, "the key service read no data key back");
-            ValueRefused
+            match failure {
+                Failure::Refused => ValueRefused::Value,
+                Failure::Denied | Failure::Unavailable | Failure::Unreadable => {
+                    ValueRefused::Provider
+                }
+            }
         })
     }
 

@@ -19,6 +19,9 @@ pub struct Papers {
     pub dir: PathBuf,
     /// The directory with the acknowledgements.
     pub acknowledgements: PathBuf,
+    /// The public key that is known from elsewhere to sign the papers, in hexadecimal digits.
+    /// Without it nobody can say whose papers they are: a whole set may be made up.
+    pub signing_key: Option<String>,
 }
 
 /// How something stands.
@@ -69,6 +72,7 @@ pub fn verify(papers: &Papers) -> Result<Vec<Finding>, Refused> {
             transcript.ceremony, transcript.kek, transcript.threshold, transcript.shares
         ),
     )];
+    findings.push(anchor(papers.signing_key.as_deref(), &key));
     let ledger = ledger(&papers.dir, &signed, &mut findings);
     for written in &transcript.files {
         findings.push(file(
@@ -93,6 +97,22 @@ pub fn verify(papers: &Papers) -> Result<Vec<Finding>, Refused> {
         });
     }
     Ok(findings)
+}
+
+/// Whether the papers are signed by the key that is known from elsewhere.
+fn anchor(known: Option<&str>, signer: &str) -> Finding {
+    let name = "signing key";
+    match known {
+        Some(known) if known.eq_ignore_ascii_case(signer) => {
+            Finding::new(name, Verdict::Holds, "the one that was named")
+        }
+        Some(_) => Finding::new(name, Verdict::Broken, "another one than was named"),
+        None => Finding::new(
+            name,
+            Verdict::Absent,
+            "compared with nothing: name the one that you know with --signing-key",
+        ),
+    }
 }
 
 /// The custody that the ledger has of this ceremony, once both agree and one key signed both.

@@ -21,10 +21,10 @@ use zeroize::Zeroizing;
 
 use self::decapsulate::Encapsulated;
 use self::token::Token;
-use super::KekId;
 use super::data_key::KeyBytes;
 use super::file::{HPKE_INFO, POINT_BYTES, PublicKek, PublicKekFile};
 use super::provider::binding;
+use super::{KekId, Refused as ValueRefused};
 use crate::token::{DataKeyId, Environment};
 
 /// Milliseconds for one unwrapping, with the wait for those before it. A module that hangs makes
@@ -147,20 +147,24 @@ impl HsmKek {
     }
 
     /// Reads a data key back.
-    pub(super) async fn unwrap(&self, id: DataKeyId, wrapped: &[u8]) -> Option<KeyBytes> {
-        let point = wrapped.get(..POINT_BYTES)?.to_vec();
+    pub(super) async fn unwrap(
+        &self,
+        id: DataKeyId,
+        wrapped: &[u8],
+    ) -> Result<KeyBytes, ValueRefused> {
+        let point = wrapped.get(..POINT_BYTES).ok_or(ValueRefused::Value)?;
         let limit = Duration::from_millis(UNWRAP_TIMEOUT_MS);
-        let shared = tokio::time::timeout(limit, self.agree(point)).await;
+        let shared = tokio::time::timeout(limit, self.agree(point.to_vec())).await;
         match shared {
-            Ok(Some(Ok(shared))) => self.finish(id, wrapped, &shared),
+            Ok(Some(Ok(shared))) => self.finish(id, wrapped, &shared).ok_or(ValueRefused::Value),
             Ok(Some(Err(refused))) => {
                 tracing::error!(%refused, kek = %self.kek, "the module unwrapped nothing");
-                None
+                Err(ValueRefused::Provider)
             }
-            Ok(None) => None,
+            Ok(None) => Err(ValueRefused::Provider),
             Err(_elapsed) => {
                 tracing::error!(kek = %self.kek, "the module did not answer in time");
-                None
+                Err(ValueRefused::Provider)
             }
         }
     }

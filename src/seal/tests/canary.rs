@@ -10,14 +10,23 @@ async fn a_canary_opens_under_its_own_key_only() {
     let (ours, foreign) = (Keys::new(), Keys::new());
     let canary = ours.sealer().canary().await.unwrap();
     assert_eq!(ours.opener().check_canary(&canary).await, Ok(()));
-    assert_eq!(foreign.opener().check_canary(&canary).await, Err(Refused));
+    assert_eq!(
+        foreign.opener().check_canary(&canary).await,
+        Err(Refused::Value)
+    );
 
     let renamed = Canary {
         kek: foreign.opener().keks().remove(0),
         ..canary
     };
-    assert_eq!(foreign.opener().check_canary(&renamed).await, Err(Refused));
-    assert_eq!(ours.opener().check_canary(&renamed).await, Err(Refused));
+    assert_eq!(
+        foreign.opener().check_canary(&renamed).await,
+        Err(Refused::Value)
+    );
+    assert_eq!(
+        ours.opener().check_canary(&renamed).await,
+        Err(Refused::Value)
+    );
 }
 
 #[tokio::test]
@@ -41,5 +50,8 @@ async fn another_value_is_no_canary() {
         kek: sealer.kek().clone(),
         value,
     };
-    assert_eq!(keys.opener().check_canary(&canary).await, Err(Refused));
+    assert_eq!(
+        keys.opener().check_canary(&canary).await,
+        Err(Refused::Value)
+    );
 }

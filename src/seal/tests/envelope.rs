@@ -63,7 +63,7 @@ async fn a_value_altered_in_any_bit_or_cut_or_lengthened_is_refused() {
         let refused = opener
             .open(&HERE, &Sealed::from_bytes(bytes), &value.data_key)
             .await;
-        assert_eq!(refused.unwrap_err(), Refused);
+        assert_eq!(refused.unwrap_err(), Refused::Value);
     }
     assert!(
         opener
@@ -139,7 +139,7 @@ async fn a_row_cannot_open_another_rows_value() {
     ];
     for context in elsewhere {
         let refused = opener.open(&context, &value.sealed, &value.data_key).await;
-        assert_eq!(refused.unwrap_err(), Refused, "{context:?}");
+        assert_eq!(refused.unwrap_err(), Refused::Value, "{context:?}");
     }
 }
 
@@ -170,7 +170,7 @@ async fn a_value_does_not_open_with_another_values_data_key() {
             },
         ] {
             let refused = opener.open(&HERE, &one.sealed, &swapped).await;
-            assert_eq!(refused.unwrap_err(), Refused);
+            assert_eq!(refused.unwrap_err(), Refused::Value);
         }
         assert!(opener.open(&HERE, &one.sealed, first).await.is_ok());
         assert!(opener.open(&HERE, &two.sealed, second).await.is_ok());
@@ -181,7 +181,7 @@ async fn a_value_does_not_open_with_another_values_data_key() {
     let refused = opener
         .open(&HERE, &Sealed::from_bytes(renamed), second)
         .await;
-    assert_eq!(refused.unwrap_err(), Refused);
+    assert_eq!(refused.unwrap_err(), Refused::Value);
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn a_wrapped_data_key_of_another_length_is_refused() {
         };
         assert_eq!(
             opener.open(&HERE, &value.sealed, &cut).await.unwrap_err(),
-            Refused
+            Refused::Value
         );
     }
     assert_eq!(
@@ -213,14 +213,14 @@ async fn a_data_key_of_another_kek_or_environment_is_refused() {
     let value = foreign.sealer().seal(&HERE, PAYLOAD).await.unwrap();
     let opener = ours.opener();
     let refused = opener.open(&HERE, &value.sealed, &value.data_key).await;
-    assert_eq!(refused.unwrap_err(), Refused);
+    assert_eq!(refused.unwrap_err(), Refused::Value);
 
     let renamed = WrappedDataKey {
         kek: opener.keks().remove(0),
         ..(*value.data_key).clone()
     };
     let refused = opener.open(&HERE, &value.sealed, &renamed).await;
-    assert_eq!(refused.unwrap_err(), Refused);
+    assert_eq!(refused.unwrap_err(), Refused::Value);
 
     let value = ours.sealer().seal(&HERE, PAYLOAD).await.unwrap();
     let live = WrappedDataKey {
@@ -228,7 +228,7 @@ async fn a_data_key_of_another_kek_or_environment_is_refused() {
         ..(*value.data_key).clone()
     };
     let refused = opener.open(&HERE, &value.sealed, &live).await;
-    assert_eq!(refused.unwrap_err(), Refused);
+    assert_eq!(refused.unwrap_err(), Refused::Value);
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ fn a_value_is_bound_to_its_environment_and_to_the_name_of_its_data_key() {
     let mut renamed = sealed.as_bytes().to_vec();
     renamed[1..17].copy_from_slice(two.uuid().as_bytes());
     let refused = envelope::open(&key(two), &HERE, &Sealed::from_bytes(renamed));
-    assert_eq!(refused.unwrap_err(), Refused);
+    assert_eq!(refused.unwrap_err(), Refused::Value);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::history::Differs;
 use super::{AuditLog, LOOK_INTERVAL_MS};
 use crate::alerts::{Alert, AlertName};
 use crate::vault::Common;
@@ -17,7 +18,7 @@ pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outa
         if let Ok(oldest) = common.store.oldest_unwitnessed().await {
             let age_ms = oldest.map_or(0, |oldest| common.now().ms_since(oldest));
             common.metrics.audit_unwitnessed(age_ms);
-            let goes_on = goes_on(&common, log.as_deref()).await;
+            let goes_on = goes_on(&common, log.as_deref(), is_open).await;
             let opens = age_ms <= outage_ms_max && goes_on;
             if is_open && !opens && goes_on {
                 tracing::error!(
@@ -44,17 +45,25 @@ pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outa
     }
 }
 
-/// Whether the database is not shorter than what this process has signed of it. That it is no other
-/// one is seen when it is signed next.
-async fn goes_on(common: &Common, log: Option<&AuditLog>) -> bool {
+/// Whether the database goes on from what is known of it: it is not shorter, and was not seen to be
+/// another one when it was last to be signed.
+async fn goes_on(common: &Common, log: Option<&AuditLog>, is_open: bool) -> bool {
     let Some(log) = log else { return true };
-    // While it is being signed, what is known is about to be said.
-    if let Ok(known) = log.known.try_lock()
-        && let Some(known) = known.as_ref()
-        && let Ok(head) = common.store.log_head().await
-        && known.is_reached_by(head.size()).is_err()
-    {
-        log.set_differs(true);
+    match shortened(common, log).await {
+        None => !log.differs(),
+        Some(differs) if is_open => {
+            let seen = differs.to_string();
+            let alert = Alert::new(AlertName::AuditHistoryDiffers, &common.node, &seen);
+            common.raise_or_log(alert).await;
+            false
+        }
+        Some(_) => false,
     }
-    !log.differs()
+}
+
+/// How the log has become shorter. While it is being signed nothing is said: it is about to be.
+async fn shortened(common: &Common, log: &AuditLog) -> Option<Differs> {
+    let known = log.known.try_lock().ok()?;
+    let head = common.store.log_head().await.ok()?;
+    known.as_ref()?.is_reached_by(head.size()).err()
 }

@@ -55,6 +55,26 @@ impl Store {
         .await
     }
 
+    /// The value that an ordered charge is asked for with once more, with the event of its opening.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn sealed_for_charge(
+        &self,
+        charge: &Authentic<ChargeRow>,
+        opened: Event,
+    ) -> Result<SealedRow, Failure> {
+        let (environment, charge) = (self.environment, ChargeRow::clone(charge));
+        self.write(move |tx| {
+            Box::pin(async move {
+                let sealed = sealed_of(tx, environment, &charge).await?;
+                record(tx, opened);
+                Ok(sealed)
+            })
+        })
+        .await
+    }
+
     /// Takes an account's charges about which the processor is to be asked and that nobody is
     /// working on, and writes for each value that will be opened the event of its opening.
     ///

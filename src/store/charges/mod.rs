@@ -14,6 +14,7 @@ mod settle;
 #[cfg(test)]
 mod tests;
 
+use super::charge_pages::{self, NewPage};
 use super::claims::{self, Begun, Claim, Entered, Won};
 use super::connection::Connection;
 use super::events::record_all;
@@ -62,6 +63,8 @@ pub struct NewCharge {
     pub metadata: String,
     /// Where in the shop the shopper is led after the issuer's page.
     pub return_url: Option<String>,
+    /// The page on which the shopper may confirm it, as often as it takes.
+    pub page: Option<NewPage>,
     /// The processor's idempotency key, made from the caller's.
     pub processor_key: String,
     /// Now.
@@ -130,8 +133,19 @@ impl Store {
                 let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
                     Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
                         let lease = Lease::first();
+                        let page = charge.page.clone();
                         let made = begun(charge, &sealed, &lease);
                         let charge = insert(tx, won, environment, made).await?;
+                        if let Some(page) = page {
+                            charge_pages::insert(
+                                tx,
+                                (&charge.account, charge.id),
+                                (charge.amount, &charge.currency),
+                                charge.return_url.as_deref(),
+                                (&page, charge.created_at),
+                            )
+                            .await?;
+                        }
                         record_all(tx, events);
                         return Ok(Begun::New(Box::new(ChargeWork {
                             lease,
@@ -230,8 +244,8 @@ async fn insert(
     charge.processor_key = won.processor_key(tx.orders(), &charge.processor_key);
     let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
-        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, return_url, version)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, $19, 1)",
+        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, return_url, page_expires_at_ms, version)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, $19, $20, 1)",
     )
     .bind(charge.id.to_string())
     .bind(charge.account.as_str())
@@ -252,6 +266,7 @@ async fn insert(
     .bind(&charge.processor_key)
     .bind(order_proof.as_slice())
     .bind(charge.return_url.as_deref())
+    .bind(charge.page_until.map(Timestamp::unix_ms))
     .execute(tx)
     .await?;
     one_row(written, "charges", &charge.id)?;
@@ -277,6 +292,7 @@ fn begun(charge: NewCharge, sealed: &SealedRow, lease: &Lease) -> ChargeRow {
         statement_descriptor_suffix: charge.statement_descriptor_suffix,
         metadata: charge.metadata,
         return_url: charge.return_url,
+        page_until: charge.page.map(|page| page.expires_at),
         setup_pending,
         status: ChargeStatus::Processing,
         payment: None,

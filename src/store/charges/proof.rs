@@ -29,9 +29,13 @@ pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
         .text(&charge.metadata)
         .text(&charge.processor_key)
         .number(charge.created_at.unix_ms());
-    // A charge that leads nowhere is bound as it was before charges could.
-    match &charge.return_url {
+    // A charge that leads nowhere, or has no page, is bound as it was before charges could.
+    let order = match &charge.return_url {
         Some(return_url) => order.text(return_url),
+        None => order,
+    };
+    match charge.page_until {
+        Some(until) => order.number(until.unix_ms()),
         None => order,
     }
 }

@@ -39,6 +39,8 @@ pub struct ChargeRow {
     pub metadata: String,
     /// Where in the shop the shopper is led after the issuer's page.
     pub return_url: Option<String>,
+    /// Until when the shopper may try again on a page of ours.
+    pub page_until: Option<Timestamp>,
     /// Whether the processor is asked on-session because the token's set-up still waits for
     /// authentication; nothing while it has surely not been asked. Never asked otherwise again:
     /// under one key the processor takes one question.
@@ -258,7 +260,7 @@ pub(in crate::store) async fn find_to_change(
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof"
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, page_expires_at_ms, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof"
     };
 }
 pub(super) use columns;
@@ -279,6 +281,7 @@ row! {
         statement_descriptor_suffix: Option<String>,
         metadata: String,
         return_url: Option<String>,
+        page_expires_at_ms: Option<i64>,
         setup_pending: Option<bool>,
         status: String,
         payment: Option<String>,
@@ -355,6 +358,7 @@ impl Row {
             statement_descriptor_suffix: self.statement_descriptor_suffix,
             metadata: self.metadata,
             return_url: self.return_url,
+            page_until: moment_if_any(self.page_expires_at_ms),
             status,
             payment: self.payment,
             decline,

@@ -44,6 +44,7 @@ fn begun() -> ChargeRow {
         statement_descriptor_suffix: None,
         metadata: "{}".into(),
         return_url: None,
+        page_until: None,
         setup_pending: Some(false),
         status: ChargeStatus::Processing,
         payment: None,

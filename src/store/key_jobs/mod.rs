@@ -2,11 +2,14 @@
 //! some rows at a time, by one node at a time, from where the last one stopped.
 
 mod moves;
+mod orders;
 mod row;
 
 pub use self::moves::Resealed;
+use self::orders::{end_forged, order};
 use self::row::JobRow;
 pub use self::row::ToReseal;
+use super::alerts::{NewAlert, raise};
 use super::connection::Connection;
 use super::events::record;
 use super::parse::one_row;
@@ -14,6 +17,7 @@ use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
 use crate::clock::Timestamp;
+use crate::token::Environment;
 
 /// What is moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +56,10 @@ pub struct KeyJob {
     pub rows_per_s_max: u32,
     /// When it was asked for.
     pub created_at: Timestamp,
-    /// When nothing was left.
+    /// When nothing was left, or it failed.
     pub finished_at: Option<Timestamp>,
+    /// Why it failed, where it did.
+    pub failure: Option<String>,
     /// Till when a node is at work on it.
     pub lease_until: Timestamp,
 }
@@ -81,6 +87,7 @@ impl Store {
         now: Timestamp,
         event: Event,
     ) -> Result<bool, Failure> {
+        let environment = self.environment;
         self.write(move |tx| {
             Box::pin(async move {
                 let count = match work {
@@ -88,16 +95,31 @@ impl Store {
                     KeyWork::Reseal => query("SELECT COUNT(*) FROM tokens"),
                 };
                 let total: i64 = count.scalar(&mut *tx).await?;
+                make_way(tx, environment, (work, now)).await?;
+                let job = KeyJob {
+                    id: format!("{}-{}", work.name(), now.unix_ms()),
+                    work,
+                    after: String::new(),
+                    done: 0,
+                    total,
+                    rows_per_s_max,
+                    created_at: now,
+                    finished_at: None,
+                    failure: None,
+                    lease_until: now,
+                };
+                let proof = tx.orders().sign(&order(tx.orders(), &job))?;
                 let written = query(
-                    "INSERT INTO key_jobs (id, kind, state, after_id, done, total, rows_per_s_max, lease_until_ms, created_at_ms)
-                     VALUES ($1, $2, 'running', '', 0, $3, $4, 0, $5)
+                    "INSERT INTO key_jobs (id, kind, state, after_id, done, total, rows_per_s_max, lease_until_ms, created_at_ms, order_proof)
+                     VALUES ($1, $2, 'running', '', 0, $3, $4, 0, $5, $6)
                          ON CONFLICT DO NOTHING",
                 )
-                .bind(format!("{}-{}", work.name(), now.unix_ms()))
+                .bind(job.id)
                 .bind(work.name())
                 .bind(total)
                 .bind(rows_per_s_max)
                 .bind(now.unix_ms())
+                .bind(proof)
                 .execute(&mut *tx)
                 .await?;
                 let is_new = written == 1;
@@ -108,29 +130,33 @@ impl Store {
         .await
     }
 
-    /// The newest work of each kind.
+    /// The newest work of each kind that one of ours asked for.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn key_jobs(&self) -> Result<Vec<KeyJob>, Failure> {
-        let environment = self.environment;
-        self.read(move |connection| {
+        let read = self.read(move |connection| {
             Box::pin(async move {
                 let rows: Vec<JobRow> = query(
-                    "SELECT id, kind, after_id, done, total, rows_per_s_max, created_at_ms, finished_at_ms, lease_until_ms
+                    "SELECT id, kind, after_id, done, total, rows_per_s_max, created_at_ms, finished_at_ms, failure, lease_until_ms, order_proof
                        FROM key_jobs
-                      WHERE created_at_ms = (
-                            SELECT MAX(newest.created_at_ms)
-                              FROM key_jobs AS newest
-                             WHERE newest.kind = key_jobs.kind)
-                      ORDER BY created_at_ms",
+                      ORDER BY created_at_ms DESC",
                 )
                 .all(connection)
                 .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
+                Ok(rows)
             })
-        })
-        .await
+        });
+        let mut newest: Vec<KeyJob> = Vec::new();
+        for row in read.await? {
+            if let Some(job) = row.believed(&self.orders, self.environment)
+                && newest.iter().all(|known| known.work != job.work)
+            {
+                newest.push(job);
+            }
+        }
+        newest.reverse();
+        Ok(newest)
     }
 
     /// Takes work that nobody is at, for a while.
@@ -164,24 +190,54 @@ impl Store {
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let row: Option<JobRow> = query(
-                    "UPDATE key_jobs
-                        SET lease_until_ms = $1, node = $2
-                      WHERE id = (
-                            SELECT id
-                              FROM key_jobs
-                             WHERE state = 'running' AND lease_until_ms <= $3
-                             ORDER BY created_at_ms
-                             LIMIT 1)
-                        AND lease_until_ms <= $3
-                  RETURNING id, kind, after_id, done, total, rows_per_s_max, created_at_ms, finished_at_ms, lease_until_ms",
-                )
-                .bind(lease_until.unix_ms())
-                .bind(node)
-                .bind(now.unix_ms())
-                .optional(tx)
-                .await?;
-                row.map(|row| row.read(environment)).transpose()
+                loop {
+                    let row: Option<JobRow> = query(
+                        "UPDATE key_jobs
+                            SET lease_until_ms = $1, node = $2
+                          WHERE id = (
+                                SELECT id
+                                  FROM key_jobs
+                                 WHERE state = 'running' AND lease_until_ms <= $3
+                                 ORDER BY created_at_ms
+                                 LIMIT 1)
+                            AND lease_until_ms <= $3
+                      RETURNING id, kind, after_id, done, total, rows_per_s_max, created_at_ms, finished_at_ms, failure, lease_until_ms, order_proof",
+                    )
+                    .bind(lease_until.unix_ms())
+                    .bind(&node)
+                    .bind(now.unix_ms())
+                    .optional(&mut *tx)
+                    .await?;
+                    let Some(row) = row else {
+                        return Ok(None);
+                    };
+                    if let Some(job) = row.believed(tx.orders(), environment) {
+                        return Ok(Some(job));
+                    }
+                    // One of a kind runs at a time: it would keep ours from running.
+                    end_forged(tx, row.id(), now).await?;
+                }
+            })
+        })
+        .await
+    }
+
+    /// Ends a job that cannot be done, and tells the operator.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn fail_key_job(
+        &self,
+        (id, failure): (String, String),
+        now: Timestamp,
+        event: Event,
+        alert: NewAlert,
+    ) -> Result<(), Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                end_as_failed(tx, (&id, &failure), now).await?;
+                record(tx, event);
+                raise(tx, &alert).await.map(drop)
             })
         })
         .await
@@ -227,6 +283,46 @@ impl Store {
         })
         .await
     }
+}
+
+/// Ends work of a kind that runs and that nobody ordered, in the way of what is asked for.
+async fn make_way(
+    tx: &mut Connection,
+    environment: Environment,
+    (work, now): (KeyWork, Timestamp),
+) -> Result<(), Failure> {
+    let running: Option<JobRow> = query(
+        "SELECT id, kind, after_id, done, total, rows_per_s_max, created_at_ms, finished_at_ms, failure, lease_until_ms, order_proof
+           FROM key_jobs
+          WHERE kind = $1 AND state = 'running'",
+    )
+    .bind(work.name())
+    .optional(&mut *tx)
+    .await?;
+    match running {
+        Some(row) if row.believed(tx.orders(), environment).is_none() => {
+            end_forged(tx, row.id(), now).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn end_as_failed(
+    tx: &mut Connection,
+    (id, failure): (&str, &str),
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "UPDATE key_jobs
+            SET state = 'failed', failure = $1, finished_at_ms = $2, lease_until_ms = 0
+          WHERE id = $3 AND state = 'running'",
+    )
+    .bind(failure)
+    .bind(now.unix_ms())
+    .bind(id)
+    .execute(tx)
+    .await?;
+    one_row(written, "key_jobs", &id)
 }
 
 /// The value of a token in use, and the name of the data key of one that was deleted.

@@ -1,10 +1,12 @@
 //! The rows of rotation's work, read.
 
+use super::orders::order;
 use super::{KeyJob, KeyWork};
 use crate::clock::Timestamp;
 use crate::seal::{Sealed, WrappedDataKey};
 use crate::store::Failure;
 use crate::store::keys::DataKeyRow;
+use crate::store::orders::Orders;
 use crate::store::parse::{Reading, quiet_debug};
 use crate::store::row::row;
 use crate::token::{Account, Environment, TokenId, Usage};
@@ -40,12 +42,26 @@ row! {
         rows_per_s_max: i64,
         created_at_ms: i64,
         finished_at_ms: Option<i64>,
+        failure: Option<String>,
         lease_until_ms: i64,
+        order_proof: Option<Vec<u8>>,
     }
 }
 
 impl JobRow {
-    pub(super) fn read(self, environment: Environment) -> Result<KeyJob, Failure> {
+    /// Of which job.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The job, where an internal process asked for it.
+    pub(super) fn believed(&self, orders: &Orders, environment: Environment) -> Option<KeyJob> {
+        let job = self.read(environment).ok()?;
+        let proof = self.order_proof.as_deref();
+        orders.believes(&order(orders, &job), proof).then_some(job)
+    }
+
+    fn read(&self, environment: Environment) -> Result<KeyJob, Failure> {
         let reading = Reading::new("key_jobs", &self.id, environment);
         let work = [KeyWork::Rewrap, KeyWork::Reseal]
             .into_iter()
@@ -54,11 +70,12 @@ impl JobRow {
             work: reading.found("kind", work)?,
             rows_per_s_max: reading
                 .found("rows_per_s_max", u32::try_from(self.rows_per_s_max).ok())?,
-            after: self.after_id,
+            after: self.after_id.clone(),
             done: self.done,
             total: self.total,
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             finished_at: self.finished_at_ms.map(Timestamp::from_unix_ms),
+            failure: self.failure.clone(),
             lease_until: Timestamp::from_unix_ms(self.lease_until_ms),
             id: self.id.clone(),
         })

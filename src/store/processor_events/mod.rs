@@ -6,6 +6,7 @@
 //! again.
 
 mod apply;
+mod orders;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use super::connection::Connection;
 use super::events::record;
 use super::owed::{self, Lease, Take};
 use super::parse::{Reading, one_row};
+use super::row::row;
 use super::sql::query;
 use super::{Failure, Store};
 use crate::audit::Event;
@@ -21,6 +23,7 @@ use crate::seal::mac::Mark;
 use crate::token::{Account, CardSummary};
 
 pub use apply::{Applied, Publish};
+use orders::{order, take_out};
 
 /// An event of the processor, as far as it concerns the store.
 #[derive(Clone, Debug)]
@@ -172,12 +175,19 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 let pending = body.is_some();
+                let whose = (event.account.as_str(), event.id.as_str());
+                let proof = body
+                    .as_deref()
+                    .map(|body| order(tx.orders(), whose, (body, event.created_at)))
+                    .map(|order| tx.orders().sign(&order))
+                    .transpose()?;
+                // The capture plane may not read what it writes there: hence no `excluded`.
                 let deliveries: i64 = query(
-                    "INSERT INTO processor_events (account, id, body, status, deliveries, tries, lease_until_ms, created_at_ms, received_at_ms, last_seen_at_ms)
-                     VALUES ($1, $2, $3, $4, 1, 0, $5, $6, $7, $7)
+                    "INSERT INTO processor_events (account, id, body, status, deliveries, tries, lease_until_ms, created_at_ms, received_at_ms, last_seen_at_ms, order_proof)
+                     VALUES ($1, $2, $3, $4, 1, 0, $5, $6, $7, $7, $8)
                          ON CONFLICT (account, id) DO UPDATE
                         SET deliveries = processor_events.deliveries + 1,
-                            last_seen_at_ms = excluded.last_seen_at_ms
+                            last_seen_at_ms = $7
                   RETURNING deliveries",
                 )
                 .bind(event.account.as_str())
@@ -187,6 +197,7 @@ impl Store {
                 .bind(pending.then_some(event.now.unix_ms()))
                 .bind(event.created_at.unix_ms())
                 .bind(event.now.unix_ms())
+                .bind(proof)
                 .scalar(&mut *tx)
                 .await?;
                 if deliveries > 1 {
@@ -216,22 +227,30 @@ impl Store {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for (id, lease) in owed::PROCESSOR_EVENTS.take(tx, &take).await? {
-                    let (body, tries, created_at_ms, received_at_ms): (Option<String>, i64, i64, i64) = query(
-                        "SELECT body, tries, created_at_ms, received_at_ms FROM processor_events WHERE account = $1 AND id = $2",
+                    let row: DueRow = query(
+                        "SELECT body, tries, created_at_ms, received_at_ms, order_proof
+                           FROM processor_events
+                          WHERE account = $1 AND id = $2",
                     )
                     .bind(&take.scope)
                     .bind(&id)
                     .one(tx)
                     .await?;
+                    let created_at = Timestamp::from_unix_ms(row.created_at_ms);
+                    let body = row.body.unwrap_or_default();
+                    let claimed = order(tx.orders(), (&take.scope, &id), (&body, created_at));
+                    if !tx.orders().believes(&claimed, row.order_proof.as_deref()) {
+                        take_out(tx, (&take.scope, &id), &body).await?;
+                        continue;
+                    }
                     let reading = Reading::new("processor_events", &id, environment);
-                    let report = body.and_then(|body| serde_json::from_str(&body).ok());
                     due.push(DueEvent {
                         lease,
                         account: reading.account(take.scope.clone())?,
-                        created_at: Timestamp::from_unix_ms(created_at_ms),
-                        received_at: Timestamp::from_unix_ms(received_at_ms),
-                        tries: reading.number("tries", tries)?,
-                        report,
+                        created_at,
+                        received_at: Timestamp::from_unix_ms(row.received_at_ms),
+                        tries: u32::try_from(row.tries).unwrap_or(u32::MAX),
+                        report: serde_json::from_str(&body).ok(),
                         id,
                     });
                 }
@@ -305,4 +324,14 @@ async fn end(
     .execute(tx)
     .await?;
     one_row(ended, "processor_events", &id)
+}
+
+row! {
+    struct DueRow {
+        body: Option<String>,
+        tries: i64,
+        created_at_ms: i64,
+        received_at_ms: i64,
+        order_proof: Option<Vec<u8>>,
+    }
 }

@@ -32,6 +32,8 @@ pub struct ChargeView {
     pub currency: String,
     /// The processor's id of the payment, once it is known.
     pub payment: Option<String>,
+    /// Whether its shopper may try again on a page of ours.
+    pub has_page: bool,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// When its status was last written.

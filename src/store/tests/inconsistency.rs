@@ -163,35 +163,6 @@ async fn keys_that_mean_nothing_are_named() {
 }
 
 #[tokio::test]
-async fn a_key_that_points_nowhere_is_named() {
-    let bench = Bench::new().await;
-    let charge = bench.charge().await;
-    bench
-        .spoil("UPDATE idempotency_keys SET resource = 'nowhere'")
-        .await;
-    let failure = named("idempotency_keys", "resource", &"charge-1");
-    let again = bench
-        .store
-        .begin_charge(claim("charge-1"), charge_of(charge.token), opening())
-        .await;
-    assert_eq!(again, Err(failure.clone()));
-    let begun = bench
-        .store
-        .begin_session(
-            Some(claim("charge-1")),
-            session(),
-            event(Action::SessionCreated),
-        )
-        .await;
-    assert_eq!(begun, Err(failure));
-    assert_eq!(
-        bench.number("SELECT replays FROM idempotency_keys").await,
-        0,
-        "what fails leaves no mark"
-    );
-}
-
-#[tokio::test]
 async fn what_was_never_begun_cannot_be_finished() {
     let bench = Bench::new().await;
     let session = SessionId::new(ENVIRONMENT, START);

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 18));
+    assert_eq!((first.from, first.to), (0, 23));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -36,11 +36,16 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "reconciliation",
             "orders",
             "charge returns",
-            "audit writers"
+            "audit writers",
+            "session presentations",
+            "claims",
+            "proved answers",
+            "charge pages",
+            "key rotations"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (18, 18, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (23, 23, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -52,7 +57,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 18
+            needed: 23
         }
     );
     assert!(
@@ -69,10 +74,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 18",
+            "DELETE FROM _sqlx_migrations WHERE version = 23",
             Failure::SchemaTooOld {
-                found: 17,
-                needed: 18,
+                found: 22,
+                needed: 23,
             },
             false,
         ),

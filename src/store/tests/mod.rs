@@ -15,6 +15,7 @@ mod inconsistency;
 mod keys;
 mod leases;
 mod migrations;
+mod obeyed;
 mod operations;
 mod orders;
 mod owners;

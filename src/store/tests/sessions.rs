@@ -3,7 +3,11 @@ use super::*;
 #[tokio::test]
 async fn a_session_is_read_back_as_it_was_made() {
     let bench = Bench::new().await;
-    let made = session();
+    let made = NewSession {
+        presentation: Some("{}".into()),
+        presentation_mac: Some([11; 32]),
+        ..session()
+    };
     let begun = bench
         .store
         .begin_session(None, made.clone(), event(Action::SessionCreated))
@@ -21,6 +25,8 @@ async fn a_session_is_read_back_as_it_was_made() {
         metadata,
         secret_mac,
         owner_mac,
+        presentation,
+        presentation_mac,
         shopper_verified,
         attempts_left,
         attempts_made,
@@ -45,6 +51,8 @@ async fn a_session_is_read_back_as_it_was_made() {
         metadata,
         secret_mac,
         owner_mac: owner_mac.unwrap().try_into().unwrap(),
+        presentation,
+        presentation_mac: presentation_mac.map(|mac| mac.try_into().unwrap()),
         shopper_verified,
         attempts_max: attempts_left,
         created_at,

@@ -6,6 +6,7 @@
 //! 3. Both planes wrap new data keys to the key in service.
 //! 4. One internal process at a time moves what was asked to be moved: see `work`.
 
+mod passes;
 mod work;
 
 use std::fmt;
@@ -17,10 +18,13 @@ use crate::clock::Timestamp;
 use crate::seal::manifest::{Entry, Manifest};
 use crate::seal::signing::VerifyingKey;
 use crate::seal::{KekId, Opener, Sealer, UnwrapKey, WrapKey};
+use crate::store::KeyJob;
 
 /// Days before the end of a key's cryptoperiod at which readiness starts to warn.
 const CRYPTOPERIOD_WARNING_MS: u64 = 30 * DAY_MS;
 const DAY_MS: u64 = 86_400_000;
+/// Milliseconds without anybody at work after which a job stands still.
+const NOBODY_AT_WORK_MS: u64 = 60_000;
 
 /// Makes the halves of a key out of what the manifest says of it; the configuration knows how.
 pub trait KeyMaker: Send + Sync {
@@ -52,9 +56,22 @@ pub struct Rotation {
 #[derive(Clone, Debug, Default)]
 struct Seen {
     complaint: Option<String>,
+    /// What of rotation's work stands still, and why.
+    stalled: Vec<Stall>,
     in_service_until: Option<Timestamp>,
     /// What the manifest names.
     keks: Option<Vec<KekId>>,
+}
+
+/// A job of rotation that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// The job.
+    pub job: String,
+    /// Why.
+    pub why: String,
+    /// Whether it has ended as failed, and was told then.
+    pub has_failed: bool,
 }
 
 /// How the keys of a process are, for readiness.
@@ -103,6 +120,12 @@ impl Rotation {
             }
             (None, Some(until)) => Standing::Until(until),
         }
+    }
+
+    /// What of rotation's work failed, or has nobody at work on it.
+    #[must_use]
+    pub fn stalled(&self) -> Vec<Stall> {
+        self.seen().stalled.clone()
     }
 
     /// Whether the manifest names that key; nothing where there is no manifest.
@@ -230,8 +253,30 @@ impl Internal {
         let node = self.common.node.to_string();
         let held = self.opener.keks();
         let noted = self.common.store.note_held(node, held, self.common.now());
-        noted.await.map_err(|failure| failure.to_string())
+        noted.await.map_err(|failure| failure.to_string())?;
+        let jobs = self.common.store.key_jobs().await;
+        let jobs = jobs.map_err(|failure| failure.to_string())?;
+        let now = self.common.now();
+        let stalled = jobs.iter().filter_map(|job| stall_of(job, now));
+        self.rotation.seen().stalled = stalled.collect();
+        Ok(())
     }
+}
+
+/// Why a job stands still, where it does.
+fn stall_of(job: &KeyJob, now: Timestamp) -> Option<Stall> {
+    let stall = |why, has_failed| Stall {
+        job: job.id.clone(),
+        why,
+        has_failed,
+    };
+    if let Some(failure) = &job.failure {
+        return Some(stall(format!("failed: {failure}"), true));
+    }
+    let idle_ms = now.ms_since(job.lease_until.max(job.created_at));
+    let is_idle = job.finished_at.is_none() && idle_ms > NOBODY_AT_WORK_MS;
+    let why = || format!("no process is at work on it for {} s", idle_ms / 1_000);
+    is_idle.then(|| stall(why(), false))
 }
 
 impl fmt::Debug for Rotation {
@@ -239,5 +284,51 @@ impl fmt::Debug for Rotation {
         f.debug_struct("Rotation")
             .field("version", &self.version)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::KeyWork;
+
+    #[test]
+    fn work_stands_still_where_it_failed_or_nobody_is_at_it_for_a_minute() {
+        let start = Timestamp::from_unix_ms(1_800_000_000_000);
+        let running = KeyJob {
+            id: "rewrap-1".into(),
+            work: KeyWork::Rewrap,
+            after: String::new(),
+            done: 0,
+            total: 1,
+            rows_per_s_max: 1,
+            created_at: start,
+            finished_at: None,
+            failure: None,
+            // Nobody has taken it yet.
+            lease_until: Timestamp::from_unix_ms(0),
+        };
+        assert_eq!(stall_of(&running, start.plus_s(60)), None);
+        let stall = stall_of(&running, start.plus_s(61)).unwrap();
+        assert!(!stall.has_failed && stall.why.contains("61 s"), "{stall:?}");
+        let held = KeyJob {
+            lease_until: start.plus_s(50),
+            ..running.clone()
+        };
+        assert_eq!(stall_of(&held, start.plus_s(100)), None);
+        let done = KeyJob {
+            finished_at: Some(start),
+            ..running.clone()
+        };
+        assert_eq!(stall_of(&done, start.plus_s(9_999)), None);
+        let failed = KeyJob {
+            failure: Some("no key".into()),
+            ..done
+        };
+        let stall = stall_of(&failed, start).unwrap();
+        assert!(
+            stall.has_failed && stall.why == "failed: no key",
+            "{stall:?}"
+        );
     }
 }

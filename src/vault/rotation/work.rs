@@ -6,8 +6,11 @@
 
 use std::time::Duration;
 
+use super::super::alert::log_alert;
 use super::super::tokenize::sealed_reference;
 use super::super::{Internal, Refusal, marks, process};
+use super::passes::Passes;
+use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::processor::Reference;
@@ -55,15 +58,19 @@ impl Internal {
         if self.follow_manifest().await.is_err() {
             return Err(Refusal::Sealed);
         }
+        let mut passes = Passes::default();
         loop {
             let began = tokio::time::Instant::now();
             let rows = match job.work {
-                KeyWork::Rewrap => self.rewrap_some(&mut job).await?,
-                KeyWork::Reseal => self.reseal_some(&mut job).await?,
+                KeyWork::Rewrap => self.rewrap_some(&mut job, &mut passes).await?,
+                KeyWork::Reseal => self.reseal_some(&mut job, &mut passes).await?,
             };
             if rows == 0 {
                 if self.finish(&mut job).await? {
                     return Ok(());
+                }
+                if let Some(why) = passes.ended() {
+                    return self.fail(&job, why).await;
                 }
                 // What was passed by is looked at again: somebody still sealed under an old key.
                 tokio::time::sleep(Duration::from_millis(IDLE_MS)).await;
@@ -77,7 +84,7 @@ impl Internal {
         }
     }
 
-    async fn rewrap_some(&self, job: &mut KeyJob) -> Result<u32, Refusal> {
+    async fn rewrap_some(&self, job: &mut KeyJob, passes: &mut Passes) -> Result<u32, Refusal> {
         let store = &self.common.store;
         let limit = batch(job);
         let keys = store
@@ -92,15 +99,19 @@ impl Internal {
         for key in keys {
             match self.opener.rewrapped(&key, &self.sealer).await {
                 Ok(rewrapped) => pairs.push((key, rewrapped)),
-                Err(refused) => tracing::error!(%refused, data_key = %key.id, "it stays as it is"),
+                Err(refused) => {
+                    tracing::error!(%refused, data_key = %key.id, kek = %key.kek, "a data key stays as it is");
+                    passes.stays(key.id.to_string(), self.opener.holds(&key.kek), &key.kek);
+                }
             }
         }
+        passes.moved(pairs.len());
         let event = self.about(Action::KeysRewrapped, &job.id);
         store.rewrapped(pairs, self.progress(job), event).await?;
         Ok(rows)
     }
 
-    async fn reseal_some(&self, job: &mut KeyJob) -> Result<u32, Refusal> {
+    async fn reseal_some(&self, job: &mut KeyJob, passes: &mut Passes) -> Result<u32, Refusal> {
         let store = &self.common.store;
         let limit = batch(job);
         let tokens = store
@@ -120,10 +131,13 @@ impl Internal {
                     moves.push((token, value));
                 }
                 Err(refusal) => {
-                    tracing::error!(%refusal, token = %token.token, "it stays as it is");
+                    let kek = &token.data_key.kek;
+                    tracing::error!(%refusal, token = %token.token, %kek, "a value stays as it is");
+                    passes.stays(token.token.to_string(), self.opener.holds(kek), kek);
                 }
             }
         }
+        passes.moved(moves.len());
         store.resealed(moves, self.progress(job), events).await?;
         Ok(rows)
     }
@@ -194,6 +208,27 @@ impl Internal {
             .await?;
         tracing::info!(job = job.id, erased, "the work of rotation is done");
         Ok(true)
+    }
+
+    /// Ends a job that cannot be done, and tells the operator.
+    async fn fail(&self, job: &KeyJob, why: String) -> Result<(), Refusal> {
+        let common = &self.common;
+        let event = common.event(
+            &process(),
+            Action::KeysWorkDone,
+            Outcome::Failed,
+            Some(job.id.clone()),
+        );
+        let alert = Alert::new(AlertName::RotationFailed, &job.id, &why);
+        log_alert(&alert);
+        common.metrics.alert_raised(alert.name);
+        let alert = common.new_alert(alert);
+        let ended = (job.id.clone(), why);
+        common
+            .store
+            .fail_key_job(ended, common.now(), event, alert)
+            .await?;
+        Ok(())
     }
 
     fn progress(&self, job: &KeyJob) -> Progress {

@@ -10,6 +10,9 @@ use crate::vault::owed::retry_at;
 /// only the processor's event ends the charge.
 const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
 
+/// What the processor says of a shopper who did not pass the issuer's page.
+const NOT_AUTHENTICATED: &str = "payment_intent_authentication_failure";
+
 pub(in crate::vault) fn code(text: &str) -> DeclineCode {
     DeclineCode::parse(text).unwrap_or_else(DeclineCode::generic)
 }
@@ -66,6 +69,16 @@ pub(super) fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) ->
                 .then_some(again),
             ..plain(ChargeStatus::RequiresAction)
         },
+        // Who did not pass the issuer's page may try again while the charge has a page.
+        PaymentStatus::Declined(decline)
+            if charge.page_until.is_some_and(|until| until > at)
+                && decline.code.as_str() == NOT_AUTHENTICATED =>
+        {
+            ChargeOutcome {
+                retry_at: charge.page_until,
+                ..plain(ChargeStatus::RequiresAction)
+            }
+        }
         PaymentStatus::Declined(decline) => ChargeOutcome {
             decline: declined(decline, None, at).decline,
             ..plain(ChargeStatus::Declined)

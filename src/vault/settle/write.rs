@@ -95,8 +95,9 @@ impl Internal {
             && after.contradiction != charge.contradiction
         {
             common.metrics.alert_raised(AlertName::ChargeContradicted);
-            let (alert, seen) = (AlertName::ChargeContradicted.name(), &contradiction.code);
-            tracing::error!(alert, subject = %after.id, seen, "the processor contradicts a charge");
+            let (name, seen) = (AlertName::ChargeContradicted, &contradiction.code);
+            let (alert, next_step) = (name.name(), name.next_step());
+            tracing::error!(alert, subject = %after.id, seen, next_step, "the processor contradicts a charge");
         }
         Ok(after)
     }

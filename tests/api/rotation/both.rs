@@ -7,6 +7,8 @@ on_both_engines!(
     keys_are_replaced_and_every_token_moves,
     a_refused_command_changes_no_key_and_starts_no_cryptoperiod,
     two_rotations_at_once_leave_every_data_key_under_a_key_of_the_manifest,
+    a_rotation_that_is_killed_keeps_the_next_one_out_for_seconds_only,
+    work_that_cannot_be_done_fails_and_says_why,
 );
 
 async fn keys_are_replaced_and_every_token_moves(engine: Engine) {
@@ -84,7 +86,13 @@ async fn two_rotations_at_once_leave_every_data_key_under_a_key_of_the_manifest(
     let won = ended.iter().filter(|output| output.status.success());
     assert!(won.count() >= 1, "{ended:?}");
 
-    let now = status(&app);
+    no_data_key_is_a_strangers(&app).await;
+    assert_eq!(app.charge(&token, "after").await.status, 201);
+}
+
+/// That every data key is under a key of the manifest.
+async fn no_data_key_is_a_strangers(app: &App) {
+    let now = status(app);
     let named: Vec<String> = now["keks"]
         .as_array()
         .unwrap()
@@ -95,6 +103,101 @@ async fn two_rotations_at_once_leave_every_data_key_under_a_key_of_the_manifest(
         "SELECT COUNT(*) FROM data_keys WHERE kek NOT IN ({})",
         named.join(", ")
     );
-    assert_eq!(app.count(&strangers).await, 0, "{now}: {ended:?}");
+    assert_eq!(app.count(&strangers).await, 0, "{now}");
+}
+
+/// Waits until `query` counts something.
+async fn until(app: &App, query: &str) {
+    for _ in 0..6_000 {
+        if app.count(query).await > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never: {query}");
+}
+
+async fn a_rotation_that_is_killed_keeps_the_next_one_out_for_seconds_only(engine: Engine) {
+    let app = App::on(engine);
+    let token = app.token(VISA).await;
+    json(&keys(&app, &["rotate", "--json"]));
+    // Before it has made a key, with a key prepared, and while the service moves data keys.
+    for table in ["key_rotations", "key_manifests", "key_jobs"] {
+        let rows = app.count(&format!("SELECT COUNT(*) FROM {table}")).await;
+        let moment = format!("SELECT COUNT(*) - {rows} FROM {table}");
+        let mut killed = command(&app, &["rotate", "--json"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        until(&app, &moment).await;
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        no_data_key_is_a_strangers(&app).await;
+        // Who comes at once is told who is at it, and since when; then the lease has lapsed.
+        let began = Instant::now();
+        loop {
+            let held = app.count("SELECT COUNT(*) FROM key_rotations").await;
+            let next = keys(&app, &["rotate", "--json"]);
+            if next.status.success() {
+                break;
+            }
+            let said = String::from_utf8_lossy(&next.stderr).into_owned();
+            assert!(held > 0 && said.contains("replaces a key since"), "{said}");
+            assert_eq!(next.status.code(), Some(69), "{said}");
+            assert!(began.elapsed() < Duration::from_secs(60), "{said}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        no_data_key_is_a_strangers(&app).await;
+    }
     assert_eq!(app.charge(&token, "after").await.status, 201);
+    assert_eq!(app.count("SELECT COUNT(*) FROM key_rotations").await, 0);
+}
+
+async fn work_that_cannot_be_done_fails_and_says_why(engine: Engine) {
+    let app = App::on(engine);
+    app.token(VISA).await;
+    json(&keys(&app, &["rotate", "--json"]));
+    // A data key that no key of ours opens, as an old copy of the database may hold one.
+    let stranger = format!("kek_{}", "0b".repeat(16));
+    app.change_rows(&format!(
+        "INSERT INTO data_keys (id, kek, wrapped, created_at_ms)
+         SELECT 'test_dek_01kb6x8q2ze8at3v5n9m4p7r1s', '{stranger}', wrapped, created_at_ms FROM data_keys LIMIT 1"
+    ))
+    .await;
+    let failed = keys(&app, &["rotate"]);
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(65), "{said}");
+    assert!(
+        said.contains("test_dek_01kb6x8q2ze8at3v5n9m4p7r1s"),
+        "{said}"
+    );
+    assert!(said.contains(&stranger), "{said}");
+    let paged = "SELECT COUNT(*) FROM alerts WHERE name = 'rotation_failed'";
+    assert_eq!(app.count(paged).await, 1);
+    let shown = String::from_utf8(keys(&app, &["status"]).stdout).unwrap();
+    assert!(
+        shown.contains("failed: test_dek_01kb6x8q2ze8at3v5n9m4p7r1s"),
+        "{shown}"
+    );
+    until_ready_says(&app, &stranger).await;
+    // Once the row is gone, the same work is done.
+    app.change_rows(&format!("DELETE FROM data_keys WHERE kek = '{stranger}'"))
+        .await;
+    json(&keys(&app, &["rotate", "--json"]));
+}
+
+/// Waits until readiness names that key among rotation's work.
+async fn until_ready_says(app: &App, kek: &str) {
+    for _ in 0..300 {
+        let url = format!("{}/readyz", app.at.ops);
+        let ready = app.get(Who::Nobody, &url).await.json();
+        let line = ready["checks"].as_array().into_iter().flatten();
+        let mut line = line.filter(|line| line["name"] == "key_work");
+        if line.any(|line| line["state"] == "warning" && line["detail"].to_string().contains(kek)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("readiness does not name {kek}");
 }

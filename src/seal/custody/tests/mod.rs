@@ -115,10 +115,16 @@ impl Held {
 
     /// What does not hold of its papers.
     fn broken(&self) -> Vec<String> {
+        self.broken_under(None)
+    }
+
+    /// The same, held against a signing key that is known from elsewhere.
+    fn broken_under(&self, signing_key: Option<String>) -> Vec<String> {
         let papers = Papers {
             transcript: self.transcript_path(),
             dir: self.dir.path().to_owned(),
             acknowledgements: self.dir.path().to_owned(),
+            signing_key,
         };
         verify(&papers)
             .unwrap()

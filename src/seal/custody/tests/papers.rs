@@ -151,6 +151,21 @@ fn the_papers_hold_when_every_custodian_has_signed() {
 }
 
 #[test]
+fn papers_are_held_against_a_signing_key_that_is_known_from_elsewhere() {
+    let held = Held::two_of_three();
+    for person in &people()[..3] {
+        held.acknowledge(person);
+    }
+    let (signed, _) = Transcript::read(&held.transcript_path()).unwrap();
+    let signer = crate::seal::hex(&signed.signer().unwrap());
+    assert_eq!(held.broken_under(Some(signer)), [""; 0]);
+    // A whole set that somebody else made up agrees with itself, and with this alone not.
+    let ours = "0b".repeat(32);
+    assert_eq!(held.broken_under(Some(ours)), ["signing key"]);
+    assert_eq!(held.broken_under(None), [""; 0]);
+}
+
+#[test]
 fn papers_that_were_altered_or_exchanged_do_not_hold() {
     let held = Held::two_of_three();
     for person in &people()[..3] {

@@ -1,0 +1,6 @@
+-- What the hosted page shows of a session: who asks for how much, and how the page looks.
+
+ALTER TABLE sessions ADD COLUMN presentation TEXT CHECK (length(presentation) BETWEEN 2 AND 4096);
+COMMENT ON COLUMN sessions.presentation IS 'what the hosted page shows, a JSON object; clear';
+ALTER TABLE sessions ADD COLUMN presentation_mac BYTEA CHECK (octet_length(presentation_mac) = 32) CHECK ((presentation_mac IS NULL) = (presentation IS NULL));
+COMMENT ON COLUMN sessions.presentation_mac IS 'that the merchant wants it shown, HMAC-SHA-256; keyed hash';

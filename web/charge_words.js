@@ -1,0 +1,32 @@
+/** @file What the page of a charge says, in the languages of the form. */
+
+const NAMES = "title|wait|asks|go|unconfirmed|again|paid|pending|over|leaving|unavailable|link";
+
+/** @type {Record<string, string>} */
+const WORDS = {
+  en: `Confirm your payment|One moment …|Your bank asks you to confirm this payment.|Continue to your bank|Your bank did not confirm this payment. Nothing was charged: please try again.|Try again|Paid. Thank you!|Your bank is still at work. Nothing more is needed from you.|This payment is no longer open. Nothing was charged here.|Taking you to your bank …|This does not work right now. Please try again.|Please open the link in your message again.`,
+  ar: `تأكيد الدفع|لحظة من فضلك …|يطلب مصرفك تأكيد هذا الدفع.|المتابعة إلى المصرف|لم يؤكد مصرفك هذا الدفع. لم يُخصم شيء: يرجى المحاولة مرة أخرى.|حاول مرة أخرى|تم الدفع. شكرًا لك!|لا يزال مصرفك يعالج الطلب. لا يلزمك شيء آخر.|لم يعد هذا الدفع متاحًا. لم يُخصم شيء هنا.|جارٍ نقلك إلى مصرفك …|لا يعمل هذا الآن. يرجى المحاولة مرة أخرى.|يرجى فتح الرابط في رسالتك مرة أخرى.`,
+  da: `Bekræft din betaling|Et øjeblik …|Din bank beder dig bekræfte denne betaling.|Fortsæt til din bank|Din bank bekræftede ikke betalingen. Der er ikke trukket noget: prøv igen.|Prøv igen|Betalt. Tak!|Din bank arbejder stadig. Du skal ikke gøre mere.|Denne betaling er ikke længere åben. Der er ikke trukket noget her.|Vi sender dig til din bank …|Det virker ikke lige nu. Prøv igen.|Åbn linket i din besked igen.`,
+  de: `Zahlung bestätigen|Einen Moment …|Ihre Bank bittet Sie, diese Zahlung zu bestätigen.|Weiter zur Bank|Ihre Bank hat die Zahlung nicht bestätigt. Es wurde nichts abgebucht: bitte erneut versuchen.|Erneut versuchen|Bezahlt. Vielen Dank!|Ihre Bank arbeitet noch daran. Sie müssen nichts weiter tun.|Diese Zahlung ist nicht mehr offen. Hier wurde nichts abgebucht.|Weiter zu Ihrer Bank …|Das geht gerade nicht. Bitte erneut versuchen.|Bitte den Link in Ihrer Nachricht noch einmal öffnen.`,
+  es: `Confirme su pago|Un momento …|Su banco le pide que confirme este pago.|Continuar a su banco|Su banco no ha confirmado este pago. No se ha cobrado nada: inténtelo de nuevo.|Intentar de nuevo|Pagado. ¡Gracias!|Su banco aún lo está procesando. No tiene que hacer nada más.|Este pago ya no está abierto. Aquí no se ha cobrado nada.|Le llevamos a su banco …|Ahora mismo no funciona. Inténtelo de nuevo.|Abra de nuevo el enlace de su mensaje.`,
+  fr: `Confirmez votre paiement|Un instant …|Votre banque vous demande de confirmer ce paiement.|Continuer vers votre banque|Votre banque n’a pas confirmé ce paiement. Rien n’a été débité : veuillez réessayer.|Réessayer|Payé. Merci !|Votre banque traite encore le paiement. Vous n’avez rien d’autre à faire.|Ce paiement n’est plus ouvert. Rien n’a été débité ici.|Nous vous dirigeons vers votre banque …|Cela ne fonctionne pas pour le moment. Veuillez réessayer.|Veuillez rouvrir le lien de votre message.`,
+  he: `אישור התשלום|רק רגע …|הבנק שלך מבקש לאשר את התשלום הזה.|המשך לבנק|הבנק שלך לא אישר את התשלום. לא חויבת: אפשר לנסות שוב.|ניסיון נוסף|התשלום בוצע. תודה!|הבנק שלך עדיין מטפל בתשלום. אין צורך בפעולה נוספת.|התשלום הזה כבר אינו פתוח. לא חויבת כאן.|מעבירים אותך לבנק …|זה לא עובד כרגע. אפשר לנסות שוב.|יש לפתוח שוב את הקישור שבהודעה.`,
+  it: `Confermi il pagamento|Un momento …|La sua banca le chiede di confermare questo pagamento.|Continua verso la banca|La sua banca non ha confermato il pagamento. Nulla è stato addebitato: riprovi.|Riprova|Pagato. Grazie!|La sua banca sta ancora elaborando. Non deve fare altro.|Questo pagamento non è più aperto. Qui non è stato addebitato nulla.|La portiamo alla sua banca …|Al momento non funziona. Riprovi.|Apra di nuovo il link nel suo messaggio.`,
+  ja: `お支払いの確認|少々お待ちください …|カード発行会社がこのお支払いの確認を求めています。|カード発行会社へ進む|カード発行会社で確認できませんでした。請求はされていません。もう一度お試しください。|もう一度試す|お支払いが完了しました。ありがとうございます。|カード発行会社で処理中です。これ以上の操作は必要ありません。|このお支払いは受け付けを終了しました。ここでの請求はありません。|カード発行会社へ移動しています …|現在ご利用いただけません。もう一度お試しください。|メッセージのリンクをもう一度開いてください。`,
+  nl: `Bevestig uw betaling|Een moment …|Uw bank vraagt u deze betaling te bevestigen.|Verder naar uw bank|Uw bank heeft deze betaling niet bevestigd. Er is niets afgeschreven: probeer het opnieuw.|Opnieuw proberen|Betaald. Bedankt!|Uw bank is nog bezig. U hoeft verder niets te doen.|Deze betaling is niet meer open. Hier is niets afgeschreven.|U gaat naar uw bank …|Dit werkt op dit moment niet. Probeer het opnieuw.|Open de link in uw bericht opnieuw.`,
+  pl: `Potwierdź płatność|Chwileczkę …|Bank prosi o potwierdzenie tej płatności.|Przejdź do banku|Bank nie potwierdził tej płatności. Niczego nie pobrano: spróbuj ponownie.|Spróbuj ponownie|Zapłacono. Dziękujemy!|Bank wciąż przetwarza płatność. Nic więcej nie trzeba robić.|Ta płatność nie jest już dostępna. Niczego tu nie pobrano.|Przechodzimy do banku …|To teraz nie działa. Spróbuj ponownie.|Otwórz ponownie link z wiadomości.`,
+  pt: `Confirme o pagamento|Um momento …|O seu banco pede que confirme este pagamento.|Continuar para o banco|O seu banco não confirmou este pagamento. Nada foi cobrado: tente novamente.|Tentar novamente|Pago. Obrigado!|O seu banco ainda está a processar. Não precisa de fazer mais nada.|Este pagamento já não está aberto. Nada foi cobrado aqui.|A encaminhar para o seu banco …|Não funciona neste momento. Tente novamente.|Abra novamente a ligação na sua mensagem.`,
+  sv: `Bekräfta din betalning|Ett ögonblick …|Din bank ber dig bekräfta betalningen.|Fortsätt till din bank|Din bank bekräftade inte betalningen. Inget har dragits: försök igen.|Försök igen|Betalt. Tack!|Din bank arbetar fortfarande. Du behöver inte göra något mer.|Betalningen är inte längre öppen. Inget har dragits här.|Du skickas till din bank …|Det fungerar inte just nu. Försök igen.|Öppna länken i ditt meddelande igen.`,
+};
+const RIGHT_TO_LEFT = ["ar", "he"];
+
+/** @typedef {Record<"lang"|"dir"|"title"|"wait"|"asks"|"go"|"unconfirmed"|"again"|"paid"|"pending"|"over"|"leaving"|"unavailable"|"link", string>} Words */
+
+/** @param {string} locale a BCP 47 tag @returns {Words} in its language, or in English */
+export function wordsOf(locale) {
+  const asked = locale.toLowerCase().split(/[-_]/)[0] ?? "";
+  const lang = asked === "iw" ? "he" : Object.hasOwn(WORDS, asked) ? asked : "en";
+  const all = (WORDS[lang] ?? "").split("|");
+  const named = Object.fromEntries(NAMES.split("|").map((name, place) => [name, all[place] ?? ""]));
+  return /** @type {Words} */ ({ ...named, lang, dir: RIGHT_TO_LEFT.includes(lang) ? "rtl" : "ltr" });
+}
