@@ -89,7 +89,7 @@ pub struct SessionRow {
     pub token: Option<TokenId>,
     /// The `Idempotency-Key` of the attempt that made the token.
     pub token_key: Option<String>,
-    token_proof: Option<Vec<u8>>,
+    pub(super) token_proof: Option<Vec<u8>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it takes no card.

@@ -33,6 +33,7 @@ async fn a_session_is_read_back_as_it_was_made() {
         busy_until,
         token,
         token_key,
+        token_proof: _,
         created_at,
         expires_at,
         last_seen_at,
