@@ -17,166 +17,107 @@ use std::sync::Arc;
 use super::mac::MacKeys;
 use crate::token::Environment;
 
-/// What is ordered. The label keeps a proof of one kind from being one of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+/// Who orders a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Orderer {
+    /// The internal plane alone.
+    Internal,
+    /// The capture plane too, under the key that both planes hold.
+    Capture,
+    /// Both planes, and both must believe it: both sign under the key that both hold.
+    Both,
+}
+
+/// Defines what is ordered: each kind with its label and who orders it.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $label:literal by $orderer:ident,)+) => {
+        /// What is ordered. The label keeps a proof of one kind from being one of another.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)+
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            const fn label(self) -> &'static str {
+                match self { $(Self::$kind => concat!("cloakroom order 1: ", $label),)+ }
+            }
+
+            const fn orderer(self) -> Orderer {
+                match self { $(Self::$kind => Orderer::$orderer,)+ }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A charge: the processor may be asked to make this payment.
-    Charge,
+    Charge = "charge" by Internal,
     /// The processor's name of a charge's payment: it may be read, captured, canceled, refunded.
-    Payment,
+    Payment = "payment" by Internal,
     /// A capture or a cancellation of a charge.
-    Operation,
+    Operation = "operation" by Internal,
     /// A refund.
-    Refund,
+    Refund = "refund" by Internal,
     /// The processor's name of a refund.
-    ProcessorRefund,
+    ProcessorRefund = "processor refund" by Internal,
     /// A token's end.
-    Deletion,
+    Deletion = "deletion" by Internal,
     /// A card without a token of its own: to be detached, or to take another's place.
-    Orphan,
+    Orphan = "orphan" by Capture,
     /// An event to be published.
-    Event,
+    Event = "event" by Internal,
     /// The event of a token's making, which the capture plane publishes.
-    TokenCreated,
+    TokenCreated = "token created" by Capture,
     /// That the processor has refused for good what was asked under its key, and how often.
-    Refusals,
+    Refusals = "refusals" by Internal,
     /// An event of the audit log.
-    AuditEvent,
+    AuditEvent = "audit event" by Internal,
     /// An event of the audit log that a process with the capture plane alone writes.
-    CaptureAuditEvent,
+    CaptureAuditEvent = "capture audit event" by Capture,
     /// What was made under a client's idempotency key, and for which request.
-    IdempotencyKey,
+    IdempotencyKey = "idempotency key" by Internal,
     /// That a capture session has made a token.
-    SessionToken,
+    SessionToken = "session token" by Both,
     /// That a rule stopped somebody, or that somebody was let go.
-    Block,
+    Block = "block" by Both,
     /// The same of a client, which the capture plane neither counts nor stops.
-    ClientBlock,
+    ClientBlock = "client block" by Internal,
     /// What a process counted about somebody.
-    Count,
+    Count = "count" by Both,
     /// The same of a client.
-    ClientCount,
+    ClientCount = "client count" by Internal,
     /// What the operator is told.
-    Alert,
+    Alert = "alert" by Both,
     /// By which an alert is told once in its window.
-    AlertWindow,
+    AlertWindow = "alert window" by Both,
     /// A piece of rotation's work.
-    KeyJob,
+    KeyJob = "key job" by Internal,
     /// That an operator replaces a key, and no other one does.
-    Rotation,
+    Rotation = "rotation" by Internal,
     /// An event of the processor, whose signature held.
-    ProcessorEvent,
+    ProcessorEvent = "processor event" by Capture,
     /// The processor's customer of a merchant's customer.
-    ProcessorCustomer,
+    ProcessorCustomer = "processor customer" by Internal,
     /// An incident, and what it is called.
-    Incident,
+    Incident = "incident" by Internal,
     /// That a shopper at a charge's page asks for the issuer's, which the capture plane orders.
-    Challenge,
+    Challenge = "challenge" by Capture,
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 26] = [
-        Self::Charge,
-        Self::Payment,
-        Self::Operation,
-        Self::Refund,
-        Self::ProcessorRefund,
-        Self::Deletion,
-        Self::Orphan,
-        Self::Event,
-        Self::TokenCreated,
-        Self::Refusals,
-        Self::AuditEvent,
-        Self::CaptureAuditEvent,
-        Self::IdempotencyKey,
-        Self::SessionToken,
-        Self::Block,
-        Self::ClientBlock,
-        Self::Count,
-        Self::ClientCount,
-        Self::Alert,
-        Self::AlertWindow,
-        Self::KeyJob,
-        Self::Rotation,
-        Self::ProcessorEvent,
-        Self::ProcessorCustomer,
-        Self::Incident,
-        Self::Challenge,
-    ];
-
-    const fn label(self) -> &'static str {
-        match self {
-            Self::Charge => "cloakroom order 1: charge",
-            Self::Payment => "cloakroom order 1: payment",
-            Self::Operation => "cloakroom order 1: operation",
-            Self::Refund => "cloakroom order 1: refund",
-            Self::ProcessorRefund => "cloakroom order 1: processor refund",
-            Self::Deletion => "cloakroom order 1: deletion",
-            Self::Orphan => "cloakroom order 1: orphan",
-            Self::Event => "cloakroom order 1: event",
-            Self::TokenCreated => "cloakroom order 1: token created",
-            Self::Refusals => "cloakroom order 1: refusals",
-            Self::AuditEvent => "cloakroom order 1: audit event",
-            Self::CaptureAuditEvent => "cloakroom order 1: capture audit event",
-            Self::IdempotencyKey => "cloakroom order 1: idempotency key",
-            Self::SessionToken => "cloakroom order 1: session token",
-            Self::Block => "cloakroom order 1: block",
-            Self::ClientBlock => "cloakroom order 1: client block",
-            Self::Count => "cloakroom order 1: count",
-            Self::ClientCount => "cloakroom order 1: client count",
-            Self::Alert => "cloakroom order 1: alert",
-            Self::AlertWindow => "cloakroom order 1: alert window",
-            Self::KeyJob => "cloakroom order 1: key job",
-            Self::Rotation => "cloakroom order 1: rotation",
-            Self::ProcessorEvent => "cloakroom order 1: processor event",
-            Self::ProcessorCustomer => "cloakroom order 1: processor customer",
-            Self::Incident => "cloakroom order 1: incident",
-            Self::Challenge => "cloakroom order 1: challenge",
-        }
-    }
-
     /// Whether the capture plane may order it.
     #[must_use]
     pub const fn is_captures(self) -> bool {
-        match self {
-            Self::Orphan
-            | Self::TokenCreated
-            | Self::CaptureAuditEvent
-            | Self::SessionToken
-            | Self::Block
-            | Self::Count
-            | Self::Alert
-            | Self::AlertWindow
-            | Self::Challenge
-            | Self::ProcessorEvent => true,
-            Self::Charge
-            | Self::Payment
-            | Self::Operation
-            | Self::Refund
-            | Self::ProcessorRefund
-            | Self::Deletion
-            | Self::Event
-            | Self::Refusals
-            | Self::AuditEvent
-            | Self::IdempotencyKey
-            | Self::ClientBlock
-            | Self::ClientCount
-            | Self::KeyJob
-            | Self::Rotation
-            | Self::ProcessorCustomer
-            | Self::Incident => false,
-        }
+        matches!(self.orderer(), Orderer::Capture | Orderer::Both)
     }
 
-    /// Whether both planes order it and both must believe it, so that both sign under the key that
-    /// both hold.
+    /// Whether both planes order it and both must believe it.
     #[must_use]
     pub const fn is_shared(self) -> bool {
-        matches!(
-            self,
-            Self::SessionToken | Self::Block | Self::Count | Self::Alert | Self::AlertWindow
-        )
+        matches!(self.orderer(), Orderer::Both)
     }
 }
 
@@ -340,7 +281,7 @@ mod tests {
     #[test]
     fn the_capture_plane_orders_its_own_kinds_and_no_other() {
         let (internal, capture) = both();
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             let proof = capture.sign(&order(kind));
             assert_eq!(proof.is_some(), kind.is_captures(), "{kind:?}");
             assert_eq!(
@@ -354,7 +295,7 @@ mod tests {
     #[test]
     fn what_both_planes_order_both_believe() {
         let (internal, capture) = both();
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             let proof = internal.sign(&order(kind));
             assert!(
                 internal.believes(&order(kind), proof.as_deref()),
@@ -381,10 +322,10 @@ mod tests {
     #[test]
     fn a_proof_holds_for_its_kind_environment_and_fields_only() {
         let (internal, _) = both();
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             let proof = internal.sign(&order(kind)).unwrap();
             assert!(internal.believes(&order(kind), Some(&proof)));
-            for other in Kind::ALL {
+            for &other in Kind::ALL {
                 let holds = internal.believes(&order(other), Some(&proof));
                 assert_eq!(holds, kind == other);
             }
@@ -436,7 +377,7 @@ mod tests {
     fn who_holds_no_key_orders_and_believes_nothing() {
         let (internal, _) = both();
         let nobody = OrderKeys::default();
-        for kind in Kind::ALL {
+        for &kind in Kind::ALL {
             assert_eq!(nobody.sign(&order(kind)), None);
             let proof = internal.sign(&order(kind));
             assert!(!nobody.believes(&order(kind), proof.as_deref()));

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod alerts;
+mod answers;
 mod audit_log;
 mod charges;
 mod cluster;

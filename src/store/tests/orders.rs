@@ -415,38 +415,3 @@ async fn a_bad_row_does_not_stop_the_log_on_sqlite() {
     let mut attacker = bench.aside().await;
     a_bad_row_does_not_stop_the_log(&bench.store, &mut attacker).await;
 }
-
-/// A client's key that is pointed at another charge, which would answer its repetition as paid.
-pub(super) async fn a_key_that_is_pointed_elsewhere_answers_nothing(
-    store: &Store,
-    attacker: &mut impl Attacker,
-) {
-    let paid = settled_on(store, ChargeStatus::Succeeded).await;
-    let begun = store
-        .begin_charge(claim("pointed"), charge_of(paid.token), opening())
-        .await;
-    assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
-    attacker.unprotect("idempotency_keys").await;
-    let turned = attacker
-        .write(&format!(
-            "UPDATE idempotency_keys
-                SET resource = '{0}',
-                    order_proof = (SELECT other.order_proof FROM idempotency_keys other WHERE other.resource = '{0}')
-              WHERE key = 'pointed'",
-            paid.id
-        ))
-        .await;
-    assert_eq!(turned, 1);
-    let again = store
-        .begin_charge(claim("pointed"), charge_of(paid.token), opening())
-        .await;
-    assert!(matches!(again, Ok(Begun::Mismatch)), "{again:?}");
-    quarantined(attacker, "idempotency_keys", 1).await;
-}
-
-#[tokio::test]
-async fn a_key_that_is_pointed_elsewhere_answers_nothing_on_sqlite() {
-    let bench = Bench::new().await;
-    let mut attacker = bench.aside().await;
-    a_key_that_is_pointed_elsewhere_answers_nothing(&bench.store, &mut attacker).await;
-}

@@ -1,5 +1,9 @@
 //! What nobody ordered, on PostgreSQL, written by its owner.
 
+use super::super::answers::{
+    a_key_that_is_pointed_elsewhere_answers_nothing,
+    a_session_answers_no_token_that_it_has_not_made,
+};
 use super::super::obeyed::{
     a_forged_lease_keeps_nobody_out, no_customer_is_anothers_at_the_processor,
     no_forged_alert_is_told_or_swallows_one, nobody_is_stopped_or_let_go_by_a_forged_row,
@@ -7,13 +11,11 @@ use super::super::obeyed::{
     work_that_nobody_asked_for_blocks_none,
 };
 use super::super::orders::{
-    a_bad_row_does_not_stop_the_log, a_key_that_is_pointed_elsewhere_answers_nothing,
-    money_that_nobody_ordered_is_not_moved, no_card_is_detached_that_nobody_deleted,
-    what_nobody_published_is_told_to_nobody,
+    a_bad_row_does_not_stop_the_log, money_that_nobody_ordered_is_not_moved,
+    no_card_is_detached_that_nobody_deleted, what_nobody_published_is_told_to_nobody,
 };
 use super::super::owners::{
-    a_session_answers_no_token_that_it_has_not_made, no_card_takes_a_place_that_nobody_gave_it,
-    no_customer_is_answered_with_anothers_token,
+    no_card_takes_a_place_that_nobody_gave_it, no_customer_is_answered_with_anothers_token,
 };
 use super::super::writers::nobody_writes_in_anothers_name;
 use super::*;
