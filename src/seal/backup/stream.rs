@@ -88,9 +88,9 @@ pub fn open(
     to: &mut dyn Write,
 ) -> Result<(), Failed> {
     let header = next(from, HEADER_BYTES)?;
-    let wrapped = header.strip_prefix(MAGIC).ok_or(Refused)?;
-    let key = identity.unwrap(name, wrapped).ok_or(Refused)?;
-    let chunks = Chunks::new(&key, name).ok_or(Refused)?;
+    let wrapped = header.strip_prefix(MAGIC).ok_or(Refused::Value)?;
+    let key = identity.unwrap(name, wrapped).ok_or(Refused::Value)?;
+    let chunks = Chunks::new(&key, name).ok_or(Refused::Value)?;
     drop(key);
     let mut chunk = next(from, SEALED_CHUNK_BYTES)?;
     for index in 0_u64.. {
@@ -143,7 +143,7 @@ impl<'a> Chunks<'a> {
         let (nonce, aad) = self.place(index, is_last);
         self.cipher
             .open_in_place(nonce, Aad::from(aad), chunk)
-            .map_err(|_| Refused)
+            .map_err(|_| Refused::Value)
     }
 
     /// Nonce and authenticated data of a chunk's place.
