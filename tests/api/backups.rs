@@ -325,8 +325,16 @@ async fn a_backup_that_is_killed_leaves_none_that_is_listed_and_nothing_in_clear
         drop(child.kill());
         child.wait().unwrap();
         was_left += u32::from(left());
-        let listed = elsewhere.json(at, &["backup", "verify", "--all"]);
-        assert_eq!(listed["ok"], true, "{listed}");
+        // Whole wherever it is listed; killed between two places, the second has not got it.
+        let verified = elsewhere.run(at, &["backup", "verify", "--all", "--json"]);
+        let told: Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert_eq!(told["faults"], json!([]), "{told}");
+        for backup in told["backups"].as_array().unwrap() {
+            assert!(backup["copies"].as_u64() > Some(0), "{told}");
+            let mut faults = backup["faults"].as_array().unwrap().iter();
+            let is_absent = |fault: &Value| fault["why"].to_string().contains("No such file");
+            assert!(faults.all(is_absent), "{told}");
+        }
     }
     eprintln!("killed while the snapshot was there: {was_left} of 60");
     // A start removes it, whoever left it.
