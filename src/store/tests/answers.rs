@@ -8,9 +8,10 @@ pub(super) async fn a_key_that_is_pointed_elsewhere_answers_nothing(
     store: &Store,
     attacker: &mut impl Attacker,
 ) {
-    let paid = settled_on(store, ChargeStatus::Succeeded).await;
+    let token = new(token_on(store, |_| {}).await);
+    let paid = charging_on(store, token, "paid").await.charge;
     let begun = store
-        .begin_charge(claim("pointed"), charge_of(paid.token), opening())
+        .begin_charge(claim("pointed"), charge_of(token), opening())
         .await;
     assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
     attacker.unprotect("idempotency_keys").await;
@@ -25,7 +26,7 @@ pub(super) async fn a_key_that_is_pointed_elsewhere_answers_nothing(
         .await;
     assert_eq!(turned, 1);
     let again = store
-        .begin_charge(claim("pointed"), charge_of(paid.token), opening())
+        .begin_charge(claim("pointed"), charge_of(token), opening())
         .await;
     assert!(matches!(again, Ok(Begun::Mismatch)), "{again:?}");
     quarantined(attacker, "idempotency_keys", 1).await;

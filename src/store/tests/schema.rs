@@ -318,7 +318,7 @@ async fn every_column_has_a_comment_that_says_sealed_or_clear() {
     .fetch_all(&mut bench.aside().await)
     .await
     .unwrap();
-    assert_eq!(tables.len(), 36);
+    assert_eq!(tables.len(), 37);
     for sql in tables {
         assert!(sql.ends_with("STRICT"), "{sql}");
         let columns = sql.lines().filter(|line| {
