@@ -6,6 +6,7 @@
 //! once an operator has accepted that the database was rolled back, and `key-manifest VERSION` where
 //! there is a key manifest.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -186,11 +187,12 @@ impl LogKey {
         } = checkpoint;
         let root = STANDARD.encode(root);
         let mut text = format!("{}\n{size}\n{root}\n", self.name);
+        // Writing to a text does not fail.
         if epoch != Epoch::default() {
-            text.push_str(&format!("{EPOCH}{} {}\n", epoch.number, epoch.begins_at));
+            let _written = writeln!(text, "{EPOCH}{} {}", epoch.number, epoch.begins_at);
         }
         if let Some(version) = key_manifest {
-            text.push_str(&format!("{KEY_MANIFEST}{version}\n"));
+            let _written = writeln!(text, "{KEY_MANIFEST}{version}");
         }
         text
     }

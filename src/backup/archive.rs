@@ -91,7 +91,7 @@ impl Listing {
         newest?.into_iter().min()
     }
 
-    fn fault(&mut self, path: &Path, why: impl ToString) {
+    fn fault(&mut self, path: &Path, why: &impl ToString) {
         let (path, why) = (path.to_owned(), why.to_string());
         self.faults.push(Fault { path, why });
     }
@@ -104,11 +104,11 @@ impl Archive {
         let mut listing = Listing::default();
         let mut backups: BTreeMap<String, Backup> = BTreeMap::new();
         for place in &self.places {
-            for name in self.names_in(place, &mut listing) {
+            for name in Self::names_in(place, &mut listing) {
                 let manifest = match self.whole(place, &name) {
                     Ok(manifest) => manifest,
                     Err((path, why)) => {
-                        listing.fault(&path, why);
+                        listing.fault(&path, &why);
                         continue;
                     }
                 };
@@ -119,7 +119,7 @@ impl Archive {
                 if backup.manifest == manifest {
                     backup.places.push(place.clone());
                 } else {
-                    listing.fault(place, "two manifests of one name differ");
+                    listing.fault(place, &"two manifests of one name differ");
                 }
             }
         }
@@ -129,11 +129,11 @@ impl Archive {
     }
 
     /// The names of what may be backups in a place, each once.
-    fn names_in(&self, place: &Path, listing: &mut Listing) -> Vec<String> {
+    fn names_in(place: &Path, listing: &mut Listing) -> Vec<String> {
         let entries = match fs::read_dir(place) {
             Ok(entries) => entries,
             Err(error) => {
-                listing.fault(place, error);
+                listing.fault(place, &error);
                 return Vec::new();
             }
         };
@@ -234,7 +234,7 @@ impl Archive {
     }
 
     /// Finishes or removes what a process that was killed has left in a place.
-    pub(super) fn tidy(&self, place: &Path) -> Result<(), Failure> {
+    pub(super) fn tidy(place: &Path) -> Result<(), Failure> {
         let entries = fs::read_dir(place).map_err(|error| Failure::io(place, error))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         let mut partial: Vec<String> = names

@@ -71,7 +71,7 @@ impl Maker {
         let mut copies = Copies::begin(&self.archive.places, name.clone(), stop);
         let plain = copies.seal(&snapshot.0, &self.recipient)?;
         drop(snapshot);
-        let sealed = copies.finish()?;
+        let sealed = copies.finish();
         let manifest = self.describe((name, now), &facts, (plain, sealed));
         let note = manifest.signed(&self.signing)?;
         let mut failed = copies.publish(&note)?;
@@ -141,11 +141,7 @@ impl Maker {
     fn remove_leftovers(&self) {
         let snapshot = beside(&self.database, SNAPSHOT);
         let removed = remove_database(&snapshot);
-        let tidied = self
-            .archive
-            .places
-            .iter()
-            .map(|place| self.archive.tidy(place));
+        let tidied = self.archive.places.iter().map(|place| Archive::tidy(place));
         // A place that cannot be tidied fails again when it is written to, and is told then.
         for failure in [removed].into_iter().chain(tidied).filter_map(Result::err) {
             tracing::warn!(%failure, "what an earlier backup left could not be removed");
@@ -249,7 +245,7 @@ impl<'a> Copies<'a> {
     }
 
     /// Brings them to the disk, reads each back, and answers what they are.
-    fn finish(&mut self) -> Result<Digest, Failure> {
+    fn finish(&mut self) -> Digest {
         let sealed = std::mem::take(&mut self.tally).finish();
         for copy in std::mem::take(&mut self.open) {
             let synced = copy.file.sync_all();
@@ -263,7 +259,7 @@ impl<'a> Copies<'a> {
                 Err(failure) => self.give_up(copy, failure),
             }
         }
-        Ok(sealed)
+        sealed
     }
 
     /// Gives them their names, and each its manifest; the places that failed on the way.

@@ -34,10 +34,10 @@ impl Ages {
     /// fill with new ones, and their old ones go.
     #[must_use]
     pub fn is_due(&self, now: Timestamp, interval_s: u32) -> bool {
-        let interval_ms = u64::from(interval_s).saturating_mul(1_000);
+        let late_ms = u64::from(interval_s).saturating_mul(1_000);
         self.newest_at.is_none_or(|newest| {
             // One from the future was made under a clock that was wrong.
-            now.ms_since(newest) >= interval_ms || newest.ms_since(now) > interval_ms
+            now.ms_since(newest) >= late_ms || newest.ms_since(now) > late_ms
         })
     }
 }

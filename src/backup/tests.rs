@@ -134,8 +134,8 @@ async fn a_backup_stands_in_every_place_and_opens_to_the_database() {
     assert_eq!(scene.leftovers(), Vec::<PathBuf>::new());
     for file in [SEALED, MANIFEST] {
         let path = file_of(&scene.places()[1], &made.manifest.name, file);
-        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode, 0o600);
+        let permissions = fs::metadata(path).unwrap().permissions();
+        assert_eq!(permissions.mode() & 0o777, 0o600);
     }
     scene.opened(&scene.identity).unwrap();
 
@@ -180,7 +180,7 @@ async fn a_backup_that_was_touched_is_named_and_does_not_open() {
     fs::write(&sealed, &whole[1..]).unwrap();
     let listing = scene.list();
     assert!(listing.faults[0].why.contains("bytes long"), "{listing:?}");
-    assert_eq!(listing.backups[0].places, [other.clone()]);
+    assert_eq!(listing.backups[0].places, std::slice::from_ref(other));
     assert_eq!(faults().len(), 1);
 
     fs::write(&sealed, &whole).unwrap();
@@ -199,7 +199,7 @@ async fn a_backup_that_was_touched_is_named_and_does_not_open() {
     fs::write(&manifest, &note).unwrap();
     fs::rename(&manifest, file_of(place, "friday", MANIFEST)).unwrap();
     assert_eq!(scene.list().faults.len(), 2);
-    assert_eq!(scene.list().backups[0].places, [other.clone()]);
+    assert_eq!(scene.list().backups[0].places, std::slice::from_ref(other));
 }
 
 #[tokio::test]

@@ -54,9 +54,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     } else {
         print(status.people().trim_end())?;
     }
-    match status.is_ready() {
-        true => Ok(()),
-        false => Err(Failure::new(exit::UNAVAILABLE, status.headline())),
+    if status.is_ready() {
+        Ok(())
+    } else {
+        Err(Failure::new(exit::UNAVAILABLE, status.headline()))
     }
 }
 

@@ -97,7 +97,7 @@ fn subsection(path: &Path, key: &str, of: &Value) -> Option<(Path, Value)> {
         return Some((path.child(key, true), items.clone()));
     }
     // One of several sections, each under its own name.
-    if let Some(variants) = of["oneOf"].as_array() {
+    if let Some(variants) = of.get("oneOf").and_then(Value::as_array) {
         let mut all = Map::new();
         for variant in variants {
             all.extend(variant["properties"].as_object()?.clone());

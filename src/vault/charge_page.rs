@@ -302,11 +302,14 @@ fn is_true(key: &MacKey, secret: &str, page: &PageRow) -> bool {
         return_url: page.return_url.as_deref(),
         expires_at: page.expires_at,
     };
-    let shows = shown.with_parts(secret, |parts| key.verify(SHOWN, parts, &page.shown_mac));
+    let is_shown = shown.with_parts(secret, |parts| key.verify(SHOWN, parts, &page.shown_mac));
     let Some(mac) = page.answer_mac.as_deref() else {
-        return shows && page.answered == 0 && page.status.is_none() && page.redirect_url.is_none();
+        return is_shown
+            && page.answered == 0
+            && page.status.is_none()
+            && page.redirect_url.is_none();
     };
     let status = page.status.as_deref().unwrap_or_default();
     let said = (page.answered, status, page.redirect_url.as_deref());
-    shows && with_answer(secret, said, |parts| key.verify(ANSWER, parts, mac))
+    is_shown && with_answer(secret, said, |parts| key.verify(ANSWER, parts, mac))
 }

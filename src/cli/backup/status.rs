@@ -39,8 +39,8 @@ fn embedded(config: &Config, of: &Of) -> Result<(), Failure> {
     let listing = archive.list();
     let ages = Ages::of(&listing, &archive.places);
     let now = Clock::system().now();
-    let age_s = |at: Option<Timestamp>| at.map(|at| now.ms_since(at) / 1_000);
-    let (backup_s, proof_s) = (age_s(ages.everywhere_at), age_s(ages.proved_at));
+    let seconds = |at: Option<Timestamp>| at.map(|at| now.ms_since(at) / 1_000);
+    let (backup_s, proof_s) = (seconds(ages.everywhere_at), seconds(ages.proved_at));
     let interval_s = config.backup.as_ref().map_or(0, |backup| backup.interval_s);
     let age_s_max = u64::from(interval_s).saturating_add(LATE_S);
     let is_fresh = backup_s.is_some_and(|age| age <= age_s_max);
@@ -91,13 +91,13 @@ async fn postgres(config: &Config, of: &Of) -> Result<(), Failure> {
     let repositories = repositories.map_err(|why| Failure::new(exit::UNAVAILABLE, why))?;
     let now = clock.now();
     let faults = faults(archiver.as_ref(), repositories.as_ref(), now);
-    let age_s = |at: Timestamp| now.ms_since(at) / 1_000;
+    let seconds = |at: Timestamp| now.ms_since(at) / 1_000;
     let archived_s = archiver
         .and_then(|archiver| archiver.archived_at)
-        .map(age_s);
+        .map(seconds);
     let newest: Option<BTreeMap<u32, Option<u64>>> = repositories.map(|newest| {
-        let ages = newest.into_iter().map(|(key, at)| (key, at.map(age_s)));
-        ages.collect()
+        let each = newest.into_iter().map(|(key, at)| (key, at.map(seconds)));
+        each.collect()
     });
     if of.json {
         print(json!({

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::backup::{Ages, Maker};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::service;
 use crate::token::Environment;
@@ -72,7 +73,7 @@ fn one_device(maker: &Maker) -> Vec<Finding> {
 fn newest(maker: &Maker) -> Finding {
     let listing = maker.archive.list();
     let at = Ages::of(&listing, &maker.archive.places).everywhere_at;
-    let at = at.map_or_else(|| "none yet".to_owned(), |at| at.rfc3339());
+    let at = at.map_or_else(|| "none yet".to_owned(), Timestamp::rfc3339);
     let seen = format!(
         "{} places, sealed to {}; the newest in every place: {at}",
         maker.archive.places.len(),

@@ -47,13 +47,13 @@ fn seen(scene: &Scene, process: &Process, look: &mut Look, bundle: &mut Bundle) 
     let ages = Ages::of(&listing, &archive.places);
     let settings = process.config.backup.as_ref();
     let interval_s = settings.map_or(0, |settings| settings.interval_s);
-    let interval_ms = u64::from(interval_s).saturating_mul(1_000);
+    let late_ms = u64::from(interval_s).saturating_mul(1_000);
     let is_younger = |at: Option<Timestamp>, age_ms_max: u64| {
         at.is_some_and(|at| scene.now().ms_since(at) <= age_ms_max)
     };
     let when = |at: Option<Timestamp>| at.map_or("never".to_owned(), Timestamp::rfc3339);
     look.must(
-        is_younger(ages.everywhere_at, interval_ms.saturating_add(LATE_MS)),
+        is_younger(ages.everywhere_at, late_ms.saturating_add(LATE_MS)),
         format_args!(
             "{} backups are kept; the newest that every place has was made: {}",
             listing.backups.len(),

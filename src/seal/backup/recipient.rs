@@ -221,7 +221,7 @@ impl BackupIdentity {
     /// Reads back the key of the stream of that name.
     pub(super) fn unwrap(&self, name: &str, wrapped: &[u8]) -> Option<KeyBytes> {
         let aad = self.recipient.binding(name);
-        KeyBytes::from_slice(&*hpke::open_with(&self.key, INFO, &aad, wrapped)?)
+        KeyBytes::from_slice(&hpke::open_with(&self.key, INFO, &aad, wrapped)?)
     }
 }
 

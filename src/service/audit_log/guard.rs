@@ -11,7 +11,7 @@ use crate::vault::Common;
 
 /// Looks until the process stops.
 pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outage_s_max: u32) {
-    let outage_ms_max = u64::from(outage_s_max).saturating_mul(1_000);
+    let limit_ms = u64::from(outage_s_max).saturating_mul(1_000);
     let (mut is_open, mut is_told) = (true, false);
     loop {
         // A store that cannot be read takes no act either.
@@ -19,7 +19,7 @@ pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outa
             let age_ms = oldest.map_or(0, |oldest| common.now().ms_since(oldest));
             common.metrics.audit_unwitnessed(age_ms);
             let goes_on = goes_on(&common, log.as_deref(), is_open).await;
-            let opens = age_ms <= outage_ms_max && goes_on;
+            let opens = age_ms <= limit_ms && goes_on;
             if is_open && !opens && goes_on {
                 tracing::error!(
                     age_ms,
@@ -31,7 +31,7 @@ pub(super) async fn run_forever(common: Common, log: Option<Arc<AuditLog>>, outa
                 tracing::info!("audit checkpoints are published again; taking requests");
             }
             is_open = opens;
-            let is_late = age_ms > outage_ms_max / 2;
+            let is_late = age_ms > limit_ms / 2;
             if is_late && !is_told {
                 let seen =
                     format!("the oldest event without a copied checkpoint is {age_ms} ms old");

@@ -6,7 +6,7 @@
 //!
 //! - [`history`]: whether the database is the one that is known from outside of it;
 //! - [`sequencer`]: places and signatures;
-//! - [`publisher`]: copies;
+//! - [`publisher`]: copies of checkpoints;
 //! - [`guard`]: who acts is stopped while none of it works;
 //! - [`verification`]: the whole log against what was signed.
 

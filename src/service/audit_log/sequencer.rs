@@ -25,7 +25,7 @@ pub(super) async fn run_forever(common: Common, log: Arc<AuditLog>) {
             Ok(true) => signed_at = common.now(),
             Ok(false) => {}
             Err(failure) => {
-                tracing::warn!(%failure, "the audit log could not be sequenced; retrying")
+                tracing::warn!(%failure, "the audit log could not be sequenced; retrying");
             }
         }
         tokio::time::sleep(Duration::from_millis(LOOK_INTERVAL_MS)).await;

@@ -61,7 +61,7 @@ pub(super) async fn run_forever(common: Common, log: Arc<AuditLog>) {
         match log.verify(&common, key).await {
             Ok(()) => {}
             Err(failure) => {
-                tracing::warn!(%failure, "the audit log could not be verified; retrying")
+                tracing::warn!(%failure, "the audit log could not be verified; retrying");
             }
         }
         tokio::time::sleep(interval).await;

@@ -120,7 +120,7 @@ pub(super) fn worker(config: &Config) -> Result<Option<Worker>, Refused> {
 pub(super) async fn forever(worker: Worker, common: Common) {
     let Worker { maker, interval_s } = worker;
     let stop = StopOnDrop::default();
-    let tidied = on_a_thread(&maker, |maker| maker.tidy()).await;
+    let tidied = on_a_thread(&maker, Maker::tidy).await;
     if let Err(failure) = tidied {
         tracing::warn!(%failure, "what an earlier backup left could not be removed");
     }

@@ -311,6 +311,18 @@ row! {
     }
 }
 
+fn operation(
+    reading: &Reading<'_>,
+    name: &str,
+    (amount, key): (Option<i64>, Option<String>),
+) -> Result<OperationRow, Failure> {
+    Ok(OperationRow {
+        operation: reading.found("operation", ChargeOperation::from_name(name))?,
+        amount,
+        processor_key: reading.found("operation_key", key)?,
+    })
+}
+
 impl Row {
     pub(super) fn read(self, environment: Environment) -> Result<ChargeRow, Failure> {
         let reading = Reading::new("charges", &self.id, environment);
@@ -326,19 +338,14 @@ impl Row {
             }
             _ => None,
         };
-        let operation = match &self.operation {
-            Some(name) => Some(OperationRow {
-                operation: reading.found("operation", ChargeOperation::from_name(name))?,
-                amount: self.operation_amount,
-                processor_key: reading.found("operation_key", self.operation_key)?,
-            }),
-            None => None,
-        };
+        let asked = (self.operation_amount, self.operation_key);
+        let operation = self.operation.map(|name| operation(&reading, &name, asked));
+        let operation = operation.transpose()?;
         let contradiction = match (self.contradiction, self.contradicted_at_ms) {
-            (Some(code), Some(at_ms)) => Some(Contradiction {
-                code,
-                at: Timestamp::from_unix_ms(at_ms),
-            }),
+            (Some(code), Some(at_ms)) => {
+                let at = Timestamp::from_unix_ms(at_ms);
+                Some(Contradiction { code, at })
+            }
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(reading.inconsistent("contradiction")),
         };

@@ -164,11 +164,11 @@ pub(super) async fn is_known(connection: &mut Connection, claim: &Claim) -> Resu
 /// leaves its mark on the row: a transaction that writes nothing would be acknowledged by an engine
 /// that has not yet replicated what it found.
 pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found, Failure> {
-    let seen: Option<(String, Vec<u8>, String, Option<Vec<u8>>)> = query(
+    let seen: Option<Held> = query(
         "UPDATE idempotency_keys
             SET replays = replays + 1, last_seen_at_ms = $4
           WHERE account = $1 AND client = $2 AND key = $3 AND expires_at_ms > $4
-      RETURNING route, request_hash, resource, order_proof",
+      RETURNING route, request_hash, resource, expires_at_ms, order_proof",
     )
     .bind(claim.account.as_str())
     .bind(&claim.client)
@@ -178,15 +178,8 @@ pub(super) async fn look_up(tx: &mut Connection, claim: &Claim) -> Result<Found,
     .await?;
     Ok(match seen {
         None => Found::Nothing,
-        Some((_, _, resource, _)) if resource.starts_with(REFUSED) => Found::Nothing,
-        Some((route, hash, resource, proof))
-            if route == claim.route && hash == claim.request_hash =>
-        {
-            match claim.is_proved_for(tx, &resource, proof.as_deref()).await? {
-                true => Found::Seen(resource),
-                false => Found::Mismatch,
-            }
-        }
+        Some(held) if held.resource.starts_with(REFUSED) => Found::Nothing,
+        Some(held) if claim.has_made(tx, &held).await? => Found::Seen(held.resource),
         Some(_) => Found::Mismatch,
     })
 }
@@ -207,17 +200,14 @@ impl Claim {
         orders.sign(&self.order(orders, resource))
     }
 
-    /// Whether the key is proved to stand for `resource`, made for this very request. A row that was
-    /// turned to something else answers nothing, and is quarantined.
-    async fn is_proved_for(
-        &self,
-        tx: &mut Connection,
-        resource: &str,
-        proof: Option<&[u8]>,
-    ) -> Result<bool, Failure> {
-        let stands = tx
-            .orders()
-            .believes(&self.order(tx.orders(), resource), proof);
+    /// Whether this very request is proved to have made what its key stands for. A row that was turned
+    /// to something else answers nothing, and is quarantined.
+    async fn has_made(&self, tx: &mut Connection, held: &Held) -> Result<bool, Failure> {
+        if held.route != self.route || held.request_hash != self.request_hash {
+            return Ok(false);
+        }
+        let order = self.order(tx.orders(), &held.resource);
+        let stands = tx.orders().believes(&order, held.order_proof.as_deref());
         if !stands {
             let forged = Forged {
                 table: "idempotency_keys",
@@ -267,9 +257,7 @@ pub(super) async fn enter(
         take_over(tx, claim, resource).await?;
         return Ok(Entered::Won(Won(None)));
     }
-    let is_this_request = held.route == claim.route && held.request_hash == claim.request_hash;
-    let proof = held.order_proof.as_deref();
-    if is_this_request && claim.is_proved_for(tx, &held.resource, proof).await? {
+    if claim.has_made(tx, &held).await? {
         return Ok(Entered::Seen(held.resource));
     }
     Ok(Entered::Mismatch)

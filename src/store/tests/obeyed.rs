@@ -86,13 +86,13 @@ pub(super) async fn nobody_is_stopped_or_let_go_by_a_forged_row(
     let left = "SELECT COUNT(*) FROM watch_blocks WHERE lifted_at_ms IS NULL";
     assert_eq!(attacker.count(left).await, 2);
     // Who is let go by an operator is let go on both planes.
-    let lift = store.lift_blocks(
+    let let_go = store.lift_blocks(
         honest[0].subject.clone(),
         "uid 0".into(),
         event(Action::WatchLifted),
         START.plus_s(1),
     );
-    assert_eq!(lift.await, Ok(1));
+    assert_eq!(let_go.await, Ok(1));
     for store in [store, capture] {
         assert_eq!(believed(store).await, honest[1..]);
     }
@@ -158,7 +158,9 @@ pub(super) async fn work_that_nobody_asked_for_blocks_none(
         store.ask_for(work, 64, START, asked).await
     };
     // In the way of what is asked for, and where nothing is asked for.
-    attacker.write(&forged("forged-1", "rewrap", now + 9)).await;
+    attacker
+        .write(&forged("forged-1", "rewrap", now.saturating_add(9)))
+        .await;
     attacker.write(&forged("forged-2", "reseal", 0)).await;
     assert_eq!(ask(KeyWork::Rewrap).await, Ok(true));
     quarantined(attacker, "key_jobs", 1).await;
@@ -174,7 +176,7 @@ pub(super) async fn work_that_nobody_asked_for_blocks_none(
     assert_eq!(attacker.count(ended).await, 2);
     // Nor does it hide ours.
     let known: Vec<_> = store.key_jobs().await.unwrap();
-    assert_eq!(known, [ours.clone()]);
+    assert_eq!(known, std::slice::from_ref(&ours));
     // Ours with another pace is nobody's.
     let faster =
         "UPDATE key_jobs SET rows_per_s_max = 1000000, lease_until_ms = 0 WHERE state = 'running'";
@@ -226,7 +228,10 @@ pub(super) async fn no_forged_alert_is_told_or_swallows_one(
     (store, capture): (&Store, &Store),
     attacker: &mut impl Attacker,
 ) {
-    let start = START.unix_ms() - START.unix_ms().rem_euclid(3_600_000);
+    let start = START
+        .unix_ms()
+        .div_euclid(3_600_000)
+        .saturating_mul(3_600_000);
     let forged = |id: AlertId, subject: &str, routed: &str| {
         format!(
             "INSERT INTO alerts (id, name, severity, subject, seen, next_step, node, window_start_ms, times, raised_at_ms, last_at_ms, routed_at_ms)

@@ -157,8 +157,8 @@ fn papers_are_held_against_a_signing_key_that_is_known_from_elsewhere() {
         held.acknowledge(person);
     }
     let (signed, _) = Transcript::read(&held.transcript_path()).unwrap();
-    let signer = crate::seal::hex(&signed.signer().unwrap());
-    assert_eq!(held.broken_under(Some(signer)), [""; 0]);
+    let key = crate::seal::hex(&signed.signer().unwrap());
+    assert_eq!(held.broken_under(Some(key)), [""; 0]);
     // A whole set that somebody else made up agrees with itself, and with this alone not.
     let ours = "0b".repeat(32);
     assert_eq!(held.broken_under(Some(ours)), ["signing key"]);
