@@ -239,7 +239,7 @@ async fn the_service_verifies_its_own_log_and_pages_when_it_was_altered() {
     .await;
     let metrics = async || {
         let url = format!("{}/metrics", app.at.ops);
-        String::from_utf8(app.get(Who::Nobody, &url).await.body.to_vec()).unwrap()
+        String::from_utf8(app.get(Who::Nobody, &url).await.body).unwrap()
     };
     let text = metrics().await;
     assert!(text.contains("\ncloakroom_audit_findings 0\n"), "{text}");
