@@ -162,17 +162,16 @@ impl Maker {
     }
 }
 
-/// `20261129T081500Z-1f2e3d4c`: names have the order of time.
+/// `20261129T081500123Z-1f2e3d4c`: names have the order of time, to the millisecond.
 fn name_at(now: Timestamp) -> String {
     let mut random = [0; NAME_BYTES];
     crate::random::fill(&mut random);
     let time = now.rfc3339();
-    let seconds = time.split('.').next().unwrap_or_default();
-    let compact: String = seconds
+    let compact: String = time
         .chars()
-        .filter(|letter| !"-:".contains(*letter))
+        .filter(|letter| !"-:.".contains(*letter))
         .collect();
-    format!("{compact}Z-{}", hex(&random))
+    format!("{compact}-{}", hex(&random))
 }
 
 /// The snapshot, in clear as the database is, and removed as soon as it has been read.

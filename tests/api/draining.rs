@@ -219,6 +219,7 @@ impl Node {
     }
 
     fn start(&mut self) {
+        let served = self.times_served();
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -232,7 +233,20 @@ impl Node {
             .stderr(log)
             .spawn();
         self.child = Some(child.unwrap());
-        wait_for(self.ops);
+        // Its sockets are bound long before it answers at them.
+        for _ in 0..300 {
+            if self.times_served() > served {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("{} does not serve", self.config.display());
+    }
+
+    /// How often its log says that it serves.
+    fn times_served(&self) -> usize {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        log.matches("\"message\":\"serving\"").count()
     }
 }
 

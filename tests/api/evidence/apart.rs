@@ -103,10 +103,10 @@ async fn two_processes_on_postgresql_pass_and_each_break_of_theirs_turns_its_che
     .await;
     let good = two.as_auditor();
     assert_eq!(good.red(), BTreeSet::new(), "{:?}", good.checks);
-    // PostgreSQL keeps its own files.
+    // PostgreSQL keeps its own files, and no backup is configured.
     assert_eq!(
         good.ended("not_applicable"),
-        BTreeSet::from(["database_files"])
+        BTreeSet::from(["backups", "database_files"])
     );
     assert!(good.seen("planes_apart").contains("TLS keys of their own"));
     assert!(
