@@ -150,7 +150,7 @@ async fn the_first_line_of_the_command_says_whether_the_process_is_ready() {
     let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(seen["ready"], true, "{seen}");
     assert!(seen["audit"]["events"].as_u64().is_some(), "{seen}");
-    assert_eq!(seen["keks"][0]["data_keys"], 1, "{seen}");
+    assert!(seen["keks"][0]["data_keys"].as_u64() >= Some(1), "{seen}");
 
     let dir = std::sync::Arc::clone(&app.dir);
     assert!(app.stop().success());
