@@ -21,6 +21,10 @@ pub(super) fn look(scene: &Scene, bundle: &mut Bundle) {
         "the database is backed up in every place, and one of the backups was opened",
         &["12.10.1"],
     );
+    if let Some(process) = scene.internal() {
+        let path = process.path.display();
+        look.again(format!("cloakroom backup status --config {path}"));
+    }
     match scene.internal() {
         Some(process) if process.is_postgres() => look.saw(
             Verdict::NotApplicable,
@@ -75,6 +79,5 @@ fn seen(scene: &Scene, process: &Process, look: &mut Look, bundle: &mut Bundle) 
     bundle.json(BACKUPS, &shown);
     look.shown_in(BACKUPS);
     let path = process.path.display();
-    look.again(format!("cloakroom backup status --config {path}"));
     look.again(format!("cloakroom backup verify --config {path} --all"));
 }
