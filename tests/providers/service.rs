@@ -41,7 +41,8 @@ fn config(app: &App, name: &str, keys: &str) -> PathBuf {
         .map(|line| match line.split_once('=') {
             Some(("listen ", _)) => "listen = \"127.0.0.1:0\"".to_owned(),
             Some(("path ", _)) => format!("path = \"{name}.db\""),
-            _ => line.to_owned(),
+            // What was signed of another database is not of this one.
+            _ => line.replace("audit-checkpoints", &format!("{name}-checkpoints")),
         })
         .collect();
     let text = lines.join("\n");
