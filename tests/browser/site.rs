@@ -120,7 +120,8 @@ async fn answer(
     request: HttpRequest,
     body: web::Bytes,
 ) -> HttpResponse {
-    if request.method() == actix_web::http::Method::POST {
+    let file = files.lock().unwrap().get(request.path()).cloned();
+    if file.is_none() && request.method() == actix_web::http::Method::POST {
         let kind = request.headers().get("content-type");
         inbox.lock().unwrap().push(Posted {
             path: request.path().to_owned(),
@@ -132,7 +133,7 @@ async fn answer(
     if request.path() == "/favicon.ico" {
         return HttpResponse::NoContent().finish();
     }
-    let Some(file) = files.lock().unwrap().get(request.path()).cloned() else {
+    let Some(file) = file else {
         return HttpResponse::NotFound().finish();
     };
     let mut answer = HttpResponse::Ok();
