@@ -75,7 +75,7 @@ async fn two_hundred_requests_with_one_key_are_one_charge(engine: Engine) {
     let url = format!("{}/v1/charges", app.at.internal);
     let body = json!({"token": token, "amount": 1250, "currency": "eur"}).to_string();
     let all = (0..200).map(|_| {
-        client.send(request(
+        client.send_until_connected(request(
             Method::POST,
             &url,
             &[("idempotency-key", "one")],
