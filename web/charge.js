@@ -53,7 +53,7 @@ async function post(ask) {
     redirect: "error",
     signal: AbortSignal.timeout(REQUEST_MS),
   });
-  if (answer.status === 401) throw new Error("over");
+  if (answer.status === 401) throw new Error("gone");
   if (!answer.ok) throw new Error("unavailable");
   return answer.json();
 }
@@ -99,7 +99,8 @@ function state({ status, redirect_url }) {
 
 /** @param {unknown} thrown @param {() => void} again */
 function failed(thrown, again) {
-  if (thrown instanceof Error && thrown.message === "over") return say(words.over);
+  // Of money nothing is said: it may have been paid before the link ended.
+  if (thrown instanceof Error && thrown.message === "gone") return say(words.gone);
   say(words.unavailable, words.again);
   part("go").onclick = again;
 }

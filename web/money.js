@@ -6,6 +6,7 @@
 
 const NO_DIGITS = "bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf";
 const THREE_DIGITS = "bhd iqd jod kwd lyd omr tnd";
+const FOUR_DIGITS = "clf uyw";
 
 /**
  * @param {number} amount in the minor unit
@@ -14,7 +15,7 @@ const THREE_DIGITS = "bhd iqd jod kwd lyd omr tnd";
  * @returns {string}
  */
 export function money(amount, currency, locale) {
-  const digits = NO_DIGITS.includes(currency) ? 0 : THREE_DIGITS.includes(currency) ? 3 : 2;
+  const digits = NO_DIGITS.includes(currency) ? 0 : THREE_DIGITS.includes(currency) ? 3 : FOUR_DIGITS.includes(currency) ? 4 : 2;
   /** @type {Intl.NumberFormatOptions} */
   const as = { style: "currency", currency, minimumFractionDigits: digits, maximumFractionDigits: digits };
   const value = amount / 10 ** digits;

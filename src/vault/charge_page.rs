@@ -14,12 +14,16 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::charge::RETRY_AFTER_S;
 use super::{Capture, Internal, Refusal, process, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::processor::{ChallengeOrder, Effect};
 use crate::seal::mac::MacKey;
-use crate::store::{Asked, Authentic, Authority, ChargeRow, Forged, NewPage, PageAnswer, PageRow};
+use crate::store::{
+    Asked, Authentic, Authority, ChargeRow, Forged, NewPage, PAGE_QUESTIONS_MAX, PageAnswer,
+    PageRow,
+};
 use crate::token::{ChargeId, ChargeStatus};
 
 /// Between the charge's id and its page's secret in a link.
@@ -31,6 +35,12 @@ const SHOWN: &str = "charge page 1";
 const ANSWER: &str = "charge page answer 1";
 /// Milliseconds after which a question that nobody has answered may be asked again.
 const ANSWER_WAIT_MS: u64 = 15_000;
+/// Milliseconds after the press for which the shopper is taken to be there: later nothing is
+/// confirmed for them.
+const PRESENT_MS: u64 = 60_000;
+/// Milliseconds before a page's end in which nothing is confirmed any more: longer than a request to
+/// the processor takes, so that no confirmation meets the charge's decline.
+const LAST_CONFIRMATION_MS: u64 = 60_000;
 
 /// What a merchant asks for with a charge.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -170,16 +180,18 @@ impl Internal {
         };
         let store = &self.common.store;
         let whose = (&charge.account, charge.id);
-        let Some((asked, wanted)) = store.page_question(whose).await? else {
+        let Some((asked, wanted, asked_at)) = store.page_question(whose).await? else {
             return Ok((known, true));
         };
+        let now = self.common.now();
         let may_try = wanted == Asked::Challenge
+            && now < asked_at.plus_ms(PRESENT_MS)
+            && now.plus_ms(LAST_CONFIRMATION_MS) < until
             && known.status == ChargeStatus::RequiresAction
             && known.redirect_url.is_none()
-            && known.operation.is_none()
-            && self.common.now() < until;
+            && known.operation.is_none();
         let known = if may_try {
-            match self.challenge(charge, asked).await? {
+            match self.challenge(charge, &known, asked).await? {
                 Some(after) => after,
                 None => return Ok((known, false)),
             }
@@ -203,11 +215,12 @@ impl Internal {
         Ok((known, true))
     }
 
-    /// Confirms the payment once more, for a shopper who is there now. Nothing where the processor
-    /// has not said what became of it.
+    /// Confirms the payment once more, for a shopper who is there now; as it is `known` where its card
+    /// was deleted. Nothing where the processor has not said what became of it.
     async fn challenge(
         &self,
         charge: &Authentic<ChargeRow>,
+        known: &ChargeRow,
         asked: i64,
     ) -> Result<Option<ChargeRow>, Refusal> {
         let Some(payment) = charge.payment.as_deref() else {
@@ -218,7 +231,9 @@ impl Internal {
         let common = &self.common;
         let subject = Some(charge.token.to_string());
         let opened = common.event(&process(), Action::TokenOpened, Outcome::Success, subject);
-        let sealed = common.store.sealed_for_charge(charge, opened).await?;
+        let Some(sealed) = common.store.sealed_for_charge(charge, opened).await? else {
+            return Ok(Some(known.clone()));
+        };
         let reference = self.open(&sealed).await?;
         let return_url = self.way_back(charge);
         let key = format!("{}-challenge-{asked}", charge.processor_key);
@@ -272,28 +287,41 @@ impl Capture {
         if !key.verify(CHECK, &[secret.as_bytes()], &page.secret_mac) {
             return Err(UNKNOWN);
         }
-        if !is_true(key, secret, &page) {
-            let (table, row) = ("charge_pages", id.to_string());
-            store.report_forged(Forged { table, row }).await?;
-            return Err(UNKNOWN);
-        }
+        let page = self.authentic(secret, page).await?.ok_or(UNKNOWN)?;
         if page.expires_at <= now {
             return Err(UNKNOWN);
         }
         let page = match asks {
+            Some(_) if page.asked >= PAGE_QUESTIONS_MAX => {
+                let retry_after_s = RETRY_AFTER_S;
+                return Err(Refusal::RateLimited { retry_after_s });
+            }
             Some(asks) => {
                 let asked = store.ask_for_page(id, asks, (ANSWER_WAIT_MS, now)).await?;
-                asked.ok_or(UNKNOWN)?
+                // It was read anew, and somebody may have written to it meanwhile.
+                let asked = asked.ok_or(UNKNOWN)?;
+                self.authentic(secret, asked).await?.ok_or(UNKNOWN)?
             }
             None => page,
         };
         let answered = page.answered == page.asked && page.asked > 0;
         Ok(PageState { page, answered })
     }
+
+    /// A page whose every part the internal plane has written; none where not, which is reported.
+    async fn authentic(&self, secret: &str, page: PageRow) -> Result<Option<PageRow>, Refusal> {
+        if is_authentic(&self.session_verify_key, secret, &page) {
+            return Ok(Some(page));
+        }
+        let (table, row) = ("charge_pages", page.charge.to_string());
+        let forged = Forged { table, row };
+        self.common.store.report_forged(forged).await?;
+        Ok(None)
+    }
 }
 
 /// Whether what is shown, and what was answered, is what the internal plane has written.
-fn is_true(key: &MacKey, secret: &str, page: &PageRow) -> bool {
+fn is_authentic(key: &MacKey, secret: &str, page: &PageRow) -> bool {
     let shown = Shown {
         charge: page.charge,
         amount: page.amount,

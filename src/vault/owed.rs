@@ -179,7 +179,10 @@ impl Internal {
         let take = async |limit| {
             let store = &self.common.store;
             let now = self.common.now();
-            store.take_up_page_questions(account, now).await?;
+            // Reviews are made whatever a page's row says.
+            if let Err(failure) = store.take_up_page_questions(account, now).await {
+                tracing::warn!(%failure, "what charges' pages ask could not be taken up");
+            }
             Ok(store.take_due_reviews(self.take(account, limit)).await?)
         };
         let one = async |due| {

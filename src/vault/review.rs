@@ -8,7 +8,9 @@ use super::owed::retry_at;
 use super::{Internal, Refusal, process, processor_of};
 use crate::alerts::AlertName;
 use crate::processor::{self, Effect, PaymentStatus};
-use crate::store::{Authority, ChargeRow, DueReview, ListedRefund, OwedWork, RefundTaken};
+use crate::store::{
+    Authentic, Authority, ChargeRow, DueReview, ListedRefund, OwedWork, RefundTaken,
+};
 use crate::token::{ChargeStatus, RefundId};
 
 /// Milliseconds after which a charge that somebody holds is looked at again.
@@ -72,13 +74,13 @@ impl Internal {
             return Ok(Looked::Held);
         }
         let Some(name) = charge.payment.as_deref().or(due.payment.as_deref()) else {
-            return Ok(Looked::Done);
+            return self.answer_as_known(charge).await;
         };
 
         // 1. The payment as it stands. One that another charge has, or none of ours, says nothing.
         let payment = match self.read_payment(charge, name).await {
             Ok(payment) => payment,
-            Err(processor::Failure::Missing) => return Ok(Looked::Done),
+            Err(processor::Failure::Missing) => return self.answer_as_known(charge).await,
             Err(failure) => {
                 tracing::warn!(charge = %charge.id, %failure, "a payment could not be read");
                 return Ok(Looked::Again);
@@ -86,7 +88,7 @@ impl Internal {
         };
         let named = payment.charge.as_deref() == Some(charge.id.to_string().as_str());
         if charge.payment.is_none() && !named {
-            return Ok(Looked::Done);
+            return self.answer_as_known(charge).await;
         }
         let status = payment.status.clone();
         let outcome = self.outcome_of(payment, charge);
@@ -116,6 +118,16 @@ impl Internal {
             return self.list_refunds_of(&after, name).await;
         }
         Ok(Looked::Done)
+    }
+
+    /// The processor has nothing to say: a page that asks is told what stands here.
+    async fn answer_as_known(&self, charge: &Authentic<ChargeRow>) -> Result<Looked, Refusal> {
+        let (_, answered) = self.answer_page(charge, ChargeRow::clone(charge)).await?;
+        Ok(if answered {
+            Looked::Done
+        } else {
+            Looked::Again
+        })
     }
 
     async fn list_refunds_of(&self, charge: &ChargeRow, payment: &str) -> Result<Looked, Refusal> {

@@ -79,7 +79,7 @@ pub struct Processor {
 }
 
 /// The page on which the shopper confirms a charge at the issuer, as often as it takes.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub struct ChargePageLink {
     /// Its address. Who has it may confirm the charge: send it to the shopper only.
     #[schema(
@@ -88,6 +88,12 @@ pub struct ChargePageLink {
     url: String,
     /// Until when it is shown; RFC 3339.
     expires_at: String,
+}
+
+impl std::fmt::Debug for ChargePageLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChargePageLink(..)")
+    }
 }
 
 /// The issuer's checks: `pass`, `fail`, `unavailable` or `unchecked`.

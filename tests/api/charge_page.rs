@@ -11,6 +11,7 @@ on_both_engines! {
     a_shopper_who_failed_tries_again_and_pays_once,
     a_page_shows_and_does_nothing_without_its_secret,
     a_page_into_which_somebody_wrote_is_told_nothing,
+    nothing_is_confirmed_with_a_card_that_was_deleted,
     a_confirmation_whose_answer_is_lost_is_one_confirmation,
     a_charge_that_waits_for_its_shopper_is_canceled_and_its_page_says_so,
     a_charge_whose_page_is_over_is_declined,
@@ -277,6 +278,53 @@ async fn a_charge_that_waits_for_its_shopper_is_canceled_and_its_page_says_so(en
     assert_eq!(app.paid_for(&page).await, (json!(1), json!(0)));
 }
 
+async fn nothing_is_confirmed_with_a_card_that_was_deleted(engine: Engine) {
+    let app = App::on(engine);
+    let page = hosted(&app, "bill-7").await;
+    app.failed_once(&page).await;
+    let charge = app.charge_now(&page.id).await;
+    let token = charge["token"].as_str().unwrap();
+    let url = format!("{}/v1/tokens/{token}", app.at.internal);
+    let delete = request(Method::DELETE, &url, &[], String::new());
+    assert_eq!(app.send(Who::Admin, delete).await.status, 204);
+    let told = app.page_told(&page, "challenge").await;
+    assert_eq!(told["redirect_url"], Value::Null, "{told}");
+    assert_eq!(app.paid_for(&page).await, (json!(1), json!(0)));
+}
+
+/// The database's owner writes between the look at the row and the question.
+#[tokio::test]
+async fn a_row_that_is_changed_while_its_page_asks_sends_the_shopper_nowhere() {
+    let app = App::on(Engine::Postgres);
+    let page = hosted(&app, "bill-7").await;
+    app.page_told(&page, "challenge").await;
+    let server = app.server.as_ref().unwrap();
+    let id = &page.id;
+    let mut held = crate::support::postgres::program("psql")
+        .args(["-XAtq", "-U", "owner", "-d", "postgres", "-h"])
+        .arg(server.directory())
+        .arg("-c")
+        .arg(format!(
+            "BEGIN;
+             UPDATE charge_pages SET redirect_url = 'https://thief.example/' WHERE charge_id = '{id}';
+             SELECT pg_sleep(2);
+             COMMIT"
+        ))
+        .spawn()
+        .unwrap();
+    eventually("the row is held", async || {
+        app.count("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            .await
+            == 1
+    })
+    .await;
+    let pressed = json!({ "ask": "look" });
+    let answer = app.page_asks(&page.at, &page.secret, &pressed).await;
+    assert!(held.wait().unwrap().success());
+    answer.problem(401, "unauthenticated");
+    quarantined(&app, "charge_pages", id).await;
+}
+
 async fn a_charge_whose_page_is_over_is_declined(engine: Engine) {
     // As long as a page may be shown at least, plus what a busy machine needs.
     let app = App::on(engine);
@@ -287,6 +335,9 @@ async fn a_charge_whose_page_is_over_is_declined(engine: Engine) {
     let id = made["id"].as_str().unwrap();
     let issuer = made["next_action"]["redirect_url"].as_str().unwrap();
     app.back_from_issuer(issuer, "fail").await;
+    // One whose link nobody opens: its first way to the issuer ends with it.
+    let unopened = app.order_charge(&order, "unopened").await.json();
+    assert_eq!(unopened["status"], "requires_action", "{unopened}");
     // Without a page the same is a decline.
     let plain = json!({ "token": token, "amount": 1250, "currency": "eur" });
     let other = app.order_charge(&plain, "l").await.json();
@@ -303,6 +354,14 @@ async fn a_charge_whose_page_is_over_is_declined(engine: Engine) {
         app.charge_now(id).await["status"] == "declined"
     })
     .await;
+    let id = unopened["id"].as_str().unwrap();
+    eventually("so is the charge whose link nobody opened", async || {
+        app.charge_now(id).await["status"] == "declined"
+    })
+    .await;
+    let there = app.payment_of(id).await;
+    let sums = [&there["payments"], &there["canceled"], &there["paid"]];
+    assert_eq!(sums, [&json!(1), &json!(1), &json!(0)], "{there}");
 }
 
 async fn a_page_that_cannot_be_shown_is_refused(engine: Engine) {

@@ -93,7 +93,7 @@ async fn a_link_that_lost_its_secret_or_is_another_charges_says_so() {
     let (at, secret) = link.split_once('#').unwrap();
     for (address, said) in [
         (at.to_owned(), "open the link in your message again."),
-        (format!("{at}#{secret}x"), "Nothing was charged here."),
+        (format!("{at}#{secret}x"), "This link is no longer valid."),
         (
             format!("{at}?locale=de#{secret}x"),
             "Hier wurde nichts abgebucht.",

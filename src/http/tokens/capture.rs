@@ -203,10 +203,8 @@ pub async fn create(
 
 /// The secret that a browser presents (RFC 6750 2.1).
 pub(in crate::http) fn bearer(request: &HttpRequest) -> Result<&str, Problem> {
-    let refuse = || {
-        Problem::new(Code::Unauthenticated)
-            .detail("Send the capture session's client_secret as a Bearer token.")
-    };
+    let refuse =
+        || Problem::new(Code::Unauthenticated).detail("Send the secret as a Bearer token.");
     let mut values = request.headers().get_all(AUTHORIZATION);
     let value = values
         .next()

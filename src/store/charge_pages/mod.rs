@@ -8,7 +8,7 @@ mod row;
 
 use super::connection::Connection;
 use super::orders::{Forged, Orders, quarantine};
-use super::parse::{Reading, one_row, quiet_debug};
+use super::parse::{one_row, quiet_debug};
 use super::reviews;
 use super::sql::query;
 use super::{Failure, Store};
@@ -20,7 +20,7 @@ pub use row::{Asked, PageRow};
 use row::{find, find_to_change};
 
 /// Questions that one page may ask; the schema says the same.
-const ASKED_MAX: i64 = 200;
+pub const PAGE_QUESTIONS_MAX: i64 = 200;
 
 /// A page that is made with its charge, whose amount it shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,13 +57,18 @@ quiet_debug! {
 }
 
 /// The order that a page's question is.
-fn order(orders: &Orders, (account, charge): (&Account, ChargeId), asked: (i64, Asked)) -> Order {
+fn order(
+    orders: &Orders,
+    (account, charge): (&Account, ChargeId),
+    (asked, asked_for, at): (i64, Asked, Timestamp),
+) -> Order {
     orders
         .order(Kind::Challenge)
         .text(&charge.to_string())
         .text(account.as_str())
-        .number(asked.0)
-        .text(asked.1.name())
+        .number(asked)
+        .text(asked_for.name())
+        .number(at.unix_ms())
 }
 
 /// Writes a page down in the transaction of its charge.
@@ -126,12 +131,12 @@ impl Store {
                 let waits = page.asked > page.answered
                     && page.asked_for == Some(asked_for)
                     && page.asked_at.is_some_and(|at| at.plus_ms(wait_ms) > now);
-                if waits || page.asked >= ASKED_MAX {
+                if waits || page.asked >= PAGE_QUESTIONS_MAX {
                     return Ok(Some(page));
                 }
                 page.asked = page.asked.saturating_add(1);
                 let whose = (&page.account, charge);
-                let order = order(tx.orders(), whose, (page.asked, asked_for));
+                let order = order(tx.orders(), whose, (page.asked, asked_for, now));
                 let proof = tx.orders().sign(&order)?;
                 let written = query(
                     "UPDATE charge_pages
@@ -170,18 +175,25 @@ impl Store {
         self.write(move |tx| {
             Box::pin(async move {
                 for id in waiting {
-                    let reading = Reading::new("charge_pages", &id, environment);
-                    let charge = reading.id("charge_id", &id)?;
-                    let Some(page) = find_to_change(tx, environment, charge).await? else {
+                    let taken_up = query(
+                        "UPDATE charge_pages
+                            SET forwarded = asked
+                          WHERE charge_id = $1 AND asked > forwarded",
+                    )
+                    .bind(&id)
+                    .execute(tx)
+                    .await?;
+                    let charge = ChargeId::parse(&id, environment).ok();
+                    // Another node was faster, or the row is not one of ours.
+                    let Some(charge) = charge.filter(|_| taken_up == 1) else {
                         continue;
                     };
-                    if is_asked(tx, &page).await? {
+                    let page = find(tx, environment, charge).await?;
+                    if let Some(page) = page
+                        && is_asked(tx, &page).await?
+                    {
                         reviews::request(tx, (&account, charge), None, now).await?;
                     }
-                    query("UPDATE charge_pages SET forwarded = asked WHERE charge_id = $1")
-                        .bind(&id)
-                        .execute(tx)
-                        .await?;
                 }
                 Ok(())
             })
@@ -197,7 +209,7 @@ impl Store {
     pub async fn page_question(
         &self,
         (account, charge): (&Account, ChargeId),
-    ) -> Result<Option<(i64, Asked)>, Failure> {
+    ) -> Result<Option<(i64, Asked, Timestamp)>, Failure> {
         let (environment, account) = (self.environment, account.clone());
         self.write(move |tx| {
             Box::pin(async move {
@@ -206,8 +218,8 @@ impl Store {
                 let Some(page) = page.filter(open) else {
                     return Ok(None);
                 };
-                let asked = (page.asked, page.asked_for.unwrap_or(Asked::Look));
-                Ok(is_asked(tx, &page).await?.then_some(asked))
+                let question = question(&page);
+                Ok(is_asked(tx, &page).await?.then_some(question))
             })
         })
         .await
@@ -248,6 +260,7 @@ async fn asking(store: &Store, account: Account) -> Result<Vec<String>, Failure>
                     "SELECT charge_id
                        FROM charge_pages
                       WHERE account = $1 AND asked > forwarded
+                      ORDER BY charge_id
                       LIMIT 100",
                 )
                 .bind(account.as_str())
@@ -259,10 +272,15 @@ async fn asking(store: &Store, account: Account) -> Result<Vec<String>, Failure>
         .await
 }
 
+/// What was asked last, and when.
+fn question(page: &PageRow) -> (i64, Asked, Timestamp) {
+    let asked_at = page.asked_at.unwrap_or(Timestamp::from_unix_ms(0));
+    (page.asked, page.asked_for.unwrap_or(Asked::Look), asked_at)
+}
+
 /// Whether somebody with the link's secret has asked what the row says; else it is quarantined.
 async fn is_asked(tx: &mut Connection, page: &PageRow) -> Result<bool, Failure> {
-    let asked = (page.asked, page.asked_for.unwrap_or(Asked::Look));
-    let order = order(tx.orders(), (&page.account, page.charge), asked);
+    let order = order(tx.orders(), (&page.account, page.charge), question(page));
     if tx.orders().believes(&order, page.ask_proof.as_deref()) {
         return Ok(true);
     }

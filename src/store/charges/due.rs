@@ -8,9 +8,9 @@ use crate::store::events::record;
 use crate::store::orders::{self, Authentic};
 use crate::store::owed::{self, Lease, Take};
 use crate::store::parse::Reading;
-use crate::store::sealed::SealedRow;
+use crate::store::sealed::{self, Kept, SealedRow};
 use crate::store::{Failure, Store};
-use crate::token::{Account, ChargeId, Environment};
+use crate::token::{Account, ChargeId, Environment, TokenStatus};
 
 /// An open charge with the lease of it.
 #[derive(Debug)]
@@ -63,13 +63,18 @@ impl Store {
         &self,
         charge: &Authentic<ChargeRow>,
         opened: Event,
-    ) -> Result<SealedRow, Failure> {
+    ) -> Result<Option<SealedRow>, Failure> {
         let (environment, charge) = (self.environment, ChargeRow::clone(charge));
         self.write(move |tx| {
             Box::pin(async move {
-                let sealed = sealed_of(tx, environment, &charge).await?;
-                record(tx, opened);
-                Ok(sealed)
+                let (account, token) = (&charge.account, charge.token);
+                match sealed::find_to_charge(tx, environment, account, token).await? {
+                    Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
+                        record(tx, opened);
+                        Ok(Some(sealed))
+                    }
+                    Kept::Sealed(_) | Kept::Erased | Kept::Nowhere => Ok(None),
+                }
             })
         })
         .await

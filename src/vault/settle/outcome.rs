@@ -11,7 +11,7 @@ use crate::vault::owed::retry_at;
 const AUTHENTICATION_ASKED_FOR_MS: u64 = 24 * 3_600 * 1_000;
 
 /// What the processor says of a shopper who did not pass the issuer's page.
-const NOT_AUTHENTICATED: &str = "payment_intent_authentication_failure";
+pub(super) const NOT_AUTHENTICATED: &str = "payment_intent_authentication_failure";
 
 pub(in crate::vault) fn code(text: &str) -> DeclineCode {
     DeclineCode::parse(text).unwrap_or_else(DeclineCode::generic)
@@ -63,12 +63,16 @@ pub(super) fn outcome_of(payment: Payment, charge: &ChargeRow, at: Timestamp) ->
             ..plain(ChargeStatus::Processing)
         },
         PaymentStatus::Canceled => plain(ChargeStatus::Canceled),
-        PaymentStatus::RequiresAction { redirect_url } => ChargeOutcome {
-            redirect_url: Some(redirect_url),
-            retry_at: (at.ms_since(charge.created_at) < AUTHENTICATION_ASKED_FOR_MS)
-                .then_some(again),
-            ..plain(ChargeStatus::RequiresAction)
-        },
+        PaymentStatus::RequiresAction { redirect_url } => {
+            let is_asked = at.ms_since(charge.created_at) < AUTHENTICATION_ASKED_FOR_MS;
+            // At its page's end the charge is declined.
+            let ends = charge.page_until.map(|until| until.max(again));
+            ChargeOutcome {
+                redirect_url: Some(redirect_url),
+                retry_at: is_asked.then_some(again).or(ends),
+                ..plain(ChargeStatus::RequiresAction)
+            }
+        }
         // Who did not pass the issuer's page may try again while the charge has a page.
         PaymentStatus::Declined(decline)
             if charge.page_until.is_some_and(|until| until > at)

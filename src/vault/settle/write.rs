@@ -1,6 +1,6 @@
 //! What became of a charge is written down, or that nobody knows yet.
 
-use super::outcome::{declined, final_decline, outcome_of};
+use super::outcome::{NOT_AUTHENTICATED, declined, final_decline, outcome_of};
 use crate::alerts::{Alert, AlertName};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CancelOrder, Payment, PaymentStatus};
@@ -32,10 +32,25 @@ impl Internal {
                 // It stays open, and is asked about again.
                 Err(_) => self.outcome_of(payment, charge),
             }
+        } else if self.is_waited_for_no_more(charge, &payment) {
+            match self.close(charge, &payment.id).await {
+                Ok(_) => {
+                    let decline = final_decline(NOT_AUTHENTICATED);
+                    declined(decline, Some(payment.id), self.common.now())
+                }
+                Err(_) => self.outcome_of(payment, charge),
+            }
         } else {
             self.outcome_of(payment, charge)
         };
         self.settled(context, authority, charge, outcome).await
+    }
+
+    /// Whether a payment waits for a shopper whose page is over.
+    fn is_waited_for_no_more(&self, charge: &ChargeRow, payment: &Payment) -> bool {
+        let waits = matches!(payment.status, PaymentStatus::RequiresAction { .. });
+        let now = self.common.now();
+        waits && charge.page_until.is_some_and(|until| until <= now)
     }
 
     /// Cancels a payment that must not take money any more.
