@@ -12,6 +12,8 @@ use crate::clock::Timestamp;
 use crate::seal::KekId;
 use crate::token::Environment;
 
+/// Milliseconds by which the clocks of two machines may differ.
+const CLOCKS_DIFFER_MS: u64 = 300_000;
 pub(super) const SEALED: &str = ".sealed";
 pub(super) const MANIFEST: &str = ".manifest";
 pub(super) const PROOF: &str = ".proof";
@@ -60,15 +62,32 @@ pub struct Listing {
     pub proof: Option<Proof>,
 }
 
+impl Backup {
+    /// Whether it was made under a clock that was ahead of this one by more than clocks differ.
+    fn is_from_the_future(&self, now: Timestamp) -> bool {
+        let made_at = self.manifest.made_at();
+        made_at.is_some_and(|made_at| made_at > now.plus_ms(CLOCKS_DIFFER_MS))
+    }
+}
+
 impl Listing {
     /// The newest backup, or the one of that name.
     ///
     /// # Errors
-    /// [`Failure::Unknown`].
+    /// [`Failure::Unknown`]; [`Failure::Unclear`] where its name is not of the longest log.
     pub fn find(&self, name: Option<&str>) -> Result<&Backup, Failure> {
         let mut backups = self.backups.iter();
-        let found = backups.find(|backup| name.is_none_or(|name| backup.manifest.name == name));
-        found.ok_or(Failure::Unknown)
+        if let Some(name) = name {
+            let found = backups.find(|backup| backup.manifest.name == name);
+            return found.ok_or(Failure::Unknown);
+        }
+        let newest = backups.next().ok_or(Failure::Unknown)?;
+        // The audit log grows whatever the clocks say.
+        let has_more = |other: &Backup| other.manifest.audit_size > newest.manifest.audit_size;
+        if backups.any(has_more) {
+            return Err(Failure::Unclear);
+        }
+        Ok(newest)
     }
 
     /// The backups whose tokens are sealed under that key.
@@ -81,14 +100,20 @@ impl Listing {
     /// When the newest backup of the place was made that has waited longest for one; nothing where
     /// a place has none.
     #[must_use]
-    pub fn newest_in_every_place(&self, places: &[PathBuf]) -> Option<Timestamp> {
+    pub fn newest_in_every_place(&self, places: &[PathBuf], now: Timestamp) -> Option<Timestamp> {
         let newest_in = |place: &PathBuf| {
-            let mut backups = self.backups.iter();
+            let mut backups = self.past(now);
             let newest = backups.find(|backup| backup.places.contains(place))?;
             newest.manifest.made_at()
         };
         let newest: Option<Vec<Timestamp>> = places.iter().map(newest_in).collect();
         newest?.into_iter().min()
+    }
+
+    /// The backups that a clock which is right can have made.
+    pub(super) fn past(&self, now: Timestamp) -> impl Iterator<Item = &Backup> {
+        let backups = self.backups.iter();
+        backups.filter(move |backup| !backup.is_from_the_future(now))
     }
 
     fn fault(&mut self, path: &Path, why: &impl ToString) {
@@ -182,19 +207,20 @@ impl Archive {
                 Proof::open(&note, &self.key)
             };
             let proofs = self.places.iter().filter_map(read);
-            let mut ours = proofs.filter(|proof| {
+            let ours = proofs.filter(|proof| {
                 proof.name == manifest.name && proof.sealed_sha256 == manifest.sealed.sha256
             });
-            ours.next()
+            ours.max_by(|one, other| one.proved_at.cmp(&other.proved_at))
         };
         let proofs = backups.iter().filter_map(of);
         proofs.max_by(|one, other| one.proved_at.cmp(&other.proved_at))
     }
 
-    /// Says in every place of a backup that it was opened, and that what is in it held.
+    /// Says in every place of a backup that takes files that it was opened, and that what is in it
+    /// held.
     ///
     /// # Errors
-    /// [`Failure::Io`] where a place takes no file.
+    /// [`Failure::Io`] where no place takes one.
     pub fn put_proof(
         &self,
         backup: &Backup,
@@ -202,26 +228,37 @@ impl Archive {
         key: &crate::seal::signing::SigningKey,
     ) -> Result<(), Failure> {
         let note = proof.signed(key)?;
-        for place in &backup.places {
+        let put = |place: &PathBuf| {
             let partial = file_of(place, &proof.name, &format!("{PROOF}{PARTIAL}"));
             remove(&partial)?;
             write(&partial, note.as_bytes())?;
             rename(&partial, &file_of(place, &proof.name, PROOF))?;
-            sync(place)?;
+            sync(place)
+        };
+        let (put, mut failed): (Vec<_>, Vec<_>) =
+            backup.places.iter().map(put).partition(Result::is_ok);
+        match failed.pop() {
+            Some(Err(failure)) if put.is_empty() => Err(failure),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes the oldest backups of a place until it has no more than that many, and answers
-    /// their names.
-    pub(super) fn prune(&self, place: &Path, kept_max: u32) -> Result<Vec<String>, Failure> {
+    /// their names. One whose time is still to come counts for nothing: a clock was wrong.
+    pub(super) fn prune(
+        &self,
+        place: &Path,
+        (kept_max, now): (u32, Timestamp),
+    ) -> Result<Vec<String>, Failure> {
         let here = Self {
             places: vec![place.to_owned()],
             ..self.clone()
         };
         let kept = usize::try_from(kept_max).unwrap_or(usize::MAX);
         let mut removed = Vec::new();
-        for backup in here.list().backups.into_iter().skip(kept) {
+        let past = here.list().backups.into_iter();
+        let past = past.filter(|backup| !backup.is_from_the_future(now));
+        for backup in past.skip(kept) {
             let name = backup.manifest.name;
             // Without its manifest it is no backup any more, and the rest goes now or the next time.
             let going = file_of(place, &name, &format!("{REMOVING}{PARTIAL}"));

@@ -77,7 +77,7 @@ impl Maker {
         let mut failed = copies.publish(&note)?;
         let mut removed = Vec::new();
         for place in &self.archive.places {
-            match self.archive.prune(place, self.kept_max) {
+            match self.archive.prune(place, (self.kept_max, now)) {
                 Ok(names) => removed.extend(names),
                 Err(failure) => failed.push((place.clone(), failure)),
             }

@@ -81,6 +81,12 @@ pub enum Failure {
     /// There is none, or none of that name.
     #[error("there is no such backup in the configured places")]
     Unknown,
+    /// The newest one by its name has not the longest audit log.
+    #[error(
+        "the newest backup has a shorter audit log than an older one: a clock was wrong, or the log \
+         was rolled back; see `cloakroom backup list`, and name one with --backup"
+    )]
+    Unclear,
     /// It is sealed to another key.
     #[error("backup {name} is sealed to {sealed_to}; the private key that was given is {given}")]
     OtherRecipient {

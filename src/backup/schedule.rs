@@ -18,14 +18,14 @@ pub struct Ages {
 }
 
 impl Ages {
-    /// The ages of what stands in the places.
+    /// The ages of what stands in the places. What claims to be made later than now counts for nothing.
     #[must_use]
-    pub fn of(listing: &Listing, places: &[PathBuf]) -> Self {
-        let newest = listing.backups.first();
+    pub fn of(listing: &Listing, places: &[PathBuf], now: Timestamp) -> Self {
+        let newest = listing.past(now).next();
         let proof = listing.proof.as_ref();
         Self {
             newest_at: newest.and_then(|backup| backup.manifest.made_at()),
-            everywhere_at: listing.newest_in_every_place(places),
+            everywhere_at: listing.newest_in_every_place(places, now),
             proved_at: proof.and_then(|proof| Timestamp::parse_rfc3339(&proof.proved_at)),
         }
     }
@@ -35,9 +35,7 @@ impl Ages {
     #[must_use]
     pub fn is_due(&self, now: Timestamp, interval_s: u32) -> bool {
         let late_ms = u64::from(interval_s).saturating_mul(1_000);
-        self.newest_at.is_none_or(|newest| {
-            // One from the future was made under a clock that was wrong.
-            now.ms_since(newest) >= late_ms || newest.ms_since(now) > late_ms
-        })
+        self.newest_at
+            .is_none_or(|newest| now.ms_since(newest) >= late_ms)
     }
 }

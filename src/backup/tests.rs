@@ -65,9 +65,7 @@ impl Scene {
     }
 
     fn make(&self, day: u64) -> Result<Made, Failure> {
-        let after_ms = day.saturating_mul(DAY_MS);
-        let now = Timestamp::from_unix_ms(1_795_000_000_000).plus_ms(after_ms);
-        self.maker.make(now, &AtomicBool::new(false))
+        self.maker.make(self::day(day), &AtomicBool::new(false))
     }
 
     fn places(&self) -> &[PathBuf] {
@@ -218,11 +216,12 @@ async fn the_oldest_go_and_a_place_that_takes_nothing_is_told() {
     assert_eq!(listing.faults, []);
 
     // A place that is lost: the other has the backup, and the age is that of the lost one.
-    let before = Ages::of(&listing, scene.places());
+    let now = day(4);
+    let before = Ages::of(&listing, scene.places(), now);
     fs::remove_dir_all(&scene.places()[0]).unwrap();
     let fourth = scene.make(3).unwrap();
     assert_eq!(fourth.failed[0].0, scene.places()[0]);
-    let ages = Ages::of(&scene.list(), scene.places());
+    let ages = Ages::of(&scene.list(), scene.places(), now);
     assert_eq!(ages.everywhere_at, None);
     assert!(ages.newest_at > before.newest_at);
     assert!(!ages.is_due(ages.newest_at.unwrap(), 86_400));
@@ -303,5 +302,34 @@ async fn a_proof_is_of_one_sealed_file_and_signed() {
     let elsewhere = tempfile::tempdir().unwrap();
     assert_eq!(put(&ours, &signing_key(elsewhere.path())), None);
     assert_eq!(put(&ours, &scene.maker.signing), Some(ours));
-    assert!(Ages::of(&scene.list(), scene.places()).proved_at.is_some());
+    assert!(
+        Ages::of(&scene.list(), scene.places(), day(0))
+            .proved_at
+            .is_some()
+    );
+}
+
+/// That many days after the first.
+fn day(number: u64) -> Timestamp {
+    let after_ms = number.saturating_mul(DAY_MS);
+    Timestamp::from_unix_ms(1_795_000_000_000).plus_ms(after_ms)
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_removes_no_backup_and_makes_none_due() {
+    let scene = Scene::new().await;
+    let ahead = scene.make(30).unwrap().manifest.name;
+    let names = |listing: &Listing| -> Vec<String> {
+        let backups = listing.backups.iter();
+        backups.map(|backup| backup.manifest.name.clone()).collect()
+    };
+    // Two are kept, and the one from the future is none of them.
+    let made: Vec<String> = (0..3)
+        .map(|number| scene.make(number).unwrap().manifest.name)
+        .collect();
+    let listing = scene.list();
+    assert_eq!(names(&listing), [ahead, made[2].clone(), made[1].clone()]);
+    let ages = Ages::of(&listing, scene.places(), day(2));
+    assert_eq!(ages.newest_at, Some(day(2)));
+    assert!(!ages.is_due(day(2), 86_400));
 }

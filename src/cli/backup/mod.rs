@@ -335,7 +335,9 @@ fn failure(failure: backup::Failure) -> Failure {
     let code = match &failure {
         Why::Unknown => exit::NO_INPUT,
         Why::Exists(_) => exit::CANT_CREATE,
-        Why::Stream { .. } | Why::NotAsSigned { .. } | Why::ReadBack(_) => exit::DATA,
+        Why::Stream { .. } | Why::NotAsSigned { .. } | Why::ReadBack(_) | Why::Unclear => {
+            exit::DATA
+        }
         Why::OtherRecipient { .. } => exit::CONFIG,
         Why::Io { .. } | Why::Store(_) | Why::Busy | Why::Stopped => exit::UNAVAILABLE,
         Why::Unsigned => exit::SOFTWARE,

@@ -37,8 +37,8 @@ pub(super) async fn run(of: Of) -> Result<(), Failure> {
 fn embedded(config: &Config, of: &Of) -> Result<(), Failure> {
     let archive = service::archive(config)?;
     let listing = archive.list();
-    let ages = Ages::of(&listing, &archive.places);
     let now = Clock::system().now();
+    let ages = Ages::of(&listing, &archive.places, now);
     let seconds = |at: Option<Timestamp>| at.map(|at| now.ms_since(at) / 1_000);
     let (backup_s, proof_s) = (seconds(ages.everywhere_at), seconds(ages.proved_at));
     let interval_s = config.backup.as_ref().map_or(0, |backup| backup.interval_s);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Finding;
 use crate::backup::{Ages, Maker};
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::service;
 use crate::token::Environment;
@@ -50,13 +50,15 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
 /// Places on one device are lost together, and with the database where it is on the same one.
 fn one_device(maker: &Maker) -> Vec<Finding> {
     let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
-    let database = maker.database.parent().unwrap_or(Path::new("."));
+    let database = maker.database.parent();
+    let database = database.filter(|parent| !parent.as_os_str().is_empty());
+    let database = database.unwrap_or(Path::new("."));
     let places = &maker.archive.places;
     let mut known = vec![(database, device(database))];
     let mut findings = Vec::new();
     for place in places {
         let its = device(place);
-        if let Some((other, _)) = known.iter().find(|(_, of)| *of == its) {
+        if let Some((other, _)) = known.iter().find(|(_, of)| of.is_some() && *of == its) {
             let seen = format!(
                 "{} and {} are on one device, and are lost together",
                 other.display(),
@@ -72,7 +74,7 @@ fn one_device(maker: &Maker) -> Vec<Finding> {
 
 fn newest(maker: &Maker) -> Finding {
     let listing = maker.archive.list();
-    let at = Ages::of(&listing, &maker.archive.places).everywhere_at;
+    let at = Ages::of(&listing, &maker.archive.places, Clock::system().now()).everywhere_at;
     let at = at.map_or_else(|| "none yet".to_owned(), Timestamp::rfc3339);
     let seen = format!(
         "{} places, sealed to {}; the newest in every place: {at}",

@@ -48,7 +48,7 @@ fn seen(scene: &Scene, process: &Process, look: &mut Look, bundle: &mut Bundle) 
         }
     };
     let listing = archive.list();
-    let ages = Ages::of(&listing, &archive.places);
+    let ages = Ages::of(&listing, &archive.places, scene.now());
     let settings = process.config.backup.as_ref();
     let interval_s = settings.map_or(0, |settings| settings.interval_s);
     let late_ms = u64::from(interval_s).saturating_mul(1_000);

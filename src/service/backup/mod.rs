@@ -128,7 +128,7 @@ pub(super) async fn forever(worker: Worker, common: Common) {
         let listed = on_a_thread(&maker, |maker| Ok(maker.archive.list())).await;
         let pause_s = match listed {
             Ok(listing) => {
-                let ages = Ages::of(&listing, &maker.archive.places);
+                let ages = Ages::of(&listing, &maker.archive.places, common.now());
                 common.metrics.backups(maker.archive.places.len(), &ages);
                 if ages.is_due(common.now(), interval_s) {
                     make(&maker, &common, &stop).await
@@ -150,6 +150,10 @@ pub(super) async fn forever(worker: Worker, common: Common) {
 async fn make(maker: &Arc<Maker>, common: &Common, stop: &StopOnDrop) -> u32 {
     let (now, stopping) = (common.now(), Arc::clone(&stop.0));
     let made = on_a_thread(maker, move |maker| maker.make(now, &stopping)).await;
+    if matches!(made, Err(Failure::Busy)) {
+        // A command makes one, and tells of it.
+        return LOOK_INTERVAL_S;
+    }
     for (action, outcome, subject) in events(&made) {
         let event = common.event(&process(), action, outcome, subject);
         if let Err(failure) = common.store.record(event).await {
@@ -161,8 +165,6 @@ async fn make(maker: &Arc<Maker>, common: &Common, stop: &StopOnDrop) -> u32 {
             for (_, failure) in &made.failed {
                 tracing::error!(%failure, "a place has not got the backup");
             }
-            let ages = Ages::of(&maker.archive.list(), &maker.archive.places);
-            common.metrics.backups(maker.archive.places.len(), &ages);
             tracing::info!(backup = made.manifest.name, "backup made");
             LOOK_INTERVAL_S
         }

@@ -81,7 +81,7 @@ pub(super) async fn prove(
     let opened = assembly::common(config, clock.clone(), metrics).await;
     let (store, common) = match opened {
         Ok(common) => (common.store.clone(), Ok(common)),
-        Err(Refused::Keys(why)) => {
+        Err(Refused::Keys(why)) if !has_keys(config) => {
             let store = Store::open(&settings, config.environment, &clock).await?;
             (store, Err(why))
         }
@@ -115,27 +115,36 @@ async fn hold(
     let events = hold_log(store, &key.ok_or(missing)?, manifest).await?;
     let internal = common.and_then(|common| with_keys(config, &common));
     match internal {
-        Ok(internal) => {
+        Ok(Some(internal)) => {
             let followed = internal.follow_manifest().await;
             followed.map_err(Unproved::Keys)?;
             internal.know_data_keys().await.map_err(Unproved::Keys)?;
             internal.open_canary().await?;
             Ok((events, None))
         }
+        Ok(None) => Ok((events, Some("its custodians hold the key".to_owned()))),
+        // What is here and does not open is no absence.
+        Err(why) if has_keys(config) => Err(Unproved::Keys(why)),
         Err(why) => Ok((events, Some(why))),
     }
 }
 
-/// The half of the vault that opens, or why it is not here.
-fn with_keys(config: &Config, common: &Common) -> Result<Internal, String> {
+/// Whether the configuration's key is on this machine, or asked from it.
+fn has_keys(config: &Config) -> bool {
+    let keys = &config.keys;
+    let file = keys.kek_private_file.as_ref();
+    file.is_some_and(|file| file.relative().exists())
+        || keys.pkcs11.is_some()
+        || keys.aws_kms.is_some()
+}
+
+/// The half of the vault that opens; nothing where custodians hold its key.
+fn with_keys(config: &Config, common: &Common) -> Result<Option<Internal>, String> {
     let plane = config.internal.as_ref();
     let plane = plane.ok_or("the configuration has no [internal]")?;
     let internal = assembly::internal(config, plane, common);
     let internal = internal.map_err(|refused| refused.to_string())?;
-    if internal.custody.is_some() {
-        return Err("its custodians hold the key".to_owned());
-    }
-    Ok(internal)
+    Ok(internal.custody.is_none().then_some(internal))
 }
 
 /// Every event against its leaf, the tree against the root that was signed, and against every

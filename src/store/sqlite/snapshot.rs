@@ -59,7 +59,9 @@ pub fn snapshot(database: &Path, to: &Path) -> Result<(), Failure> {
         .ok_or_else(|| Failure::engine(&"its path is not text"))?;
     connection.execute("VACUUM INTO ?1", [name])?;
     file.sync_all().map_err(|error| Failure::engine(&error))?;
-    let directory = to.parent().unwrap_or(Path::new("."));
+    // The parent of a bare name is empty, and no directory.
+    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
     let synced = File::open(directory).and_then(|directory| directory.sync_all());
     synced.map_err(|error| Failure::engine(&error))
 }
