@@ -1,6 +1,6 @@
 //! Which process wrote an event, and which events such a process may write.
 //!
-//! The name stands in the event's leaf, and the clerk gives a place only to an event whose proof
+//! The name stands in the event's leaf, and the sequencer gives a place only to an event whose proof
 //! shows that such a process wrote it. So who can insert rows into the database, as the internet-facing
 //! process can, writes nothing into the log in another's name.
 

@@ -9,7 +9,7 @@ use super::Refused;
 use super::assembly::{mac_key, required, secret_text};
 use super::key_maker::{Configured, kms_settings};
 use crate::clock::Clock;
-use crate::config::{AwsKmsSettings, Config, Pkcs11Settings};
+use crate::config::{AwsKmsSettings, Config, Pkcs11Settings, RelativePathBuf};
 use crate::seal::custody::SharedKek;
 use crate::seal::mac::MacKeys;
 use crate::seal::signing::VerifyingKey;
@@ -122,15 +122,21 @@ fn kms(settings: &AwsKmsSettings, config: &Config, clock: &Clock) -> Result<aws_
         .map_err(|refused| Refused::Keys(format!("[keys.aws_kms] {refused}")))
 }
 
+/// The key that checks the key manifest, where the configuration names one.
+pub(super) fn manifest_key(config: &Config) -> Result<Option<VerifyingKey>, Refused> {
+    let read = |file: &RelativePathBuf| {
+        VerifyingKey::read(&file.relative()).map_err(|refused| Refused::Keys(refused.to_string()))
+    };
+    let file = config.keys.manifest_public_key_file.as_ref();
+    file.map(read).transpose()
+}
+
 /// What a process needs to follow the key manifest.
 pub(super) fn rotation(config: &Config, common: &Common) -> Result<Arc<Rotation>, Refused> {
     let keys = &config.keys;
-    let verifying = keys.manifest_public_key_file.as_ref().map(|file| {
-        VerifyingKey::read(&file.relative()).map_err(|refused| Refused::Keys(refused.to_string()))
-    });
     let maker = Configured::new(config, &common.clock).map_err(Refused::Keys)?;
     Ok(Arc::new(Rotation::new(
-        verifying.transpose()?,
+        manifest_key(config)?,
         Box::new(maker),
         keys.kek_age_days_max,
     )))

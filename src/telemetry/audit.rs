@@ -52,6 +52,12 @@ impl Metrics {
             .set(i64::try_from(findings).unwrap_or(i64::MAX));
     }
 
+    /// How old the oldest event is that no copied checkpoint is over, as this process has seen it.
+    #[must_use]
+    pub fn audit_unpublished_s(&self) -> u64 {
+        u64::try_from(self.audit().unwitnessed.get()).unwrap_or(0)
+    }
+
     /// A sink did not take a copy.
     pub fn audit_sink_failed(&self) {
         self.audit().sink_failures.inc();

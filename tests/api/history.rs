@@ -12,7 +12,9 @@ use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 use crate::audit_log::{database, signed, verify, without_log};
-use crate::support::{App, VISA, Who, eventually};
+use crate::engines::Engine;
+use crate::nodes::Second;
+use crate::support::{App, VISA, Who, eventually, request};
 
 const MASTERCARD: &str = "5555555555554444";
 
@@ -256,4 +258,87 @@ async fn the_service_verifies_its_own_log_and_pages_when_it_was_altered() {
     .await;
     assert!(verified("failed").await >= 1);
     assert!(metrics().await.contains("\ncloakroom_audit_findings 1\n"));
+}
+
+/// What a node answers to a reader of a token; none while it takes no connection.
+async fn read_at(app: &App, node: &str, token: &str) -> Option<u16> {
+    let url = format!("{node}/v1/tokens/{token}");
+    let asked = request(hyper::Method::GET, &url, &[], String::new());
+    let answer = app.client(Who::Billing).send(asked).await.ok();
+    answer.map(|answer| answer.status)
+}
+
+#[tokio::test]
+async fn a_database_rolled_back_under_two_nodes_closes_both_and_one_acceptance_opens_both() {
+    let app = App::on(Engine::Postgres);
+    let server = app.server.as_ref().unwrap();
+    let second = Second::beside(&app);
+    let token = app.token(VISA).await;
+    let config = app.path("cloakroom.toml");
+    let first = signed(&config, 8).await;
+    server.sql("CREATE TABLE kept_head AS SELECT size, peaks FROM audit_head");
+    for number in 0..3 {
+        let charged = app.charge(&token, &format!("forgotten-{number}")).await;
+        assert_eq!(charged.status, 201);
+    }
+    signed(&config, first).await;
+    let both = [app.at.internal.clone(), second.internal.clone()];
+    for node in &both {
+        assert_eq!(read_at(&app, node, &token).await, Some(200));
+    }
+
+    // The owner of the database takes the last of the log away, and what it says of its end.
+    server.sql(
+        "BEGIN;
+         SET LOCAL session_replication_role = replica;
+         LOCK TABLE audit_head, audit_pending;
+         DELETE FROM audit_events WHERE id IN (SELECT event_id FROM audit_log WHERE seq >= (SELECT size FROM kept_head));
+         DELETE FROM audit_pending WHERE seq >= (SELECT size FROM kept_head);
+         DELETE FROM audit_log WHERE seq >= (SELECT size FROM kept_head);
+         DELETE FROM audit_checkpoints WHERE size > (SELECT size FROM kept_head);
+         UPDATE audit_head SET (size, peaks) = (SELECT size, peaks FROM kept_head);
+         COMMIT",
+    );
+    for node in &both {
+        eventually("a node stops answering", async || {
+            read_at(&app, node, &token).await == Some(503)
+        })
+        .await;
+    }
+    drop(second);
+    let accept = ["--accept-rollback", "a drill"];
+    let second = Second::beside_with(&app, &accept);
+    for node in [&app.at.internal, &second.internal] {
+        eventually("a node answers again", async || {
+            read_at(&app, node, &token).await == Some(200)
+        })
+        .await;
+    }
+    assert_eq!(app.charge(&token, "after").await.status, 201);
+    signed(&config, 8).await;
+}
+
+/// A version that the manifest key has not signed, so much newer that the true one would be older.
+#[tokio::test]
+async fn a_forged_key_manifest_closes_nobody() {
+    let app = App::on(Engine::Postgres);
+    let server = app.server.as_ref().unwrap();
+    let token = app.token(VISA).await;
+    let config = app.path("cloakroom.toml");
+    let first = signed(&config, 8).await;
+    server.sql(
+        "INSERT INTO key_manifests
+         SELECT 900, jws, created_at_ms FROM key_manifests ORDER BY version DESC LIMIT 1",
+    );
+    let charged = app.charge(&token, "under-the-forged-one").await;
+    assert_eq!(charged.status, 201, "{}", charged.json());
+    signed(&config, first).await;
+    server.sql(
+        "SET session_replication_role = replica; DELETE FROM key_manifests WHERE version = 900",
+    );
+    // Two looks of whoever compares.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert_eq!(app.charge(&token, "after").await.status, 201);
+    let differs = "SELECT count(*) FROM alerts WHERE name = 'audit_history_differs'";
+    assert_eq!(app.count(differs).await, 0);
 }

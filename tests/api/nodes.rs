@@ -10,13 +10,18 @@ use crate::engines::Engine;
 use crate::support::{App, Who, request};
 
 /// A second node of the service: another process with the same configuration and other ports.
-struct Second {
+pub(crate) struct Second {
     child: Child,
-    internal: String,
+    pub(crate) internal: String,
 }
 
 impl Second {
-    fn beside(app: &App) -> Self {
+    pub(crate) fn beside(app: &App) -> Self {
+        Self::beside_with(app, &[])
+    }
+
+    /// Starts it with arguments.
+    pub(crate) fn beside_with(app: &App, arguments: &[&str]) -> Self {
         let config = std::fs::read_to_string(app.path("cloakroom.toml")).unwrap();
         // Its own ports; how browsers reach the service is the same.
         let ports = [&app.at.capture, &app.at.internal, &app.at.ops];
@@ -33,7 +38,8 @@ impl Second {
             .collect();
         let path = app.path("second-node.toml");
         std::fs::write(&path, config.join("\n")).unwrap();
-        let mut child = crate::cli::spawn(&["serve", "--config", path.to_str().unwrap()]);
+        let serve = ["serve", "--config", path.to_str().unwrap()];
+        let mut child = crate::cli::spawn(&[&serve, arguments].concat());
         let address = crate::doors::internal_address(&mut child);
         Self {
             child,

@@ -6,7 +6,7 @@
 //! an operator accepts it with a reason, which begins a new epoch of the log.
 
 use super::AuditLog;
-use crate::audit::note::Epoch;
+use crate::audit::note::{Epoch, LogKey};
 use crate::audit::sink::Attested;
 use crate::audit::tree::Edge;
 use crate::service::Refused;
@@ -51,12 +51,26 @@ pub(super) enum Unknown {
 /// The database as it stands.
 pub(super) struct Present {
     pub(super) head: Edge,
-    pub(super) key_manifest: Option<u32>,
+    key_manifest: KeyManifest,
+}
+
+/// The key manifest that the database claims.
+enum KeyManifest {
+    /// The manifest key has signed it; none where there is none.
+    Version(Option<u32>),
+    /// It has not, or there is no key to check it with: it says nothing.
+    Unproven,
 }
 
 impl Present {
-    pub(super) async fn read(store: &Store) -> Result<Self, Failure> {
-        let key_manifest = store.manifest().await?.map(|(version, _)| version);
+    pub(super) async fn read(store: &Store, log: &AuditLog) -> Result<Self, Failure> {
+        let key_manifest = match store.manifest().await? {
+            None => KeyManifest::Version(None),
+            Some((version, jws)) if log.has_signed_manifest(version, &jws) => {
+                KeyManifest::Version(Some(version))
+            }
+            Some(_) => KeyManifest::Unproven,
+        };
         Ok(Self {
             head: store.log_head().await?,
             key_manifest,
@@ -65,10 +79,14 @@ impl Present {
 
     /// What is known where nothing was.
     pub(super) fn into_known(self, epoch: Epoch) -> Known {
+        let key_manifest = match self.key_manifest {
+            KeyManifest::Version(version) => version,
+            KeyManifest::Unproven => None,
+        };
         Known {
             edge: self.head,
             epoch,
-            key_manifest: self.key_manifest,
+            key_manifest,
         }
     }
 }
@@ -77,25 +95,29 @@ impl Known {
     /// What is known now that the database stands so: that it goes on from what was.
     pub(super) async fn follow(&self, store: &Store, present: Present) -> Result<Self, Unknown> {
         let known = self.edge.size();
-        self.is_reached_by(present.head.size())?;
-        let version = present.key_manifest.unwrap_or(0);
-        if let Some(known) = self.key_manifest.filter(|known| version < *known) {
-            return Err(Differs::KeyManifest { version, known }.into());
+        let size = present.head.size();
+        if size < known {
+            return Err(Differs::Older { size, known }.into());
         }
+        let key_manifest = match present.key_manifest {
+            KeyManifest::Unproven => self.key_manifest,
+            KeyManifest::Version(version) => {
+                let version = version.unwrap_or(0);
+                if let Some(known) = self.key_manifest.filter(|known| version < *known) {
+                    return Err(Differs::KeyManifest { version, known }.into());
+                }
+                Some(version).filter(|version| *version > 0)
+            }
+        };
         let grown = grow(store, self.edge.clone(), present.head.size()).await?;
         if grown.as_ref() != Some(&present.head) {
             return Err(Differs::Rewritten { known }.into());
         }
-        Ok(present.into_known(self.epoch))
-    }
-
-    /// Whether a log of `size` events can be this one.
-    pub(super) fn is_reached_by(&self, size: u64) -> Result<(), Differs> {
-        let known = self.edge.size();
-        if size < known {
-            return Err(Differs::Older { size, known });
-        }
-        Ok(())
+        Ok(Self {
+            edge: present.head,
+            epoch: self.epoch,
+            key_manifest,
+        })
     }
 }
 
@@ -143,12 +165,12 @@ pub(super) async fn compare(
     let Some(newest) = newest(store, log).await? else {
         return not_needed(is_accepted, None);
     };
-    match known(store, &newest).await {
+    match known(store, log, &newest).await {
         Ok(known) => not_needed(is_accepted, Some(known)),
         Err(Unknown::Store(failure)) => Err(unreadable(failure)),
         Err(Unknown::Differs(differs)) if is_accepted => {
             tracing::error!(reason = %differs, "an operator has accepted that the database is not the one that was known");
-            let present = Present::read(store).await.map_err(unreadable)?;
+            let present = Present::read(store, log).await.map_err(unreadable)?;
             let epoch = Epoch {
                 number: newest.checkpoint.epoch.number.saturating_add(1),
                 begins_at: present.head.size(),
@@ -181,15 +203,11 @@ async fn newest(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Refus
     let mut newest: Option<Attested> = None;
     let age = |attested: &Attested| (attested.checkpoint.epoch, attested.checkpoint.size);
     for sink in &log.sinks {
-        let copy = sink.newest(key).map_err(Refused::History)?;
+        let copy = sink.newest(key).await.map_err(Refused::History)?;
         newest = newest.into_iter().chain(copy).max_by_key(age);
     }
-    let kept = store.newest_checkpoint().await;
+    let kept = kept(store, key).await;
     let kept = kept.map_err(|failure| Refused::Store(failure.to_string()))?;
-    let kept = kept.and_then(|kept| {
-        let source = "the store's own checkpoint".to_owned();
-        Attested::open(key, &kept.note, kept.peaks.as_deref(), source)
-    });
     let is_outside_enough = |kept: &Attested| {
         newest
             .as_ref()
@@ -201,10 +219,37 @@ async fn newest(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Refus
     })
 }
 
+/// The database's own newest checkpoint, where the log's key has signed it.
+async fn kept(store: &Store, key: &LogKey) -> Result<Option<Attested>, Failure> {
+    let kept = store.newest_checkpoint().await?;
+    Ok(kept.and_then(|kept| {
+        let source = "the store's own checkpoint".to_owned();
+        Attested::open(key, &kept.note, kept.peaks.as_deref(), source)
+    }))
+}
+
+/// What is known where another process has signed the beginning of a later epoch, as after an
+/// operator has accepted a rollback there.
+pub(super) async fn later_epoch(
+    store: &Store,
+    log: &AuditLog,
+    epoch: Epoch,
+) -> Result<Option<Known>, Unknown> {
+    let Some((_, key)) = &log.signing else {
+        return Ok(None);
+    };
+    match kept(store, key).await? {
+        Some(kept) if kept.checkpoint.epoch.number > epoch.number => {
+            known(store, log, &kept).await.map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
 /// What is known once the database has been held against that checkpoint.
-async fn known(store: &Store, attested: &Attested) -> Result<Known, Unknown> {
+async fn known(store: &Store, log: &AuditLog, attested: &Attested) -> Result<Known, Unknown> {
     let checkpoint = attested.checkpoint;
-    let present = Present::read(store).await?;
+    let present = Present::read(store, log).await?;
     let size = present.head.size();
     if size < checkpoint.size {
         let known = checkpoint.size;

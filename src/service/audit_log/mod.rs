@@ -26,12 +26,15 @@ use tokio::task::JoinHandle;
 
 use self::history::{Known, Start};
 use super::Refused;
+use super::keys::manifest_key;
 use crate::audit::note::{Epoch, LogKey};
 use crate::audit::sink::Sink;
 use crate::audit::{Action, Actor, Outcome};
 use crate::config::{AuditSettings, Config, SinkSettings};
 use crate::net::trust;
-use crate::seal::signing::SigningKey;
+use crate::seal::manifest::Manifest;
+use crate::seal::signing::{SigningKey, VerifyingKey};
+use crate::token::Environment;
 use crate::vault::{Common, Witness};
 
 pub use self::history::AcceptedRollback;
@@ -48,6 +51,9 @@ pub(super) struct AuditLog {
     interval_ms: u64,
     verification_interval_s: u32,
     sinks: Vec<Sink>,
+    /// Checks the key manifest.
+    manifests: Option<VerifyingKey>,
+    environment: Environment,
     known: Mutex<Option<Known>>,
     /// The database is not the one that is known.
     differs: AtomicBool,
@@ -64,6 +70,8 @@ impl AuditLog {
             }),
             verification_interval_s: settings.map_or(0, |audit| audit.verification_interval_s),
             sinks: settings.map(sinks).transpose()?.unwrap_or_default(),
+            manifests: manifest_key(config)?,
+            environment: config.environment,
             known: Mutex::default(),
             differs: AtomicBool::default(),
         })
@@ -94,9 +102,20 @@ impl AuditLog {
                 Some(known)
             }
         };
-        self.note_held(common).await.map_err(store)?;
+        let epoch = known.as_ref().map(|known| known.epoch);
+        self.note_held(common, epoch.unwrap_or_default())
+            .await
+            .map_err(store)?;
         *self.known.lock().await = known;
         Ok(())
+    }
+
+    /// Whether the manifest key has signed that version of the key manifest.
+    fn has_signed_manifest(&self, version: u32, jws: &str) -> bool {
+        let opened = |key| Manifest::open(jws, key, self.environment, version);
+        self.manifests
+            .as_ref()
+            .is_some_and(|key| opened(key).is_ok())
     }
 
     fn differs(&self) -> bool {

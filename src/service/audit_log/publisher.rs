@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AuditLog, LOOK_INTERVAL_MS};
+use super::{AuditLog, Epoch, LOOK_INTERVAL_MS};
 use crate::audit::note::Checkpoint;
 use crate::audit::sink::{Copy, Sink};
 use crate::store::{Failure, KeptCheckpoint};
@@ -49,7 +49,7 @@ impl AuditLog {
         let copies = missed.len();
         for checkpoint in missed {
             let size = checkpoint.size;
-            if !self.is_held(sink, &checkpoint)? {
+            if !self.is_held(common, sink, &checkpoint).await? {
                 let KeptCheckpoint {
                     size,
                     note,
@@ -68,35 +68,50 @@ impl AuditLog {
     }
 
     /// Whether a sink that can be read holds that checkpoint already, as after a crash before it was
-    /// noted that it does. What it holds never gets shorter within an epoch.
-    fn is_held(&self, sink: &Sink, kept: &KeptCheckpoint) -> Result<bool, String> {
+    /// noted that it does, or where another node writes to the same file. What it holds never gets
+    /// shorter within an epoch.
+    async fn is_held(
+        &self,
+        common: &Common,
+        sink: &Sink,
+        kept: &KeptCheckpoint,
+    ) -> Result<bool, String> {
         let Some((_, key)) = &self.signing else {
             return Ok(false);
         };
-        let Some(newest) = sink.newest(key)? else {
+        let Some(newest) = sink.newest(key).await? else {
             return Ok(false);
         };
         let copy = key.open(&kept.note).map_err(|forged| forged.to_string())?;
-        match held(&newest.checkpoint, &copy) {
-            // Another node writes to the same file, and was faster.
-            Err(_) if sink.holds_lately(&kept.note)? => Ok(true),
-            told => told,
+        let longer = newest.checkpoint.size;
+        if longer > copy.size && newest.checkpoint.epoch == copy.epoch {
+            let ours = common.store.checkpoints(longer.saturating_sub(1), 1).await;
+            let ours = ours.map_err(|failure| failure.to_string())?;
+            // Its newest is of this very history: what comes before it is there as well.
+            if ours.first().is_some_and(|ours| ours.note == newest.note) {
+                return Ok(true);
+            }
         }
+        held(&newest.checkpoint, &copy)
     }
 
-    /// Notes how far each sink that can be read is, where the database says less: it may be a
-    /// restored one, and what it has signed since is a sink's to take.
-    pub(super) async fn note_held(&self, common: &Common) -> Result<(), Failure> {
+    /// Notes how far each sink that can be read is in the history of that epoch, where the database
+    /// says less: it may be a restored one, and what it has signed since is a sink's to take.
+    pub(super) async fn note_held(&self, common: &Common, epoch: Epoch) -> Result<(), Failure> {
         let Some((_, key)) = &self.signing else {
             return Ok(());
         };
         let size = common.store.log_head().await?.size();
         for sink in &self.sinks {
-            let Ok(Some(newest)) = sink.newest(key) else {
+            let Ok(Some(newest)) = sink.newest(key).await else {
                 continue;
             };
-            let name = name(common, sink);
-            let held = newest.checkpoint.size.min(size);
+            let of_it = if newest.checkpoint.epoch == epoch {
+                newest.checkpoint.size
+            } else {
+                newest.checkpoint.size.min(epoch.begins_at)
+            };
+            let (name, held) = (name(common, sink), of_it.min(size));
             if common.store.sink_holds(name.clone()).await? < held {
                 let now = common.now();
                 common.store.witnessed(Some(name), held, now).await?;
@@ -126,7 +141,6 @@ fn name(common: &Common, sink: &Sink) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::note::Epoch;
 
     #[test]
     fn what_a_sink_holds_never_gets_shorter_within_an_epoch() {

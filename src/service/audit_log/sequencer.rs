@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Present, Unknown};
-use super::{AuditLog, LOOK_INTERVAL_MS};
-use crate::alerts::{Alert, AlertName};
+use super::{AuditLog, Epoch, LOOK_INTERVAL_MS};
 use crate::audit::note::{Checkpoint, LogKey};
 use crate::clock::Timestamp;
 use crate::seal::signing::SigningKey;
@@ -39,6 +38,10 @@ impl AuditLog {
         common: &Common,
         is_due: bool,
     ) -> Result<bool, Failure> {
+        // Another process, on which a rollback was accepted, may have the lease.
+        if self.differs() {
+            return Ok(false);
+        }
         let Some(size) = sequence(common).await? else {
             return Ok(false);
         };
@@ -50,19 +53,10 @@ impl AuditLog {
             return Ok(false);
         }
         match self.sign(common, signing).await {
-            Ok(()) => {
-                self.set_differs(false);
-                Ok(true)
-            }
+            Ok(()) => Ok(true),
             Err(Unknown::Store(failure)) => Err(failure),
             Err(Unknown::Differs(differs)) => {
-                if !self.differs() {
-                    tracing::error!(reason = %differs, "the audit log is not signed; refusing requests");
-                }
-                self.set_differs(true);
-                let seen = differs.to_string();
-                let alert = Alert::new(AlertName::AuditHistoryDiffers, &common.node, &seen);
-                common.raise_or_log(alert).await;
+                self.report(common, &differs).await;
                 Ok(false)
             }
         }
@@ -75,10 +69,10 @@ impl AuditLog {
         (key, log): &(SigningKey, LogKey),
     ) -> Result<(), Unknown> {
         let mut known = self.known.lock().await;
-        let present = Present::read(&common.store).await?;
+        let present = Present::read(&common.store, self).await?;
         let next = match known.as_ref() {
             Some(known) => known.follow(&common.store, present).await?,
-            None => present.into_known(super::Epoch::default()),
+            None => present.into_known(Epoch::default()),
         };
         let checkpoint = Checkpoint {
             size: next.edge.size(),

@@ -104,11 +104,13 @@ impl AuditLog {
     async fn newest_claims(&self, common: &Common, key: &LogKey) -> Result<Vec<Claim>, Failure> {
         let mut claims = Vec::new();
         for sink in &self.sinks {
-            let note = match sink.newest(key) {
+            let note = match sink.newest(key).await {
                 Ok(None) => continue,
                 Ok(Some(newest)) => newest.note,
-                // What cannot be read is told as what is forged.
-                Err(_) => String::new(),
+                Err(reason) => {
+                    tracing::warn!(%sink, reason, "a sink's copies cannot be read to verify");
+                    continue;
+                }
             };
             claims.push(Claim {
                 source: sink.to_string(),

@@ -195,6 +195,21 @@ impl Store {
         .await
     }
 
+    /// The event that waits longest for a sink to hold a checkpoint over it.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn oldest_unpublished(&self) -> Result<Option<String>, Failure> {
+        self.read(|connection| {
+            Box::pin(async move {
+                query("SELECT event_id FROM audit_pending ORDER BY place LIMIT 1")
+                    .scalar_if_any(connection)
+                    .await
+            })
+        })
+        .await
+    }
+
     /// When the oldest event was that no sink holds a checkpoint over.
     ///
     /// # Errors

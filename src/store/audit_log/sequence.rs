@@ -59,23 +59,23 @@ impl Store {
     ) -> Result<Option<Sequenced>, Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                let head: Option<(i64, Vec<u8>)> = query(
+                let head: Option<(i64, Vec<u8>, i64)> = query(
                     "UPDATE audit_head
                         SET node = $1, lease_until_ms = $2
                       WHERE id = 1 AND (node = $1 OR lease_until_ms < $3)
-                  RETURNING size, peaks",
+                  RETURNING size, peaks, writers_after",
                 )
                 .bind(node)
                 .bind(lease_until.unix_ms())
                 .bind(now.unix_ms())
                 .optional(&mut *tx)
                 .await?;
-                let Some((size, peaks)) = head else {
+                let Some((size, peaks, writers_after)) = head else {
                     return Ok(None);
                 };
                 let edge = Edge::read(u64::try_from(size).unwrap_or(0), &peaks);
                 let edge = edge.ok_or_else(|| inconsistent("audit_head", "peaks", "1"))?;
-                Ok(Some(extend(tx, edge, events_max).await?))
+                Ok(Some(extend(tx, edge, (events_max, writers_after)).await?))
             })
         })
         .await
@@ -85,7 +85,7 @@ impl Store {
 async fn extend(
     tx: &mut Connection,
     mut edge: Edge,
-    events_max: u32,
+    (events_max, writers_after): (u32, i64),
 ) -> Result<Sequenced, Failure> {
     let waiting: VecDeque<Waiting> = query(concat!(
         "SELECT audit_pending.place, audit_pending.event_id, audit_pending.leaf, audit_pending.proof,
@@ -105,7 +105,7 @@ async fn extend(
     let mut placed = Vec::with_capacity(events);
     for one in waiting {
         let (place, event_id) = (one.place, one.event_id.clone());
-        let Some(leaf) = one.proven(tx.orders()) else {
+        let Some(leaf) = one.proven(tx.orders(), writers_after) else {
             set_aside(tx, place, event_id).await?;
             continue;
         };
@@ -132,10 +132,14 @@ async fn extend(
 impl Waiting {
     /// Its leaf, where the log has not got it yet, where it is of the event that stands there, and
     /// where the writer that the event names may write such events and has written this one.
-    fn proven(self, orders: &Orders) -> Option<Hash> {
+    fn proven(self, orders: &Orders, writers_after: i64) -> Option<Hash> {
         let leaf = hash(&self.leaf).filter(|_| !self.is_in_the_log)?;
         let line = self.event.line()?;
         let is_of_it = line.id == self.event_id && line.leaf() == leaf;
+        // What was handed in before events named their writer, and nobody could name one.
+        if line.writer.is_none() && self.place <= writers_after {
+            return is_of_it.then_some(leaf);
+        }
         let writer = Writer::from_name(line.writer.as_deref()?)?;
         let is_written = events::order(orders, writer, &leaf)
             .is_none_or(|order| orders.believes(&order, self.proof.as_deref()));
