@@ -96,7 +96,7 @@ pub use archiver::Archiver;
 pub use attempts::{Attempt, AttemptClaim};
 pub use audit_log::{KeptCheckpoint, LogLength, Sequenced};
 pub use backlog::{KekFigures, OpenWork, StoreFigures};
-pub use charge_pages::{Asked, NewPage, PageAnswer, PageRow};
+pub use charge_pages::{Asked, NewPage, PAGE_QUESTIONS_MAX, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,

@@ -53,8 +53,18 @@ impl Store {
                         return Ok(Some(other));
                     }
                 }
-                lease(tx, operator).await?;
-                Ok(None)
+                if lease(tx, &operator, now).await? {
+                    return Ok(None);
+                }
+                // Another operator was faster, between the look and now.
+                let held: Option<Row> = query(
+                    "SELECT run, by_whom, node, began_at_ms, lease_until_ms, order_proof
+                       FROM key_rotations
+                      WHERE id = 'rotation'",
+                )
+                .optional(tx)
+                .await?;
+                Ok(held.map(|row| row.read().0))
             })
         })
         .await
@@ -78,25 +88,32 @@ impl Store {
     }
 }
 
-async fn lease(tx: &mut Connection, operator: KeyOperator) -> Result<(), Failure> {
-    let proof = tx.orders().sign(&order(tx.orders(), &operator))?;
-    query(
+/// Whether the lease is this operator's now: nobody else has one that has not ended.
+async fn lease(
+    tx: &mut Connection,
+    operator: &KeyOperator,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let proof = tx.orders().sign(&order(tx.orders(), operator))?;
+    let written = query(
         "INSERT INTO key_rotations (id, run, by_whom, node, began_at_ms, lease_until_ms, order_proof)
          VALUES ('rotation', $1, $2, $3, $4, $5, $6)
              ON CONFLICT (id) DO UPDATE
             SET run = excluded.run, by_whom = excluded.by_whom, node = excluded.node,
                 began_at_ms = excluded.began_at_ms, lease_until_ms = excluded.lease_until_ms,
-                order_proof = excluded.order_proof",
+                order_proof = excluded.order_proof
+          WHERE key_rotations.run = excluded.run OR key_rotations.lease_until_ms <= $7",
     )
-    .bind(operator.run)
-    .bind(operator.by)
-    .bind(operator.node)
+    .bind(&operator.run)
+    .bind(&operator.by)
+    .bind(&operator.node)
     .bind(operator.began_at.unix_ms())
     .bind(operator.lease_until.unix_ms())
     .bind(proof)
+    .bind(now.unix_ms())
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(written == 1)
 }
 
 /// The order to keep other operators out: a row that none of ours wrote keeps out nobody.
@@ -116,7 +133,12 @@ async fn set_aside(tx: &mut Connection, claimed: &KeyOperator) -> Result<(), Fai
         row: claimed.run.clone(),
     };
     let content = format!("{} on {}", claimed.by, claimed.node);
-    quarantine(tx, &forged, Some(&content)).await
+    quarantine(tx, &forged, Some(&content)).await?;
+    query("DELETE FROM key_rotations WHERE run = $1")
+        .bind(&claimed.run)
+        .execute(tx)
+        .await?;
+    Ok(())
 }
 
 row! {

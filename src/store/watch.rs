@@ -15,6 +15,8 @@ use crate::token::BlockId;
 const BUCKETS_MAX: u32 = 200_000;
 /// Blocks that are read at one look: more hold at no time, or something else is wrong.
 const BLOCKS_MAX: u32 = 10_000;
+/// So many times as many are read, where some of them are nobody's.
+const BLOCK_PAGES_MAX: u32 = 20;
 /// The most rows of each kind that one sweep removes.
 const SWEEP_ROWS_MAX: u32 = 5_000;
 /// How long a block and an alert are kept after their end, for questions about them.
@@ -145,32 +147,52 @@ impl Store {
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn blocks(&self, since: Timestamp) -> Result<Vec<BlockRow>, Failure> {
-        let read = self.read(move |connection| {
+        let (mut blocks, mut forged) = (Vec::new(), Vec::new());
+        let mut before = None;
+        // Rows that nobody of ours has written must not crowd out those that one of ours has.
+        for _ in 0..BLOCK_PAGES_MAX {
+            let rows = self.placed(since, before).await?;
+            let is_last = u32::try_from(rows.len()) != Ok(BLOCKS_MAX);
+            before = rows.last().map(PlacedRow::id);
+            for row in rows {
+                let (block, taken) = row.believed(&self.orders, self.environment);
+                forged.extend(taken);
+                let shown = |block: &BlockRow| block.lifted_at.is_none_or(|lifted| lifted > since);
+                blocks.extend(block.filter(shown));
+            }
+            if is_last {
+                break;
+            }
+        }
+        self.take_out_of_watch(forged).await;
+        Ok(blocks)
+    }
+
+    /// A page of blocks, the newest first.
+    async fn placed(
+        &self,
+        since: Timestamp,
+        before: Option<String>,
+    ) -> Result<Vec<PlacedRow>, Failure> {
+        self.read(move |connection| {
             Box::pin(async move {
                 // What claims to be lifted is read as well: a claim that is not believed lifts nothing.
-                let rows: Vec<PlacedRow> = query(
+                query(
                     "SELECT id, rule, subject, action, node, placed_at_ms, ends_at_ms, lifted_at_ms, lifted_by, order_proof, lift_proof
                        FROM watch_blocks
-                      WHERE ends_at_ms IS NULL OR ends_at_ms > $1 OR lifted_at_ms > $1
+                      WHERE ($3 IS NULL OR id < $3)
+                        AND (ends_at_ms IS NULL OR ends_at_ms > $1 OR lifted_at_ms > $1)
                       ORDER BY id DESC
                       LIMIT $2",
                 )
                 .bind(since.unix_ms())
                 .bind(BLOCKS_MAX)
+                .bind(before)
                 .all(connection)
-                .await?;
-                Ok(rows)
+                .await
             })
-        });
-        let (mut blocks, mut forged) = (Vec::new(), Vec::new());
-        for row in read.await? {
-            let (block, taken) = row.believed(&self.orders, self.environment);
-            forged.extend(taken);
-            let shown = |block: &BlockRow| block.lifted_at.is_none_or(|lifted| lifted > since);
-            blocks.extend(block.filter(shown));
-        }
-        self.take_out_of_watch(forged).await;
-        Ok(blocks)
+        })
+        .await
     }
 
     /// Lifts everything that is done to a subject; how many blocks that were.

@@ -229,6 +229,11 @@ row! {
 }
 
 impl PlacedRow {
+    /// Its id.
+    pub(super) fn id(&self) -> String {
+        self.id.clone()
+    }
+
     /// The block, where one of ours placed it, lifted only where one of ours lifted it; and what is
     /// to be taken out.
     pub(super) fn believed(
