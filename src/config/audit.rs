@@ -112,6 +112,14 @@ impl AuditSettings {
         if self.sinks.iter().any(|sink| kinds(sink) != 1) {
             return refuse("each of [[audit.sinks]] has one of file, syslog_socket and url");
         }
+        // The others cannot be read back: nothing would say that a restored database is an older one.
+        let is_readable = self.sinks.iter().any(|sink| sink.file.is_some());
+        if is_internal && environment == Environment::Live && !is_readable {
+            return refuse(
+                "one of [[audit.sinks]] must be a file in the live environment, outside of the \
+                 database's file system: a start holds the database against it",
+            );
+        }
         if self.checkpoint_interval_s == 0
             || u64::from(self.sink_outage_s_max)
                 < u64::from(self.checkpoint_interval_s).saturating_mul(3)
@@ -186,6 +194,13 @@ fingerprint_key_file = "fingerprint.key"
         assert_eq!(refusal([&live, audit, sink, sink].concat()), None);
         let one = refusal([&live, audit, sink].concat()).unwrap();
         assert!(one.contains("two in the live environment"), "{one}");
+        // Places that nothing can be read back from.
+        let away = "[[audit.sinks]]\nsyslog_socket = \"/dev/log\"\n\
+                    [[audit.sinks]]\nurl = \"https://sink.example/\"\n";
+        let blind = refusal([&live, audit, away].concat()).unwrap();
+        assert!(blind.contains("must be a file"), "{blind}");
+        assert_eq!(refusal([&live, audit, away, sink].concat()), None);
+        assert_eq!(refusal([&internal, audit, away].concat()), None);
         assert!(refusal([&internal, audit].concat()).is_some());
     }
 }

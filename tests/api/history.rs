@@ -260,11 +260,12 @@ async fn the_service_verifies_its_own_log_and_pages_when_it_was_altered() {
     assert!(metrics().await.contains("\ncloakroom_audit_findings 1\n"));
 }
 
-/// What a node answers to a reader of a token; none while it takes no connection.
-async fn read_at(app: &App, node: &str, token: &str) -> Option<u16> {
-    let url = format!("{node}/v1/tokens/{token}");
-    let asked = request(hyper::Method::GET, &url, &[], String::new());
-    let answer = app.client(Who::Billing).send(asked).await.ok();
+/// What a node answers to who asks for a session; none while it takes no connection.
+async fn session_at(app: &App, node: &str) -> Option<u16> {
+    let url = format!("{node}/v1/capture_sessions");
+    let order = json!({ "customer_ref": "customer-1" }).to_string();
+    let asked = request(hyper::Method::POST, &url, &[], order);
+    let answer = app.client(Who::Checkout).send(asked).await.ok();
     answer.map(|answer| answer.status)
 }
 
@@ -284,7 +285,7 @@ async fn a_database_rolled_back_under_two_nodes_closes_both_and_one_acceptance_o
     signed(&config, first).await;
     let both = [app.at.internal.clone(), second.internal.clone()];
     for node in &both {
-        assert_eq!(read_at(&app, node, &token).await, Some(200));
+        assert_eq!(session_at(&app, node).await, Some(201));
     }
 
     // The owner of the database takes the last of the log away, and what it says of its end.
@@ -301,7 +302,7 @@ async fn a_database_rolled_back_under_two_nodes_closes_both_and_one_acceptance_o
     );
     for node in &both {
         eventually("a node stops answering", async || {
-            read_at(&app, node, &token).await == Some(503)
+            session_at(&app, node).await == Some(503)
         })
         .await;
     }
@@ -310,7 +311,7 @@ async fn a_database_rolled_back_under_two_nodes_closes_both_and_one_acceptance_o
     let second = Second::beside_with(&app, &accept);
     for node in [&app.at.internal, &second.internal] {
         eventually("a node answers again", async || {
-            read_at(&app, node, &token).await == Some(200)
+            session_at(&app, node).await == Some(201)
         })
         .await;
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{Differs, Known, Present, Unknown, later_epoch};
+use super::history::{self, Differs, Present, Unknown};
 use super::{AuditLog, Epoch, LOOK_INTERVAL_MS};
 use crate::alerts::{Alert, AlertName};
 use crate::clock::Timestamp;
@@ -81,7 +81,7 @@ impl AuditLog {
                 Ok(present) => Ok(present.into_known(Epoch::default())),
                 Err(failure) => Err(Unknown::Store(failure)),
             },
-            Some(known) => self.next(common, known).await,
+            Some(known) => history::next(&common.store, self, known).await,
         };
         match followed {
             Ok(next) => {
@@ -93,17 +93,6 @@ impl AuditLog {
             Err(Unknown::Differs(differs)) => self.report(common, &differs).await,
         }
         !self.differs()
-    }
-
-    async fn next(&self, common: &Common, known: &Known) -> Result<Known, Unknown> {
-        let present = Present::read(&common.store, self).await?;
-        match known.follow(&common.store, present).await {
-            Err(Unknown::Differs(differs)) => {
-                let later = later_epoch(&common.store, self, known.epoch).await?;
-                later.ok_or(Unknown::Differs(differs))
-            }
-            followed => followed,
-        }
     }
 
     /// Says once that the database is not the one that was known.

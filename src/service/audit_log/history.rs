@@ -52,6 +52,8 @@ pub(super) enum Unknown {
 pub(super) struct Present {
     pub(super) head: Edge,
     key_manifest: KeyManifest,
+    /// Its newest checkpoint, where the log's key has signed it.
+    kept: Option<Attested>,
 }
 
 /// The key manifest that the database claims.
@@ -74,6 +76,7 @@ impl Present {
         Ok(Self {
             head: store.log_head().await?,
             key_manifest,
+            kept: kept(store, log).await?,
         })
     }
 
@@ -121,6 +124,25 @@ impl Known {
     }
 }
 
+/// What is known now, after `known`: by this process, by what stands outside of the database, and by
+/// the database's own newest checkpoint, which may begin an epoch that an operator accepted elsewhere.
+/// What another process has signed counts although this one never saw it in the database.
+pub(super) async fn next(store: &Store, log: &AuditLog, known: &Known) -> Result<Known, Unknown> {
+    // Read first: what stands outside was in the database before.
+    let outside = log.newest_outside().await;
+    let present = Present::read(store, log).await?;
+    let beyond = outside.into_iter().chain(present.kept.clone());
+    let beyond = beyond.max_by_key(reach);
+    let beyond = beyond.filter(|beyond| reach(beyond) > (known.epoch, known.edge.size()));
+    let Some(beyond) = beyond else {
+        return known.follow(store, present).await;
+    };
+    if beyond.checkpoint.epoch == known.epoch {
+        known.follow(store, present).await?;
+    }
+    held_against(store, log, &beyond).await
+}
+
 /// The edge of the log's tree at `size`, which goes on from `edge`; nothing where a leaf is missing.
 async fn grow(store: &Store, mut edge: Edge, size: u64) -> Result<Option<Edge>, Failure> {
     while edge.size() < size {
@@ -165,7 +187,7 @@ pub(super) async fn compare(
     let Some(newest) = newest(store, log).await? else {
         return not_needed(is_accepted, None);
     };
-    match known(store, log, &newest).await {
+    match held_against(store, log, &newest).await {
         Ok(known) => not_needed(is_accepted, Some(known)),
         Err(Unknown::Store(failure)) => Err(unreadable(failure)),
         Err(Unknown::Differs(differs)) if is_accepted => {
@@ -201,12 +223,11 @@ async fn newest(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Refus
         return Ok(None);
     };
     let mut newest: Option<Attested> = None;
-    let age = |attested: &Attested| (attested.checkpoint.epoch, attested.checkpoint.size);
     for sink in &log.sinks {
         let copy = sink.newest(key).await.map_err(Refused::History)?;
-        newest = newest.into_iter().chain(copy).max_by_key(age);
+        newest = newest.into_iter().chain(copy).max_by_key(reach);
     }
-    let kept = kept(store, key).await;
+    let kept = kept(store, log).await;
     let kept = kept.map_err(|failure| Refused::Store(failure.to_string()))?;
     let is_outside_enough = |kept: &Attested| {
         newest
@@ -219,8 +240,16 @@ async fn newest(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Refus
     })
 }
 
+/// How far the log was when that was signed.
+pub(super) const fn reach(attested: &Attested) -> (Epoch, u64) {
+    (attested.checkpoint.epoch, attested.checkpoint.size)
+}
+
 /// The database's own newest checkpoint, where the log's key has signed it.
-async fn kept(store: &Store, key: &LogKey) -> Result<Option<Attested>, Failure> {
+async fn kept(store: &Store, log: &AuditLog) -> Result<Option<Attested>, Failure> {
+    let Some((_, key)) = &log.signing else {
+        return Ok(None);
+    };
     let kept = store.newest_checkpoint().await?;
     Ok(kept.and_then(|kept| {
         let source = "the store's own checkpoint".to_owned();
@@ -228,26 +257,12 @@ async fn kept(store: &Store, key: &LogKey) -> Result<Option<Attested>, Failure> 
     }))
 }
 
-/// What is known where another process has signed the beginning of a later epoch, as after an
-/// operator has accepted a rollback there.
-pub(super) async fn later_epoch(
+/// What is known once the database has been held against that checkpoint.
+async fn held_against(
     store: &Store,
     log: &AuditLog,
-    epoch: Epoch,
-) -> Result<Option<Known>, Unknown> {
-    let Some((_, key)) = &log.signing else {
-        return Ok(None);
-    };
-    match kept(store, key).await? {
-        Some(kept) if kept.checkpoint.epoch.number > epoch.number => {
-            known(store, log, &kept).await.map(Some)
-        }
-        Some(_) | None => Ok(None),
-    }
-}
-
-/// What is known once the database has been held against that checkpoint.
-async fn known(store: &Store, log: &AuditLog, attested: &Attested) -> Result<Known, Unknown> {
+    attested: &Attested,
+) -> Result<Known, Unknown> {
     let checkpoint = attested.checkpoint;
     let present = Present::read(store, log).await?;
     let size = present.head.size();

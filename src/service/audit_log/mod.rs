@@ -28,7 +28,7 @@ use self::history::{Known, Start};
 use super::Refused;
 use super::keys::manifest_key;
 use crate::audit::note::{Epoch, LogKey};
-use crate::audit::sink::Sink;
+use crate::audit::sink::{Attested, Sink};
 use crate::audit::{Action, Actor, Outcome};
 use crate::config::{AuditSettings, Config, SinkSettings};
 use crate::net::trust;
@@ -116,6 +116,17 @@ impl AuditLog {
         self.manifests
             .as_ref()
             .is_some_and(|key| opened(key).is_ok())
+    }
+
+    /// The newest checkpoint in the sinks that can be read now; the publisher reports the others.
+    async fn newest_outside(&self) -> Option<Attested> {
+        let (_, key) = self.signing.as_ref()?;
+        let mut newest = None;
+        for sink in &self.sinks {
+            let copy = sink.newest(key).await.unwrap_or_default();
+            newest = newest.into_iter().chain(copy).max_by_key(history::reach);
+        }
+        newest
     }
 
     fn differs(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{Present, Unknown};
+use super::history::{self, Present, Unknown};
 use super::{AuditLog, Epoch, LOOK_INTERVAL_MS};
 use crate::audit::note::{Checkpoint, LogKey};
 use crate::clock::Timestamp;
@@ -69,10 +69,12 @@ impl AuditLog {
         (key, log): &(SigningKey, LogKey),
     ) -> Result<(), Unknown> {
         let mut known = self.known.lock().await;
-        let present = Present::read(&common.store, self).await?;
+        let store = &common.store;
         let next = match known.as_ref() {
-            Some(known) => known.follow(&common.store, present).await?,
-            None => present.into_known(Epoch::default()),
+            Some(known) => history::next(store, self, known).await?,
+            None => Present::read(store, self)
+                .await?
+                .into_known(Epoch::default()),
         };
         let checkpoint = Checkpoint {
             size: next.edge.size(),
