@@ -139,6 +139,8 @@ pub(super) struct PaymentIntent {
     amount_received: Option<i64>,
     currency: Option<String>,
     metadata: Option<Metadata>,
+    /// Seconds of Unix time.
+    created: Option<i64>,
     latest_charge: Option<LatestCharge>,
 }
 
@@ -147,6 +149,7 @@ pub(super) struct PaymentIntent {
 pub(super) struct Metadata {
     pub(super) cloakroom_charge: Option<String>,
     pub(super) cloakroom_refund: Option<String>,
+    pub(super) cloakroom_key: Option<String>,
 }
 
 /// A page of a list.
@@ -184,6 +187,11 @@ impl Refund {
     pub(super) fn ours(&self) -> Option<&str> {
         self.metadata.as_ref()?.cloakroom_refund.as_deref()
     }
+
+    /// The mark of the request that it was made for, where it carries one.
+    pub(super) fn request(&self) -> Option<&str> {
+        self.metadata.as_ref()?.cloakroom_key.as_deref()
+    }
 }
 
 impl PaymentIntent {
@@ -195,6 +203,15 @@ impl PaymentIntent {
     /// Our charge id, where it carries one.
     pub(super) fn ours(&self) -> Option<&str> {
         self.metadata.as_ref()?.cloakroom_charge.as_deref()
+    }
+
+    /// Whether it was made since then for the request of that mark.
+    pub(super) fn is_of_request(&self, mark: &str, since_s: i64) -> bool {
+        let carried = self
+            .metadata
+            .as_ref()
+            .and_then(|ours| ours.cloakroom_key.as_deref());
+        carried == Some(mark) && self.created.is_none_or(|created_s| created_s >= since_s)
     }
 
     /// What the networks and the issuer said of it, where the answer has it.

@@ -64,6 +64,7 @@ async fn open(
             lease,
             refund,
             charge,
+            asked_before: true,
         })),
         Err(forged) => {
             let work = (&owed::REFUNDS, account.as_str(), lease.token());
