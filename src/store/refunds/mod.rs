@@ -117,15 +117,16 @@ impl Store {
                 let refused = match charge {
                     None => NoRefund::Unknown,
                     Some(charge) => {
-                        let of = (&new, &charge, claim.lives_since());
-                        let asked_before = match earlier::find(tx, environment, of).await? {
-                            Earlier::None => false,
-                            Earlier::GivenUp => true,
-                            Earlier::Made(made) => {
-                                claims::turn(tx, won, &claim, &made).await?;
-                                return go_on(tx, environment, &made, &claim, &new).await;
-                            }
-                        };
+                        let of = earlier::Of::new(&new, claim.lives_since());
+                        let asked_before =
+                            match earlier::find(tx, environment, (&of, &charge)).await? {
+                                Earlier::None => false,
+                                Earlier::GivenUp => true,
+                                Earlier::Made(made) => {
+                                    claims::turn(tx, won, &claim, &made).await?;
+                                    return go_on(tx, environment, &made, &claim, &new).await;
+                                }
+                            };
                         let mut charge = charge.into_claim();
                         match reserve(tx, &mut charge, new.amount, claim.now).await? {
                             None => NoRefund::NotRefundable(Box::new(charge)),
@@ -329,13 +330,16 @@ async fn go_on(
     let charge = charges::find(tx, environment, &refund.account, &key).await?;
     let charge = charge.ok_or_else(|| claims::dangling(claim))?;
     match proof::check(tx, environment, (refund, charge)) {
-        Ok((refund, charge)) => Ok(Begun::Resumed(Box::new(RefundWork {
-            lease,
-            refund,
-            charge,
-            // Whether anything else was begun is not looked up again: this one was.
-            asked_before: true,
-        }))),
+        Ok((refund, charge)) => {
+            let of = (&*refund, &charge);
+            let asked_before = earlier::was_asked_before(tx, environment, of).await?;
+            Ok(Begun::Resumed(Box::new(RefundWork {
+                lease,
+                refund,
+                charge,
+                asked_before,
+            })))
+        }
         // What was not ordered is worked on by nobody, whoever repeats it.
         Err(forged) => {
             quarantine(tx, &forged, None).await?;
