@@ -11,6 +11,7 @@ use super::lease::Lease;
 use super::{Keys, Of, unavailable};
 use crate::audit::Action;
 use crate::seal::KekId;
+use crate::seal::manifest::Entry;
 use crate::store::{Repaired, Stranger};
 
 #[derive(Debug, Args)]
@@ -71,7 +72,7 @@ async fn remove(keys: &Keys, reason: &str) -> Result<Vec<Stranger>, Failure> {
 /// The keys of the manifest; without one, the configured key.
 async fn named(keys: &Keys) -> Result<BTreeSet<KekId>, Failure> {
     let base = keys.manifest(&keys.signing_key()?).await?;
-    let named = base.manifest().keks().iter().map(|entry| entry.kek());
+    let named = base.manifest().keks().iter().map(Entry::kek);
     named
         .collect::<Result<_, _>>()
         .map_err(|refused| Failure::new(exit::DATA, refused))

@@ -191,8 +191,8 @@ fn payment(Named { id, rest }: Named<PaymentIntent>) -> Option<ListedPayment> {
     let metadata = rest.metadata.unwrap_or_default();
     Some(ListedPayment {
         id: checked_id(id, &["pi_"])?,
-        charge: metadata.cloakroom_charge,
-        request: metadata.cloakroom_key,
+        charge: metadata.charge,
+        request: metadata.request,
         amount: minor_units(rest.amount, &rest.currency)?,
         captured: minor_units(rest.amount_received.unwrap_or(0), &rest.currency)?,
         currency: checked_currency(rest.currency)?,
@@ -206,8 +206,8 @@ fn refund(Named { id, rest }: Named<Refund>) -> Option<ListedRefund> {
     Some(ListedRefund {
         id: checked_id(id, &["re_", "pyr_"])?,
         payment: checked_payment(rest.payment_intent).ok()?,
-        refund: metadata.cloakroom_refund,
-        request: metadata.cloakroom_key,
+        refund: metadata.refund,
+        request: metadata.request,
         amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         status: rest.status.as_deref().and_then(refund_state),

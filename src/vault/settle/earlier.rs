@@ -34,10 +34,10 @@ impl Internal {
             .find_payment(customer, Sought::Request(&mark), since, &charge.client)
             .await;
         call.ended(found.is_ok());
-        if let Ok(Some(payment)) = &found {
-            if payment.charge.as_deref() != Some(charge.id.to_string().as_str()) {
-                tracing::error!(charge = %charge.id, "the payment of this request was made before; it is not made again");
-            }
+        if let Ok(Some(payment)) = &found
+            && payment.charge.as_deref() != Some(charge.id.to_string().as_str())
+        {
+            tracing::error!(charge = %charge.id, "the payment of this request was made before; it is not made again");
         }
         found
     }
