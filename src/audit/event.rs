@@ -246,6 +246,9 @@ names! {
         /// Another key manifest was put in force: a KEK was prepared, came into service or left it
         /// (10.2.1.5).
         KeysManifestChanged = "keys.manifest_changed",
+        /// Data keys under a KEK that the manifest does not name were removed, or were to be and are
+        /// in use (10.2.1.7).
+        KeysRepaired = "keys.repaired",
         /// Work of rotation was asked for.
         KeysWorkAsked = "keys.work_asked",
         /// Data keys were wrapped to the KEK in service.

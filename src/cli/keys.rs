@@ -53,6 +53,8 @@ enum Verb {
     Reseal(rotation::Reseal),
     /// Says what has become of a KEK that is out of service.
     Retire(rotation::Retire),
+    /// Removes data keys under a KEK that the manifest does not name, where nothing is sealed.
+    Repair(rotation::Repair),
     /// Shares a key anew when its custodians change.
     Split(Box<custody::split::Arguments>),
 }
@@ -122,6 +124,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Rotate(arguments) => super::block_on(rotation::rotate(arguments)),
         Verb::Reseal(arguments) => super::block_on(rotation::reseal(arguments)),
         Verb::Retire(arguments) => super::block_on(rotation::retire(arguments)),
+        Verb::Repair(arguments) => super::block_on(rotation::repair(arguments)),
         Verb::Split(arguments) => custody::split::run(*arguments),
     }
 }

@@ -64,7 +64,7 @@ pub struct ChargeRequest {
     /// among them.
     #[schema(min_length = 1, max_length = 22)]
     statement_descriptor_suffix: Option<String>,
-    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
+    /// The merchant's own notes: at most 48, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     /// The shop's origin, with `return_path`.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::card::scan::stored;
 use crate::problem::{Code, FieldError, Problem};
 
-/// Members of a metadata object: the processor takes 50, of which one is ours, the charge's id.
-pub const METADATA_MEMBERS_MAX: usize = 49;
+/// Members of a metadata object: the processor takes 50, of which two are ours, the charge's id and
+/// the mark of its request.
+pub const METADATA_MEMBERS_MAX: usize = 48;
 /// Characters of a metadata name, as at the processor.
 const METADATA_NAME_CHARS_MAX: usize = 40;
 /// Characters of a metadata value, as at the processor.
@@ -194,8 +195,8 @@ mod tests {
                 .map(|n| (format!("k{n}"), "v".to_owned()))
                 .collect()
         };
-        assert!(!refused(|checks| checks.metadata(&pairs(49))));
-        assert!(refused(|checks| checks.metadata(&pairs(50))));
+        assert!(!refused(|checks| checks.metadata(&pairs(48))));
+        assert!(refused(|checks| checks.metadata(&pairs(49))));
         for name in ["a[b]", "[", "a]"] {
             let pairs = BTreeMap::from([(name.to_owned(), String::new())]);
             assert!(refused(|checks| checks.metadata(&pairs)), "{name}");

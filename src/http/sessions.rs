@@ -53,7 +53,7 @@ pub struct CaptureSessionOrder {
     /// programs: after `verification_required` only such a session takes a card.
     #[serde(default)]
     shopper_verified: bool,
-    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
+    /// The merchant's own notes: at most 48, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
     /// What the hosted page shows; needs an `origin`.

@@ -66,6 +66,8 @@ pub struct ListedPayment {
     pub id: String,
     /// What its metadata names as our charge.
     pub charge: Option<String>,
+    /// The mark of the request that it was made for, where its metadata have one.
+    pub request: Option<String>,
     /// In the currency's minor unit.
     pub amount: i64,
     /// How much was taken.
@@ -87,6 +89,8 @@ pub struct ListedRefund {
     pub payment: Option<String>,
     /// What its metadata names as our refund.
     pub refund: Option<String>,
+    /// The mark of the request that it was made for, where its metadata have one.
+    pub request: Option<String>,
     /// In the currency's minor unit.
     pub amount: i64,
     /// ISO 4217, lower case.

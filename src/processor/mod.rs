@@ -32,7 +32,7 @@ pub use governor::{
 pub use listed::{ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page};
 pub use order::{
     Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChallengeOrder,
-    ChargeOrder, RefundOrder,
+    ChargeOrder, RefundOrder, Sought,
 };
 pub use outcome::{
     CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState,
@@ -169,20 +169,20 @@ impl Processor {
         }
     }
 
-    /// The payment of a customer that carries our charge id, made after `since`; nothing where
-    /// surely none was made.
+    /// The payment of a customer that carries our charge id or the mark of the request, made after
+    /// `since`; nothing where surely none was made.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn find_payment(
         &self,
         customer: &str,
-        charge: &str,
+        sought: Sought<'_>,
         since: Timestamp,
         client: &str,
     ) -> Result<Option<Payment>, Failure> {
         match self {
-            Self::Stripe(stripe) => stripe.find_payment(customer, charge, since, client).await,
+            Self::Stripe(stripe) => stripe.find_payment(customer, sought, since, client).await,
         }
     }
 
@@ -242,18 +242,19 @@ impl Processor {
         }
     }
 
-    /// The refund of a payment that carries our refund id; nothing where surely none was made.
+    /// The refund of a payment that carries our refund id or the mark of the request; nothing where
+    /// surely none was made.
     ///
     /// # Errors
     /// [`Failure`].
     pub async fn find_refund(
         &self,
         payment: &str,
-        refund: &str,
+        sought: Sought<'_>,
         client: &str,
     ) -> Result<Option<Refund>, Failure> {
         match self {
-            Self::Stripe(stripe) => stripe.find_refund(payment, refund, client).await,
+            Self::Stripe(stripe) => stripe.find_refund(payment, sought, client).await,
         }
     }
 

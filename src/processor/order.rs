@@ -90,6 +90,8 @@ pub struct AttachOrder<'a> {
 pub struct ChargeOrder<'a> {
     /// Our charge id, by which the payment is found again at the processor.
     pub charge: &'a str,
+    /// The mark of the caller's request, by which it is found when our charge is lost.
+    pub request: &'a str,
     /// In the currency's minor unit.
     pub amount: i64,
     /// Lower-case ISO 4217.
@@ -161,6 +163,8 @@ pub struct ChallengeOrder<'a> {
 pub struct RefundOrder<'a> {
     /// Our refund id, by which the refund is found again at the processor.
     pub refund: &'a str,
+    /// The mark of the caller's request, by which it is found when our refund is lost.
+    pub request: &'a str,
     /// The processor's id of the payment.
     pub payment: &'a str,
     /// In the payment's currency's minor unit.
@@ -173,4 +177,13 @@ pub struct RefundOrder<'a> {
     pub idempotency_key: &'a str,
     /// On whose behalf.
     pub client: &'a str,
+}
+
+/// By what a payment or a refund is found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought<'a> {
+    /// Our id of it.
+    Own(&'a str),
+    /// The mark of the caller's request that it was made for.
+    Request(&'a str),
 }

@@ -108,6 +108,8 @@ pub struct Refund {
     pub failure: Option<DeclineCode>,
     /// Our refund id, where it carries one.
     pub refund: Option<String>,
+    /// The mark of the request that it was made for, where it carries one.
+    pub request: Option<String>,
 }
 
 /// Where a refund is in its life.

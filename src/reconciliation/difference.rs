@@ -124,6 +124,9 @@ kinds! {
     /// A payment that names a charge whose payment is another one.
     SecondPayment = "second_payment" Payment Contradictory Person
         "The charge has another payment: it may have been charged twice.",
+    /// A payment that was made for a request of which there is a payment already.
+    PaidTwice = "paid_twice" Payment Contradictory Person
+        "Two payments were made for one request under one key of the client: it was charged twice.",
     /// A payment that names one charge and belongs to another.
     PaymentOfAnotherCharge = "payment_of_another_charge" Payment Contradictory Person
         "The payment belongs to a charge, and its metadata names another one.",
@@ -154,6 +157,9 @@ kinds! {
     /// A refund that names a refund of ours whose refund is another one.
     SecondRefund = "second_refund" Refund Contradictory Person
         "The refund of ours has another refund at the processor: the money may go back twice.",
+    /// A refund that was made for a request of which there is a refund already.
+    RefundedTwice = "refunded_twice" Refund Contradictory Person
+        "Two refunds were made for one request under one key of the client: the money goes back twice.",
     /// A refund that the processor does not have.
     RefundMissing = "refund_missing" Refund Missing Person
         "The refund does not exist at the processor.",

@@ -5,11 +5,13 @@ use super::compare::{self, Compared, DisputeRows, Named, PaymentRows, RefundRows
 use super::difference::Difference;
 use crate::clock::Timestamp;
 use crate::processor::{Failure, ListedDispute, ListedPayment, ListedRefund, Page, Processor};
+use crate::seal::mac::MacKey;
 use crate::store::{
     self, ChargeView, DisputeRefs, DisputeView, PaymentRefs, RefundRefs, RefundView, Store,
 };
 use crate::token::id::{Charge, Kind, Refund};
 use crate::token::{Account, ChargeId, Environment, Id, RefundId};
+use crate::vault::idempotency::request_mark;
 
 /// Where rows are read.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Rows<'a> {
     pub(super) store: &'a Store,
     pub(super) account: &'a Account,
     pub(super) environment: Environment,
+    /// Marks requests.
+    pub(super) marking: &'a MacKey,
 }
 
 /// A kind of object.
@@ -34,6 +38,10 @@ pub(super) trait Listed: Sized {
     async fn alone(processor: &Processor, id: &str) -> Result<Self, Failure>;
     fn id(&self) -> &str;
     fn created_at(&self) -> Timestamp;
+    /// The mark of the request that it was made for, where it moves money.
+    fn request(&self) -> Option<&str>;
+    /// What it is that this one was made for the same request as `first`.
+    fn made_twice(first: &Self, again: &Self) -> Option<Difference>;
     /// What belongs to each of these, in their order.
     async fn rows(of: Rows<'_>, objects: &[Self]) -> Result<Vec<Self::Rows>, store::Failure>;
     /// When the newest of these rows was written.
@@ -97,6 +105,16 @@ impl Listed for ListedPayment {
         self.created_at
     }
 
+    fn request(&self) -> Option<&str> {
+        self.request
+            .as_deref()
+            .filter(|_| compare::moves_money(self))
+    }
+
+    fn made_twice(first: &Self, again: &Self) -> Option<Difference> {
+        compare::paid_twice(first, again)
+    }
+
     async fn rows(of: Rows<'_>, objects: &[Self]) -> Result<Vec<PaymentRows>, store::Failure> {
         let refs = |there: &Self| PaymentRefs {
             payment: there.id.clone(),
@@ -108,9 +126,13 @@ impl Listed for ListedPayment {
         Ok(both
             .map(|(there, rows)| {
                 let name = there.charge.as_deref();
+                let key = rows.holder.as_ref();
+                let key = key.and_then(|holder| holder.processor_key.as_deref());
+                let mark = key.map(|key| request_mark(of.marking, key));
                 PaymentRows {
                     named: named::<Charge, _>(name, of.environment, rows.named),
                     holder: rows.holder,
+                    found_again: mark.is_some() && mark == there.request,
                 }
             })
             .collect())
@@ -176,6 +198,16 @@ impl Listed for ListedRefund {
 
     fn created_at(&self) -> Timestamp {
         self.created_at
+    }
+
+    fn request(&self) -> Option<&str> {
+        self.request
+            .as_deref()
+            .filter(|_| compare::gives_back(self))
+    }
+
+    fn made_twice(first: &Self, again: &Self) -> Option<Difference> {
+        compare::refunded_twice(first, again)
     }
 
     async fn rows(of: Rows<'_>, objects: &[Self]) -> Result<Vec<RefundRows>, store::Failure> {
@@ -260,6 +292,14 @@ impl Listed for ListedDispute {
 
     fn created_at(&self) -> Timestamp {
         self.created_at
+    }
+
+    fn request(&self) -> Option<&str> {
+        None
+    }
+
+    fn made_twice(_: &Self, _: &Self) -> Option<Difference> {
+        None
     }
 
     async fn rows(of: Rows<'_>, objects: &[Self]) -> Result<Vec<DisputeRows>, store::Failure> {

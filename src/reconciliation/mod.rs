@@ -14,6 +14,7 @@ mod difference;
 mod listed;
 mod repair;
 pub mod report;
+mod requests;
 mod run;
 mod walk;
 mod worker;

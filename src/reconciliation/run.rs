@@ -130,7 +130,9 @@ impl Run<'_> {
                 store: &common.store,
                 account: self.order.account,
                 environment: common.environment,
+                marking: &self.internal.session_issue_key,
             },
+            key_lives_ms: u64::from(common.limits.idempotency_key_lifetime_s).saturating_mul(1_000),
             bounds: self.order.bounds,
             started_at,
             watch: Warden {

@@ -5,12 +5,14 @@
 //! differs from the row as it stands then.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compare::Compared;
 use super::difference::{Difference, Object};
 use super::listed::{Listed, Rows};
 use super::report::Tally;
+use super::requests::{Requests, Twice};
 use crate::clock::Timestamp;
 use crate::processor::{
     Effect, Failure, ListedDispute, ListedPayment, ListedRefund, Page, Processor,
@@ -80,6 +82,9 @@ pub(super) trait Watch {
 pub(super) struct Walk<'a, W> {
     pub(super) processor: &'a Processor,
     pub(super) rows: Rows<'a>,
+    /// Milliseconds that a caller's key stands for one request: what is made for the same one within
+    /// them is made twice.
+    pub(super) key_lives_ms: u64,
     pub(super) bounds: Bounds,
     pub(super) started_at: Timestamp,
     pub(super) watch: W,
@@ -125,10 +130,11 @@ impl Counted for ListedDispute {
 impl<W: Watch> Walk<'_, W> {
     /// Every difference of the account.
     pub(super) async fn differences(&mut self) -> Result<Vec<Difference>, Stopped> {
-        let payments = self.suspects::<ListedPayment>().await?;
-        let refunds = self.suspects::<ListedRefund>().await?;
-        let disputes = self.suspects::<ListedDispute>().await?;
-        if payments.is_empty() && refunds.is_empty() && disputes.is_empty() {
+        let (payments, paid) = self.suspects::<ListedPayment>().await?;
+        let (refunds, refunded) = self.suspects::<ListedRefund>().await?;
+        let (disputes, _) = self.suspects::<ListedDispute>().await?;
+        let none_twice = paid.is_empty() && refunded.is_empty();
+        if payments.is_empty() && refunds.is_empty() && disputes.is_empty() && none_twice {
             return Ok(Vec::new());
         }
         let wait = Duration::from_millis(self.bounds.confirm_after_ms);
@@ -136,25 +142,57 @@ impl<W: Watch> Walk<'_, W> {
         let payments = self.confirmed::<ListedPayment>(payments).await?;
         let refunds = self.confirmed::<ListedRefund>(refunds).await?;
         let disputes = self.confirmed::<ListedDispute>(disputes).await?;
-        Ok([payments, refunds, disputes].concat())
+        let paid = self.confirmed_twice::<ListedPayment>(paid).await?;
+        let refunded = self.confirmed_twice::<ListedRefund>(refunded).await?;
+        Ok([payments, refunds, disputes, paid, refunded].concat())
     }
 
     /// The names of objects that look different, or that a row names and no list has.
-    async fn suspects<T: Counted>(&mut self) -> Result<BTreeSet<String>, Stopped> {
+    /// Beside them, those that were made for a request of which there is one already.
+    async fn suspects<T: Counted>(&mut self) -> Result<(BTreeSet<String>, Vec<Twice>), Stopped> {
         let mut suspects = BTreeSet::new();
-        let seen = self.list::<T>(&mut suspects).await?;
+        let mut requests = Requests::new(self.key_lives_ms);
+        let seen = self.list::<T>(&mut suspects, &mut requests).await?;
         self.look_for_missing::<T>(&seen, &mut suspects).await?;
-        if suspects.len() > SUSPECTS_MAX {
+        if suspects.len().saturating_add(requests.twice.len()) > SUSPECTS_MAX {
             return Err(Stopped::TooManyDiffer);
         }
-        Ok(suspects)
+        Ok((suspects, requests.twice))
+    }
+
+    /// Those of two that were made for one request, read alone, of which both move money.
+    async fn confirmed_twice<T: Listed>(
+        &mut self,
+        twice: Vec<Twice>,
+    ) -> Result<Vec<Difference>, Stopped> {
+        let mut differences = Vec::new();
+        for Twice { first, again } in twice {
+            let first = self.alone::<T>(&first).await?;
+            let again = self.alone::<T>(&again).await?;
+            if let (Some(first), Some(again)) = (first, again) {
+                differences.extend(T::made_twice(&first, &again));
+            }
+            self.watch.page(&self.tally).await?;
+        }
+        Ok(differences)
+    }
+
+    /// An object, read alone; nothing where the processor has none of that name.
+    async fn alone<T: Listed>(&self, id: &str) -> Result<Option<T>, Stopped> {
+        let alone = self.patiently(async || T::alone(self.processor, id).await);
+        match alone.await {
+            Ok(object) => Ok(Some(object)),
+            Err(Failure::Missing) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// The processor's side: every object since then, against its rows.
     async fn list<T: Counted>(
         &mut self,
         suspects: &mut BTreeSet<String>,
-    ) -> Result<HashSet<String>, Stopped> {
+        requests: &mut Requests,
+    ) -> Result<HashSet<Arc<str>>, Stopped> {
         let since = before(self.bounds.since, CLOCKS_DIFFER_MS);
         let mut seen = HashSet::new();
         let mut after: Option<String> = None;
@@ -163,7 +201,9 @@ impl<W: Watch> Walk<'_, W> {
             self.tally.unreadable = self.tally.unreadable.saturating_add(page.unreadable);
             let mut settled = Vec::with_capacity(page.objects.len());
             for object in page.objects {
-                seen.insert(object.id().to_owned());
+                let id: Arc<str> = Arc::from(object.id());
+                requests.note(&object, &id);
+                seen.insert(id);
                 if object.created_at() < self.bounds.since {
                     continue;
                 }
@@ -214,7 +254,7 @@ impl<W: Watch> Walk<'_, W> {
     /// Our side: every row since then names an object that a list has.
     async fn look_for_missing<T: Counted>(
         &mut self,
-        seen: &HashSet<String>,
+        seen: &HashSet<Arc<str>>,
         suspects: &mut BTreeSet<String>,
     ) -> Result<(), Stopped> {
         let since = self.bounds.since;
@@ -227,7 +267,7 @@ impl<W: Watch> Walk<'_, W> {
                 count(T::rows_of(&mut self.tally));
                 let settled = self.is_settled(ours.written_at);
                 if let Some(object) = ours.object.filter(|_| settled)
-                    && !seen.contains(&object)
+                    && !seen.contains(object.as_str())
                 {
                     suspects.insert(object);
                 }
@@ -253,14 +293,9 @@ impl<W: Watch> Walk<'_, W> {
 
     /// What differs about one object now, read alone on both sides.
     pub(super) async fn reread<T: Listed>(&self, id: &str) -> Result<Vec<Difference>, Stopped> {
-        let alone = self.patiently(async || T::alone(self.processor, id).await);
-        let object = match alone.await {
-            Ok(object) => object,
-            Err(Failure::Missing) => {
-                let missing = T::missing(self.rows, id).await?;
-                return Ok(missing.into_iter().collect());
-            }
-            Err(failure) => return Err(failure.into()),
+        let Some(object) = self.alone::<T>(id).await? else {
+            let missing = T::missing(self.rows, id).await?;
+            return Ok(missing.into_iter().collect());
         };
         let objects = [object];
         let rows = T::rows(self.rows, &objects).await?;

@@ -96,6 +96,7 @@ pub(super) async fn common(
         },
         watch: watcher(config),
         refusals: Arc::default(),
+        recovery: Arc::default(),
     })
 }
 

@@ -46,6 +46,7 @@ mod events;
 mod failure;
 mod incidents;
 mod key_jobs;
+mod key_repair;
 mod keys;
 mod manifests;
 mod orders;
@@ -102,7 +103,7 @@ pub use charges::{
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,
     NoOperation, NotChargeable, OperationBegun, OperationRow,
 };
-pub use claims::{Begun, Claim};
+pub use claims::{Begun, Claim, first_processor_key};
 pub use deletions::{DeletionBegun, DeletionWork, NoDeletion};
 pub use disputes::{DisputeChange, DisputeRow};
 pub use failure::{Cause, Failure};
@@ -110,6 +111,7 @@ pub use incidents::{
     Exposed, Incident, NewIncident, NoticeKey, NoticeRow, NoticeSettled, NoticeState, Run,
 };
 pub use key_jobs::{KeyJob, KeyWork, Progress, Resealed, ToReseal};
+pub use key_repair::{Repaired, Stranger};
 pub use manifests::{Held, SignedManifest, UnderKek};
 pub use orders::{Authentic, Forged, ForgeryReport, Orders};
 pub use orphans::{Adopted, OrphanRow, OrphanWork};

@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::grant::{Granted, Scope};
 use super::{Common, Internal};
-use crate::store::Claim;
+use crate::clock::Timestamp;
+use crate::seal::mac::MacKey;
+use crate::store::{Claim, first_processor_key};
 
 /// A caller's `Idempotency-Key`: 1 to 255 printable ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,16 +114,48 @@ impl Internal {
     }
 }
 
+impl Internal {
+    /// The mark of a caller's request, which its payment or refund carries: by it that is found again
+    /// when our rows are lost and the processor has forgotten the key.
+    pub(crate) fn request_mark(&self, processor_key: &str) -> String {
+        request_mark(&self.session_issue_key, processor_key)
+    }
+
+    /// Since when what carries a request's mark is of the same life of the caller's key.
+    pub(crate) fn key_lives_since(&self, now: Timestamp) -> Timestamp {
+        let lives_s = i64::from(self.common.limits.idempotency_key_lifetime_s);
+        let ms = now.unix_ms().saturating_sub(lives_s.saturating_mul(1_000));
+        Timestamp::from_unix_ms(ms.max(0))
+    }
+
+    /// Whether an operator has accepted a rollback not long ago: our rows may have forgotten what a
+    /// caller's key has made, so the processor is asked before anything is made under one.
+    pub(crate) fn is_recovering(&self) -> bool {
+        let now = self.common.now();
+        self.common.recovery.is_since(self.key_lives_since(now))
+    }
+}
+
+/// A MAC of the processor's key that was made of the caller's: it tells nothing of either, and is the
+/// same for every key that was made of the same request.
+pub(crate) fn request_mark(key: &MacKey, processor_key: &str) -> String {
+    let first = first_processor_key(processor_key);
+    hex(&key.tag("processor request mark", &[first.as_bytes()]))
+}
+
+fn hex(tag: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in tag {
+        // Writing to a String cannot fail.
+        let _infallible = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// A MAC as the processor's idempotency key: fixed length whatever it was made from, and telling
 /// the processor nothing.
 pub(crate) fn processor_key(tag: &[u8; 32]) -> String {
-    let mut key = String::with_capacity(74);
-    key.push_str("cloakroom-");
-    for byte in tag {
-        // Writing to a String cannot fail.
-        let _infallible = write!(key, "{byte:02x}");
-    }
-    key
+    format!("cloakroom-{}", hex(tag))
 }
 
 #[cfg(test)]
@@ -137,6 +171,16 @@ mod tests {
             IdempotencyKey::parse(r#""a\"b\\c""#).unwrap().as_str(),
             r#"a"b\c"#
         );
+    }
+
+    #[test]
+    fn every_key_that_was_made_of_a_request_has_its_mark_and_the_mark_tells_neither() {
+        let key = MacKey::parse(MacKey::generate().as_bytes()).unwrap();
+        let first = processor_key(&[7; 32]);
+        let mark = request_mark(&key, &first);
+        assert_eq!(mark, request_mark(&key, &format!("{first}-1")));
+        assert_ne!(mark, request_mark(&key, &processor_key(&[8; 32])));
+        assert!(!first.contains(&mark) && mark.len() == 64);
     }
 
     #[test]

@@ -29,7 +29,9 @@ mod orphans;
 mod owed;
 mod presentation;
 pub mod processor_events;
+pub mod recovery;
 pub mod refund;
+mod refund_earlier;
 mod refusal;
 pub mod refusals;
 pub mod report;
@@ -85,6 +87,8 @@ pub struct Common {
     pub watch: Arc<watch::Watcher>,
     /// Refused attempts of the minutes that are not over.
     pub refusals: Arc<refusals::Refusals>,
+    /// Whether rows may be gone whose payments are at the processor.
+    pub recovery: Arc<recovery::Recovery>,
     /// The runtime that outlives every worker thread: work that must go on when its caller has
     /// hung up, and when the caller's worker stops, runs here.
     pub runtime: Handle,

@@ -143,6 +143,7 @@ impl Internal {
             lease,
             charge,
             sealed,
+            asked_before,
         } = due;
         match sealed {
             _ if charge.operation.is_some() => self.operate(&process(), (lease, charge)).await,
@@ -151,6 +152,7 @@ impl Internal {
                     lease,
                     charge,
                     sealed,
+                    asked_before,
                 };
                 self.settle(&process(), work).await
             }

@@ -132,9 +132,21 @@ impl Internal {
             lease,
             refund,
             charge,
+            asked_before,
         } = work;
         let renewal = lease.renewal(OwedWork::Refund, &refund.id, &refund.account);
         let _held = self.common.hold(renewal);
+        // Rows may be gone: what was given back for this request before is looked for.
+        let known = refund.processor_refund.is_some();
+        if !known && (asked_before || self.is_recovering()) {
+            match self.find_refund_of_request(&refund, &charge).await {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    return self.made_before(context, (lease, refund), found).await;
+                }
+                Err(failure) => return self.not_asked(context, (lease, refund), failure).await,
+            }
+        }
         let over = self.age_of(&refund) > PROCESSOR_KEY_LIFETIME_MS;
         let result = if refund.processor_refund.is_some() || over {
             self.find_refund(&refund, &charge).await
@@ -156,13 +168,7 @@ impl Internal {
         }
         match failure.effect() {
             Effect::Unknown => self.put_refund_off(lease, &refund, &failure).await,
-            Effect::None => match NothingDone::never_sent(lease) {
-                Ok(nothing) => {
-                    self.abandon_refund(context, (nothing, refund)).await?;
-                    Err(failure.into())
-                }
-                Err(lease) => self.put_refund_off(lease, &refund, &failure).await,
-            },
+            Effect::None => self.not_asked(context, (lease, refund), failure).await,
             Effect::Final => {
                 tracing::warn!(refund = %refund.id, %failure, "the processor refused a refund");
                 let nothing = NothingDone::refused(lease);
@@ -174,8 +180,8 @@ impl Internal {
                 })
             }
             // Asking again gives the same answer again, which does not tell.
-            Effect::AskWhat => match self.find_refund(&refund, &charge).await {
-                Ok(Some(found)) => self.refunded(context, (&lease, &refund), found).await,
+            Effect::AskWhat => match self.find_either(&refund, &charge).await {
+                Ok(Some(found)) => self.made_before(context, (lease, refund), found).await,
                 Ok(None) if self.age_of(&refund) > LISTED_WITHIN_MS => {
                     let nothing = NothingDone::unchanged(lease);
                     self.abandon_refund(context, (nothing, refund)).await?;
@@ -183,6 +189,22 @@ impl Internal {
                 }
                 Ok(None) | Err(_) => self.put_refund_off(lease, &refund, &failure).await,
             },
+        }
+    }
+
+    /// The processor was not asked for the refund.
+    async fn not_asked(
+        &self,
+        context: &Witness,
+        (lease, refund): (Lease, Authentic<RefundRow>),
+        failure: processor::Failure,
+    ) -> Result<RefundRow, Refusal> {
+        match NothingDone::never_sent(lease) {
+            Ok(nothing) => {
+                self.abandon_refund(context, (nothing, refund)).await?;
+                Err(failure.into())
+            }
+            Err(lease) => self.put_refund_off(lease, &refund, &failure).await,
         }
     }
 
@@ -200,7 +222,7 @@ impl Internal {
         Ok(store.defer_refund(lease, whose, until).await?)
     }
 
-    async fn abandon_refund(
+    pub(super) async fn abandon_refund(
         &self,
         context: &Witness,
         (nothing, refund): (NothingDone, Authentic<RefundRow>),
@@ -224,8 +246,10 @@ impl Internal {
         let processor = processor_of(&self.processors, &refund.account)
             .map_err(|_| processor::Failure::NotSent)?;
         let name = refund.id.to_string();
+        let mark = self.request_mark(&refund.processor_key);
         let order = processor::RefundOrder {
             refund: &name,
+            request: &mark,
             payment: charge.payment.as_deref().unwrap_or_default(),
             amount: refund.amount,
             currency: &charge.currency,
@@ -240,7 +264,7 @@ impl Internal {
     }
 
     /// How a refund stands whose name is known, or the one among its payment's that names ours.
-    async fn find_refund(
+    pub(super) async fn find_refund(
         &self,
         refund: &RefundRow,
         charge: &ChargeRow,
@@ -254,13 +278,14 @@ impl Internal {
         } else {
             let payment = charge.payment.as_deref().unwrap_or_default();
             let name = refund.id.to_string();
-            processor.find_refund(payment, &name, client).await
+            let sought = processor::Sought::Own(&name);
+            processor.find_refund(payment, sought, client).await
         };
         call.ended(result.is_ok());
         result
     }
 
-    async fn refunded(
+    pub(super) async fn refunded(
         &self,
         context: &Witness,
         (lease, refund): (&Lease, &RefundRow),

@@ -195,6 +195,20 @@ async fn a_key_whose_time_is_over_is_a_new_key(engine: Engine) {
         "UPDATE idempotency_keys SET expires_at_ms = created_at_ms + 1 WHERE key = 'k'",
     )
     .await;
+    // Who says only that the key is over finds the charge that it stands for all the same.
+    let early = app.charge(&token, "k").await;
+    assert_eq!(early.json()["id"], first["id"]);
+    app.change_rows(
+        "UPDATE idempotency_keys SET expires_at_ms = created_at_ms + 1 WHERE key = 'k'",
+    )
+    .await;
+    crate::lookups::unguarded(&app, "charges_identity").await;
+    let id = first["id"].as_str().unwrap();
+    app.change_rows(&format!(
+        "UPDATE charges SET created_at_ms = created_at_ms - 172800001 WHERE id = '{id}'"
+    ))
+    .await;
+    app.order(id).await;
     let second = app.charge(&token, "k").await;
     assert_eq!(
         (second.status, second.header("idempotent-replayed")),

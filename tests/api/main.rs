@@ -36,6 +36,7 @@ mod incident;
 mod journey;
 mod leases;
 mod lifecycle;
+mod lookups;
 mod memory;
 mod money;
 mod monitoring;

@@ -220,13 +220,17 @@ async fn a_card_turned_to_another_customers_token_is_answered_with_its_own(engin
 async fn a_deleted_idempotency_key_charges_nobody_twice(engine: Engine) {
     let app = App::on(engine);
     let token = app.token(VISA).await;
-    assert_eq!(app.charge(&token, "order-4711").await.status, 201);
+    let first = app.charge(&token, "order-4711").await;
+    assert_eq!(first.status, 201);
     write(
         &app,
         "DELETE FROM idempotency_keys WHERE key = 'order-4711'",
     )
     .await;
-    app.charge(&token, "order-4711").await;
+    let again = app.charge(&token, "order-4711").await;
+    assert_eq!(again.status, 201);
+    assert_eq!(again.json(), first.json(), "the answer is the first charge");
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(payments(&app).await, 1, "the processor was paid once");
 }
 

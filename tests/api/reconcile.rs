@@ -129,7 +129,7 @@ impl App {
     }
 
     /// Gives a planted charge the proofs that it would have had, had the service written it.
-    async fn order(&self, id: &str) {
+    pub(crate) async fn order(&self, id: &str) {
         let (array, bytes) = match self.server {
             None => ("json_array", "x'"),
             Some(_) => ("json_build_array", "'\\x"),
@@ -341,6 +341,15 @@ async fn reconcile_finds_each_planted_difference_and_repairs_those_it_is_allowed
     app.plant_charge(&base, &[("payment", &format!("'{other}'"))])
         .await;
     planted.push((Kind::PaymentOfAnotherCharge, other));
+
+    // Two of one request, as its mark in the metadata says.
+    let of_one = format!("&metadata[cloakroom_key]={}", "ab".repeat(32));
+    let first = app.payment_there(&of_one).await;
+    planted.push((Kind::PaidTwice, app.payment_there(&of_one).await));
+    let of_one = format!("&amount=100&metadata[cloakroom_key]={}", "cd".repeat(32));
+    app.refund_there(&first, &of_one).await;
+    let again = app.refund_there(&first, &of_one).await;
+    planted.push((Kind::RefundedTwice, again));
 
     // Charges whose payment says something else.
     app.plant_charge(&base, &[("payment", "'pi_never'")]).await;

@@ -35,6 +35,14 @@ pub(crate) async fn change(path: &Path, statement: &str) {
     database.close().await.unwrap();
 }
 
+/// Runs a statement that changes no row.
+pub(crate) async fn run(path: &Path, statement: &str) {
+    let mut database = open(path).await;
+    let statement = AssertSqlSafe(statement.to_owned());
+    sqlx::query(statement).execute(&mut database).await.unwrap();
+    database.close().await.unwrap();
+}
+
 /// What a query for a text answers.
 pub(crate) async fn text(path: &Path, query: &str) -> String {
     let mut database = open(path).await;

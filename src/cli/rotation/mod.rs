@@ -1,7 +1,8 @@
-//! `cloakroom keys status|rotate|reseal|retire`: which keys there are, and replacing them while the
+//! `cloakroom keys status|rotate|reseal|retire|repair`: which keys there are, and replacing them while the
 //! service runs. The running internal processes do the work; these verbs ask for it and watch.
 
 mod lease;
+mod repair;
 mod status;
 mod watch;
 
@@ -25,6 +26,7 @@ use crate::store::{KeyWork, SignedManifest, Store};
 use crate::telemetry::Metrics;
 use crate::token::EventId;
 
+pub(in crate::cli) use repair::{Repair, repair};
 pub(in crate::cli) use status::status;
 
 /// Milliseconds between two looks at work that is watched.

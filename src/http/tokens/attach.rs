@@ -33,7 +33,7 @@ pub struct AttachRequest {
     customer_ref: Option<String>,
     /// How the token is going to be charged; `off_session` when not said.
     usage: Option<UsageName>,
-    /// The merchant's own notes: at most 49, names of 40 and values of 500 characters.
+    /// The merchant's own notes: at most 48, names of 40 and values of 500 characters.
     #[serde(default)]
     metadata: BTreeMap<String, String>,
 }

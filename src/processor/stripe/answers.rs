@@ -139,14 +139,20 @@ pub(super) struct PaymentIntent {
     amount_received: Option<i64>,
     currency: Option<String>,
     metadata: Option<Metadata>,
+    /// Seconds of Unix time.
+    created: Option<i64>,
     latest_charge: Option<LatestCharge>,
 }
 
 /// Our own names among the merchant's pairs.
 #[derive(Default, Deserialize)]
 pub(super) struct Metadata {
-    pub(super) cloakroom_charge: Option<String>,
-    pub(super) cloakroom_refund: Option<String>,
+    #[serde(rename = "cloakroom_charge")]
+    pub(super) charge: Option<String>,
+    #[serde(rename = "cloakroom_refund")]
+    pub(super) refund: Option<String>,
+    #[serde(rename = "cloakroom_key")]
+    pub(super) request: Option<String>,
 }
 
 /// A page of a list.
@@ -182,7 +188,12 @@ impl Refund {
 
     /// Our refund id, where it carries one.
     pub(super) fn ours(&self) -> Option<&str> {
-        self.metadata.as_ref()?.cloakroom_refund.as_deref()
+        self.metadata.as_ref()?.refund.as_deref()
+    }
+
+    /// The mark of the request that it was made for, where it carries one.
+    pub(super) fn request(&self) -> Option<&str> {
+        self.metadata.as_ref()?.request.as_deref()
     }
 }
 
@@ -194,7 +205,16 @@ impl PaymentIntent {
 
     /// Our charge id, where it carries one.
     pub(super) fn ours(&self) -> Option<&str> {
-        self.metadata.as_ref()?.cloakroom_charge.as_deref()
+        self.metadata.as_ref()?.charge.as_deref()
+    }
+
+    /// Whether it was made since then for the request of that mark.
+    pub(super) fn is_of_request(&self, mark: &str, since_s: i64) -> bool {
+        let carried = self
+            .metadata
+            .as_ref()
+            .and_then(|ours| ours.request.as_deref());
+        carried == Some(mark) && self.created.is_none_or(|created_s| created_s >= since_s)
     }
 
     /// What the networks and the issuer said of it, where the answer has it.

@@ -24,7 +24,7 @@ use crate::token::Usage;
 use super::amounts;
 use super::answers::{self, PaymentIntent};
 use super::errors::{self, Refusal, Step};
-use super::{Stripe, call, named, once};
+use super::{REQUEST_METADATA, Stripe, call, named, once};
 
 /// Under this name the payment carries our charge id, by which it is found when nothing else is
 /// known of it. A merchant's pair of the same name gives way.
@@ -138,6 +138,7 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     metadata.insert(CHARGE_METADATA.to_owned(), order.charge.to_owned());
+    metadata.insert(REQUEST_METADATA.to_owned(), order.request.to_owned());
     // Reading a currency never fails: one that async-stripe does not know goes as it is.
     let currency = match Currency::from_str(order.currency) {
         Ok(currency) => currency,

@@ -12,7 +12,7 @@ use super::charges::{payment_of, with_charge};
 use super::{Stripe, call, named, once};
 use crate::clock::Timestamp;
 use crate::processor::transport::Call;
-use crate::processor::{CancelOrder, CaptureOrder, Failure, Payment};
+use crate::processor::{CancelOrder, CaptureOrder, Failure, Payment, Sought};
 
 /// Pages of a list that are read at most, and rows in each: the most that Stripe gives.
 pub(super) const PAGES_MAX: u32 = 20;
@@ -38,14 +38,16 @@ impl Stripe {
     pub(in crate::processor) async fn find_payment(
         &self,
         customer: &str,
-        charge: &str,
+        sought: Sought<'_>,
         since: Timestamp,
         client: &str,
     ) -> Result<Option<Payment>, Failure> {
-        let since_s = since
-            .unix_ms()
-            .div_euclid(1_000)
-            .saturating_sub(CLOCKS_DIFFER_S);
+        let exactly_s = since.unix_ms().div_euclid(1_000);
+        let since_s = exactly_s.saturating_sub(CLOCKS_DIFFER_S);
+        let is_it = |one: &PaymentIntent| match sought {
+            Sought::Own(charge) => one.ours() == Some(charge),
+            Sought::Request(mark) => one.is_of_request(mark, exactly_s),
+        };
         let mut last: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let mut request = ListPaymentIntent::new()
@@ -57,7 +59,7 @@ impl Stripe {
             }
             let page: List<PaymentIntent> = self.ask(call(request.build(), client)).await?;
             last = page.data.last().map(PaymentIntent::id).transpose()?;
-            let found = page.data.into_iter().find(|one| one.ours() == Some(charge));
+            let found = page.data.into_iter().find(is_it);
             if let Some(found) = found {
                 return payment_of(found).map(Some);
             }

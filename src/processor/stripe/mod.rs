@@ -34,6 +34,9 @@ pub(super) use answers::Card as CardObject;
 use errors::{Refusal, Step};
 pub(super) use refunds::state as refund_state;
 
+/// Under this name a payment or a refund carries the mark of the request that it was made for.
+const REQUEST_METADATA: &str = "cloakroom_key";
+
 /// One call is attempted so often, with the same key. More waiting is the caller's to decide.
 const ATTEMPTS_MAX: u32 = 3;
 /// Keys of one making under which a call is made, the last of them whatever it brings.

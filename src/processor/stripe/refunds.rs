@@ -8,8 +8,10 @@ use stripe_core::refund::{CreateRefund, CreateRefundReason, ListRefund, Retrieve
 use super::amounts;
 use super::answers::{self, List};
 use super::lifecycle::{PAGE_ROWS, PAGES_MAX};
-use super::{Stripe, call, named, once};
-use crate::processor::{DeclineCode, Failure, Refund, RefundOrder, RefundReason, RefundState};
+use super::{REQUEST_METADATA, Stripe, call, named, once};
+use crate::processor::{
+    DeclineCode, Failure, Refund, RefundOrder, RefundReason, RefundState, Sought,
+};
 
 /// Under this name a refund carries our id of it.
 const REFUND_METADATA: &str = "cloakroom_refund";
@@ -20,7 +22,10 @@ impl Stripe {
         &self,
         order: &RefundOrder<'_>,
     ) -> Result<Refund, Failure> {
-        let metadata = HashMap::from([(REFUND_METADATA.to_owned(), order.refund.to_owned())]);
+        let metadata = HashMap::from([
+            (REFUND_METADATA.to_owned(), order.refund.to_owned()),
+            (REQUEST_METADATA.to_owned(), order.request.to_owned()),
+        ]);
         let amount = amounts::to_stripe(order.amount, order.currency).map_err(Failure::Invalid)?;
         let mut request = CreateRefund::new()
             .amount(amount)
@@ -63,12 +68,15 @@ impl Stripe {
     pub(in crate::processor) async fn find_refund(
         &self,
         payment: &str,
-        refund: &str,
+        sought: Sought<'_>,
         client: &str,
     ) -> Result<Option<Refund>, Failure> {
         let all = self.refunds_of(payment, client).await?;
-        let named = |one: &Refund| one.refund.as_deref() == Some(refund);
-        Ok(all.into_iter().find(named))
+        let is_it = |one: &Refund| match sought {
+            Sought::Own(refund) => one.refund.as_deref() == Some(refund),
+            Sought::Request(mark) => one.request.as_deref() == Some(mark) && may_stand(one.status),
+        };
+        Ok(all.into_iter().find(is_it))
     }
 
     /// See [`Processor::refunds_of`](crate::processor::Processor::refunds_of).
@@ -103,6 +111,14 @@ impl Stripe {
     }
 }
 
+/// Whether the money goes back: one that came to nothing answers no request.
+const fn may_stand(status: RefundState) -> bool {
+    match status {
+        RefundState::Pending | RefundState::Succeeded => true,
+        RefundState::Failed | RefundState::Canceled => false,
+    }
+}
+
 fn refund_of(refund: &answers::Refund) -> Result<Refund, Failure> {
     // Stripe's own schema lets the state be null. One that is not known is not over: it is read again.
     let status = refund.status.as_deref().and_then(state);
@@ -116,6 +132,7 @@ fn refund_of(refund: &answers::Refund) -> Result<Refund, Failure> {
             .as_deref()
             .and_then(DeclineCode::parse),
         refund: refund.ours().map(str::to_owned),
+        request: refund.request().map(str::to_owned),
     })
 }
 

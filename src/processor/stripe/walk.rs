@@ -188,9 +188,11 @@ struct Dispute {
 }
 
 fn payment(Named { id, rest }: Named<PaymentIntent>) -> Option<ListedPayment> {
+    let metadata = rest.metadata.unwrap_or_default();
     Some(ListedPayment {
         id: checked_id(id, &["pi_"])?,
-        charge: rest.metadata.and_then(|metadata| metadata.cloakroom_charge),
+        charge: metadata.charge,
+        request: metadata.request,
         amount: minor_units(rest.amount, &rest.currency)?,
         captured: minor_units(rest.amount_received.unwrap_or(0), &rest.currency)?,
         currency: checked_currency(rest.currency)?,
@@ -200,10 +202,12 @@ fn payment(Named { id, rest }: Named<PaymentIntent>) -> Option<ListedPayment> {
 }
 
 fn refund(Named { id, rest }: Named<Refund>) -> Option<ListedRefund> {
+    let metadata = rest.metadata.unwrap_or_default();
     Some(ListedRefund {
         id: checked_id(id, &["re_", "pyr_"])?,
         payment: checked_payment(rest.payment_intent).ok()?,
-        refund: rest.metadata.and_then(|metadata| metadata.cloakroom_refund),
+        refund: metadata.refund,
+        request: metadata.request,
         amount: minor_units(rest.amount, &rest.currency)?,
         currency: checked_currency(rest.currency)?,
         status: rest.status.as_deref().and_then(refund_state),

@@ -5,11 +5,14 @@
 
 #[cfg(test)]
 mod tests;
+mod twice;
 
 use super::difference::{Difference, Kind};
 use crate::processor::{ListedDispute, ListedPayment, ListedRefund, ListedStatus, RefundState};
 use crate::store::{ChargeView, DisputeView, RefundView};
 use crate::token::{ChargeStatus, RefundStatus};
+
+pub use twice::{gives_back, moves_money, paid_twice, refunded_twice};
 
 /// The row that an object of the processor names in its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,9 @@ pub struct PaymentRows {
     pub named: Named<ChargeView>,
     /// The charge whose payment it is.
     pub holder: Option<ChargeView>,
+    /// Whether the payment was made for the holder's own request: the charge that was first written
+    /// down for it is lost, and the holder has found its payment again.
+    pub found_again: bool,
 }
 
 /// What belongs to a refund of the processor.
@@ -104,6 +110,7 @@ pub fn payment(there: &ListedPayment, rows: &PaymentRows) -> Compared {
         (Named::Row(named), Some(holder)) if named.id == holder.id => {
             Compared::of(charge(holder, there))
         }
+        (Named::NoRow, Some(holder)) if rows.found_again => Compared::of(charge(holder, there)),
         (Named::NoId | Named::NoRow | Named::Row(_), Some(holder)) => {
             let other = of_payment(Kind::PaymentOfAnotherCharge, Some(holder), there);
             let rest = charge(holder, there);

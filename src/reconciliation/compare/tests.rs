@@ -38,6 +38,7 @@ fn row(status: ChargeStatus) -> ChargeView {
         },
         currency: "eur".to_owned(),
         payment: Some("pi_1".to_owned()),
+        processor_key: None,
         has_page: false,
         created_at: AT,
         updated_at: AT,
@@ -57,6 +58,7 @@ fn listed(status: Option<ListedStatus>) -> ListedPayment {
     ListedPayment {
         id: "pi_1".to_owned(),
         charge: None,
+        request: None,
         amount: 1_000,
         captured: if status == Some(ListedStatus::Succeeded) {
             700
@@ -73,6 +75,7 @@ fn held(row: &ChargeView) -> PaymentRows {
     PaymentRows {
         named: Named::Row(row.clone()),
         holder: Some(row.clone()),
+        found_again: false,
     }
 }
 
@@ -162,7 +165,15 @@ fn a_payment_belongs_to_the_charge_that_has_it_or_that_it_names() {
     let there = listed(Some(ListedStatus::Succeeded));
     let of = |named: Named<ChargeView>, holder: Option<&ChargeView>| {
         let holder = holder.cloned();
-        payment(&there, &PaymentRows { named, holder })
+        let found_again = false;
+        payment(
+            &there,
+            &PaymentRows {
+                named,
+                holder,
+                found_again,
+            },
+        )
     };
     assert_eq!(of(Named::Nothing, None), Compared::Foreign);
     assert_eq!(of(Named::Nothing, Some(&own)), Compared::Agrees);
@@ -199,6 +210,7 @@ fn listed_refund(status: Option<RefundState>) -> ListedRefund {
         id: "re_1".to_owned(),
         payment: Some("pi_1".to_owned()),
         refund: None,
+        request: None,
         amount: 500,
         currency: "eur".to_owned(),
         status,
@@ -324,5 +336,64 @@ fn every_kind_has_a_name_of_its_own_and_a_meaning() {
     assert_eq!(names.len(), Kind::ALL.len());
     for kind in Kind::ALL {
         assert!(kind.meaning().ends_with('.'), "{kind:?}");
+    }
+}
+
+#[test]
+fn a_payment_that_its_request_found_again_after_its_charge_was_lost_is_that_charges() {
+    let holder = row(ChargeStatus::Succeeded);
+    let rows = |found_again| PaymentRows {
+        named: Named::NoRow,
+        holder: Some(holder.clone()),
+        found_again,
+    };
+    let there = listed(Some(ListedStatus::Succeeded));
+    assert_eq!(payment(&there, &rows(true)), Compared::Agrees);
+    let others = kinds(payment(&there, &rows(false)));
+    assert_eq!(others, [Kind::PaymentOfAnotherCharge]);
+}
+
+#[test]
+fn only_what_moves_money_twice_for_one_request_is_made_twice() {
+    let paid = |id: &str, request: Option<&str>, status| ListedPayment {
+        id: id.to_owned(),
+        request: request.map(str::to_owned),
+        ..listed(Some(status))
+    };
+    let first = paid("pi_1", Some("mark"), ListedStatus::Succeeded);
+    for (again, is_twice) in [
+        (paid("pi_2", Some("mark"), ListedStatus::Succeeded), true),
+        (
+            paid("pi_2", Some("mark"), ListedStatus::RequiresCapture),
+            true,
+        ),
+        (paid("pi_2", Some("mark"), ListedStatus::Processing), true),
+        (paid("pi_2", Some("mark"), ListedStatus::Declined), false),
+        (paid("pi_2", Some("mark"), ListedStatus::Canceled), false),
+        (
+            paid("pi_2", Some("mark"), ListedStatus::RequiresAction),
+            false,
+        ),
+        (paid("pi_2", Some("other"), ListedStatus::Succeeded), false),
+        (paid("pi_2", None, ListedStatus::Succeeded), false),
+        (paid("pi_1", Some("mark"), ListedStatus::Succeeded), false),
+    ] {
+        let said = paid_twice(&first, &again).map(|one| (one.kind, one.object, one.here));
+        let expected = (Kind::PaidTwice, "pi_2".to_owned(), Some("pi_1".to_owned()));
+        assert_eq!(said, is_twice.then_some(expected), "{again:?}");
+    }
+    let nameless = paid("pi_1", None, ListedStatus::Succeeded);
+    assert_eq!(paid_twice(&nameless, &nameless), None);
+
+    let back = |id: &str, state| ListedRefund {
+        id: id.to_owned(),
+        request: Some("mark".to_owned()),
+        ..listed_refund(Some(state))
+    };
+    let first = back("re_1", RefundState::Succeeded);
+    for state in REFUND_STATES {
+        let said = refunded_twice(&first, &back("re_2", state)).map(|one| one.kind);
+        let twice = matches!(state, RefundState::Pending | RefundState::Succeeded);
+        assert_eq!(said, twice.then_some(Kind::RefundedTwice), "{state:?}");
     }
 }

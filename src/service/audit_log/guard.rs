@@ -83,8 +83,15 @@ impl AuditLog {
             },
             Some(known) => history::next(&common.store, self, known).await,
         };
+        let before = known.as_ref().map(|known| known.epoch.number);
         match followed {
             Ok(next) => {
+                if before.is_some_and(|before| before < next.epoch.number)
+                    && self.note_rollback(common, next.epoch).await.is_err()
+                {
+                    // The log does not say when: it is taken to be now.
+                    common.recovery.accepted(common.now());
+                }
                 *known = Some(next);
                 self.set_differs(false);
             }

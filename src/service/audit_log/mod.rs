@@ -34,6 +34,7 @@ use crate::config::{AuditSettings, Config, SinkSettings};
 use crate::net::trust;
 use crate::seal::manifest::Manifest;
 use crate::seal::signing::{SigningKey, VerifyingKey};
+use crate::store::Failure;
 use crate::token::Environment;
 use crate::vault::{Common, Witness};
 
@@ -84,7 +85,7 @@ impl AuditLog {
         common: &Common,
         accepted: Option<AcceptedRollback>,
     ) -> Result<(), Refused> {
-        let store = |failure: crate::store::Failure| Refused::Store(failure.to_string());
+        let store = |failure: Failure| Refused::Store(failure.to_string());
         let known = match history::compare(&common.store, self, accepted.is_some()).await? {
             Start::GoesOn(known) => known,
             Start::Accepted(known) => {
@@ -103,10 +104,24 @@ impl AuditLog {
             }
         };
         let epoch = known.as_ref().map(|known| known.epoch);
+        self.note_rollback(common, epoch.unwrap_or_default())
+            .await
+            .map_err(store)?;
         self.note_held(common, epoch.unwrap_or_default())
             .await
             .map_err(store)?;
         *self.known.lock().await = known;
+        Ok(())
+    }
+
+    /// Notes when the rollback was accepted with which that epoch began: since then rows may be gone
+    /// whose payments are at the processor. Where the log does not say when, it is taken to be now.
+    async fn note_rollback(&self, common: &Common, epoch: Epoch) -> Result<(), Failure> {
+        if epoch.number > 0 {
+            let accepted_at = common.store.rollback_accepted_at(epoch.begins_at).await?;
+            let at = accepted_at.unwrap_or_else(|| common.now());
+            common.recovery.accepted(at);
+        }
         Ok(())
     }
 

@@ -2,8 +2,10 @@
 
 use super::event_row::{EventRow, event_columns};
 use super::{hash, inconsistent, signed, unsigned};
+use crate::audit::Action;
 use crate::audit::tree::{Edge, Hash};
 use crate::audit::verify::Entry;
+use crate::clock::Timestamp;
 use crate::store::row::row;
 use crate::store::sql::query;
 use crate::store::{Failure, Store};
@@ -45,6 +47,31 @@ impl Store {
                     size: unsigned(size),
                     waiting: unsigned(waiting),
                 })
+            })
+        })
+        .await
+    }
+
+    /// When an operator accepted the rollback that begins at that place of the log.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn rollback_accepted_at(&self, place: u64) -> Result<Option<Timestamp>, Failure> {
+        self.read(move |connection| {
+            Box::pin(async move {
+                let at_ms: Option<i64> = query(
+                    "SELECT e.at_ms
+                       FROM audit_log
+                       JOIN audit_events e ON e.id = audit_log.event_id
+                      WHERE audit_log.seq >= $1 AND e.action = $2
+                      ORDER BY audit_log.seq
+                      LIMIT 1",
+                )
+                .bind(signed(place))
+                .bind(Action::AuditRollbackAccepted.name())
+                .scalar_if_any(connection)
+                .await?;
+                Ok(at_ms.map(Timestamp::from_unix_ms))
             })
         })
         .await

@@ -1,7 +1,7 @@
 //! Open charges that are due: whoever takes one has its lease.
 
 use super::row::{self, ChargeRow};
-use super::{authenticate, check, forged, sealed_of};
+use super::{authenticate, check, forged, sealed_of, was_asked_before};
 use crate::audit::Event;
 use crate::store::connection::Connection;
 use crate::store::events::record;
@@ -21,6 +21,8 @@ pub struct DueCharge {
     pub charge: Authentic<ChargeRow>,
     /// The sealed value of its token, where the payment is not known and must be asked for by it.
     pub sealed: Option<SealedRow>,
+    /// As [`ChargeWork`](super::ChargeWork) has it.
+    pub asked_before: bool,
 }
 
 /// Open charges that are the caller's until their leases run out.
@@ -104,13 +106,16 @@ impl Store {
                     match open(tx, environment, (&id, &take.scope), &lease).await {
                         Ok(None) => {}
                         Ok(Some((charge, sealed))) => {
+                            let mut asked_before = false;
                             if sealed.is_some() {
                                 record(tx, event_of(&charge));
+                                asked_before = was_asked_before(tx, environment, &charge).await?;
                             }
                             due.charges.push(DueCharge {
                                 lease,
                                 charge,
                                 sealed,
+                                asked_before,
                             });
                         }
                         Err(failure @ Failure::Inconsistent { .. }) => due.unreadable.push(failure),

@@ -6,6 +6,7 @@
 
 mod contradiction;
 mod due;
+mod earlier;
 mod operations;
 mod proof;
 mod release;
@@ -30,6 +31,7 @@ use crate::token::{Account, ChargeId, ChargeStatus, Environment, TokenId, TokenS
 
 pub(super) use contradiction::{contradict, end_contradiction};
 pub use due::{DueCharge, DueCharges};
+use earlier::Earlier;
 pub use operations::{NewOperation, NoOperation, OperationBegun};
 pub(super) use proof::{authenticate, check, forged};
 pub use row::{ChargeFilter, ChargeRow, Contradiction, DeclineRow, DetailsRow, OperationRow};
@@ -86,6 +88,9 @@ pub struct ChargeWork {
     pub charge: Authentic<ChargeRow>,
     /// The value to be opened for it.
     pub sealed: SealedRow,
+    /// Whether an earlier request under the same key of the caller was given up, as the rows say: the
+    /// processor is asked first whether it has its payment.
+    pub asked_before: bool,
 }
 
 /// Why a token cannot be charged.
@@ -130,6 +135,15 @@ impl Store {
                         return Ok(Begun::Mismatch);
                     }
                 };
+                let of = earlier::Of::new(&charge, claim.lives_since());
+                let asked_before = match earlier::find(tx, environment, &of).await? {
+                    Earlier::None => false,
+                    Earlier::GivenUp => true,
+                    Earlier::Made(made) => {
+                        claims::turn(tx, won, &claim, &made.id.to_string()).await?;
+                        return go_on(tx, environment, *made, (&charge, &claim), events).await;
+                    }
+                };
                 let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
                     Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
                         let lease = Lease::first();
@@ -151,6 +165,7 @@ impl Store {
                             lease,
                             charge,
                             sealed,
+                            asked_before,
                         })));
                     }
                     Kept::Sealed(_) | Kept::Erased => NotChargeable::Deleted,
@@ -188,11 +203,29 @@ async fn go_on(
     let sealed = sealed_of(tx, environment, &row).await?;
     let opened = |event: &Event| event.action == Action::TokenOpened;
     record_all(tx, events.into_iter().filter(opened).collect());
+    let asked_before = was_asked_before(tx, environment, &row).await?;
     Ok(Begun::Resumed(Box::new(ChargeWork {
         lease,
         charge: row,
         sealed,
+        asked_before,
     })))
+}
+
+/// Whether anything else than this charge was begun under the caller's key.
+async fn was_asked_before(
+    tx: &mut Connection,
+    environment: Environment,
+    charge: &ChargeRow,
+) -> Result<bool, Failure> {
+    let of = earlier::Of {
+        id: charge.id,
+        account: &charge.account,
+        token: charge.token,
+        processor_key: &charge.processor_key,
+        since: Timestamp::from_unix_ms(0),
+    };
+    Ok(earlier::find(tx, environment, &of).await? != Earlier::None)
 }
 
 /// The sealed value of an open charge's token, which cannot have been erased.

@@ -86,6 +86,13 @@ impl Store {
                         claims::release(tx, won, &new.id).await?;
                         Begun::InFlight
                     }
+                    (Entered::Won(won), Some(charge))
+                        if is_done(tx, environment, (&charge, &new)) =>
+                    {
+                        let done = charge.operation_id.clone().unwrap_or_default();
+                        claims::turn(tx, won, &claim, &done).await?;
+                        return Ok(Begun::Replayed(Box::new(charge.into_claim())));
+                    }
                     (Entered::Won(won), Some(charge)) if !allows(&charge, &new) => {
                         claims::release(tx, won, &new.id).await?;
                         Begun::Refused(NoOperation::InvalidState(Box::new(charge.into_claim())))
@@ -186,6 +193,41 @@ fn allows(charge: &ChargeRow, new: &NewOperation) -> bool {
     }
 }
 
+/// Whether it is the charge's newest operation, asked for under the same key of the caller, that has
+/// brought the charge where it is: the key's row was lost.
+fn is_done(
+    tx: &Connection,
+    environment: Environment,
+    (charge, new): (&Authentic<ChargeRow>, &NewOperation),
+) -> bool {
+    use crate::token::ChargeStatus::{Canceled, Succeeded};
+    let at_its_end = match new.operation {
+        ChargeOperation::Capture => charge.status == Succeeded,
+        ChargeOperation::Cancel => charge.status == Canceled,
+    };
+    let (Some(id), Some(key)) = (&charge.operation_id, &charge.proofs.operation_key) else {
+        return false;
+    };
+    let first = claims::first_processor_key;
+    if !at_its_end || first(key) != first(&new.processor_key) {
+        return false;
+    }
+    let done = asked((new, charge), key.clone());
+    let order = proof::operation(environment, (&charge.account, charge.id), (id, &done));
+    tx.orders()
+        .believes(&order, charge.proofs.operation.as_deref())
+}
+
+/// The operation as it is written down under that key.
+fn asked((new, charge): (&NewOperation, &ChargeRow), processor_key: String) -> OperationRow {
+    let capture = new.operation == ChargeOperation::Capture;
+    OperationRow {
+        operation: new.operation,
+        amount: capture.then(|| new.amount.unwrap_or(charge.amount)),
+        processor_key,
+    }
+}
+
 /// Writes the operation for which its key was won into a charge that the transaction holds.
 async fn begin(
     tx: &mut Connection,
@@ -193,12 +235,8 @@ async fn begin(
     (environment, charge): (Environment, &Authentic<ChargeRow>),
     (new, lease, now): (&NewOperation, &Lease, Timestamp),
 ) -> Result<Authentic<ChargeRow>, Failure> {
-    let capture = new.operation == ChargeOperation::Capture;
-    let operation = OperationRow {
-        operation: new.operation,
-        amount: capture.then(|| new.amount.unwrap_or(charge.amount)),
-        processor_key: won.processor_key(tx.orders(), &new.processor_key),
-    };
+    let processor_key = won.processor_key(tx.orders(), &new.processor_key);
+    let operation = asked((new, charge), processor_key);
     let whose = (&charge.account, charge.id);
     let order = proof::operation(environment, whose, (&new.id, &operation));
     let operation_proof = tx.orders().sign(&order)?;

@@ -86,8 +86,10 @@ pub(in crate::store) struct ChargeProofs {
     pub(super) order: Option<Vec<u8>>,
     /// Of its payment's name.
     pub(super) payment: Option<Vec<u8>>,
-    /// Of the operation under way.
+    /// Of the newest operation.
     pub(super) operation: Option<Vec<u8>>,
+    /// The processor's key of the newest operation, also when it is over.
+    pub(super) operation_key: Option<String>,
 }
 
 impl ChargeRow {
@@ -338,6 +340,7 @@ impl Row {
             }
             _ => None,
         };
+        let operation_key = self.operation_key.clone();
         let asked = (self.operation_amount, self.operation_key);
         let operation = self.operation.map(|name| operation(&reading, &name, asked));
         let operation = operation.transpose()?;
@@ -389,6 +392,7 @@ impl Row {
                 order: self.order_proof,
                 payment: self.payment_proof,
                 operation: self.operation_proof,
+                operation_key,
             },
         })
     }

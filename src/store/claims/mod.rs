@@ -3,6 +3,8 @@
 //! The key is claimed first, in one statement, and what is written under it demands the proof
 //! ([`Won`]). Nothing is decided on a look that somebody else may overtake.
 
+mod lost;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -14,6 +16,9 @@ use crate::store::orders::{self, Forged, Orders};
 use crate::store::row::row;
 use crate::store::sql::query;
 use crate::token::Account;
+
+pub use lost::first_processor_key;
+pub(super) use lost::turn;
 
 /// What a request that begins something once came to: the one answer of every such verb.
 #[derive(Debug, PartialEq, Eq)]

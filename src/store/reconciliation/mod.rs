@@ -32,6 +32,8 @@ pub struct ChargeView {
     pub currency: String,
     /// The processor's id of the payment, once it is known.
     pub payment: Option<String>,
+    /// The processor's idempotency key of it.
+    pub processor_key: Option<String>,
     /// Whether its shopper may try again on a page of ours.
     pub has_page: bool,
     /// When it was asked for.

@@ -11,7 +11,7 @@ use crate::token::{Account, ChargeId, ChargeStatus, Environment, RefundId, Refun
 
 macro_rules! charge_columns {
     () => {
-        "id, status, amount, captured, currency, payment, page_expires_at_ms, created_at_ms, updated_at_ms"
+        "id, status, amount, captured, currency, payment, processor_key, page_expires_at_ms, created_at_ms, updated_at_ms"
     };
 }
 pub(super) use charge_columns;
@@ -147,6 +147,7 @@ row! {
         captured: i64,
         currency: String,
         payment: Option<String>,
+        processor_key: Option<String>,
         page_expires_at_ms: Option<i64>,
         created_at_ms: i64,
         updated_at_ms: i64,
@@ -163,6 +164,7 @@ impl ChargeRow {
             captured: self.captured,
             currency: self.currency,
             payment: self.payment,
+            processor_key: self.processor_key,
             has_page: self.page_expires_at_ms.is_some(),
             created_at: Timestamp::from_unix_ms(self.created_at_ms),
             updated_at: Timestamp::from_unix_ms(self.updated_at_ms),

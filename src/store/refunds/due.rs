@@ -1,6 +1,6 @@
 //! Open refunds that are due: whoever takes one has its lease.
 
-use super::{RefundWork, proof, row};
+use super::{RefundWork, earlier, proof, row};
 use crate::store::charges;
 use crate::store::connection::Connection;
 use crate::store::orders;
@@ -60,11 +60,16 @@ async fn open(
     let charge = charges::find(tx, environment, &account, &key).await?;
     let charge = reading.found("charge_id", charge)?;
     match proof::check(tx, environment, (refund, charge)) {
-        Ok((refund, charge)) => Ok(Some(RefundWork {
-            lease,
-            refund,
-            charge,
-        })),
+        Ok((refund, charge)) => {
+            let of = (&*refund, &charge);
+            let asked_before = earlier::was_asked_before(tx, environment, of).await?;
+            Ok(Some(RefundWork {
+                lease,
+                refund,
+                charge,
+                asked_before,
+            }))
+        }
         Err(forged) => {
             let work = (&owed::REFUNDS, account.as_str(), lease.token());
             orders::set_aside(tx, (id, work), &forged).await?;

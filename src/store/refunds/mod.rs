@@ -5,6 +5,7 @@
 //! it. `settle` writes what the processor said, `listed` takes over what was made there.
 
 mod due;
+mod earlier;
 mod listed;
 mod proof;
 mod row;
@@ -24,6 +25,7 @@ use crate::clock::Timestamp;
 use crate::token::{Account, ChargeId, Environment, RefundId, RefundReason, RefundStatus};
 
 pub use due::DueRefunds;
+use earlier::Earlier;
 pub use listed::{ListedRefund, RefundTaken};
 pub use row::RefundRow;
 pub(super) use row::find_by_processor_refund;
@@ -65,6 +67,9 @@ pub struct RefundWork {
     pub refund: Authentic<RefundRow>,
     /// What it gives back.
     pub charge: Authentic<ChargeRow>,
+    /// Whether an earlier request under the same key of the caller was given up, as the rows say: the
+    /// processor is asked first whether it has its refund.
+    pub asked_before: bool,
 }
 
 /// Why a refund does not begin.
@@ -112,6 +117,16 @@ impl Store {
                 let refused = match charge {
                     None => NoRefund::Unknown,
                     Some(charge) => {
+                        let of = earlier::Of::new(&new, claim.lives_since());
+                        let asked_before =
+                            match earlier::find(tx, environment, (&of, &charge)).await? {
+                                Earlier::None => false,
+                                Earlier::GivenUp => true,
+                                Earlier::Made(made) => {
+                                    claims::turn(tx, won, &claim, &made).await?;
+                                    return go_on(tx, environment, &made, &claim, &new).await;
+                                }
+                            };
                         let mut charge = charge.into_claim();
                         match reserve(tx, &mut charge, new.amount, claim.now).await? {
                             None => NoRefund::NotRefundable(Box::new(charge)),
@@ -126,6 +141,7 @@ impl Store {
                                     lease,
                                     refund,
                                     charge,
+                                    asked_before,
                                 })));
                             }
                         }
@@ -134,6 +150,24 @@ impl Store {
                 claims::release(tx, won, &id).await?;
                 record_refused(tx, event);
                 Ok(Begun::Refused(refused))
+            })
+        })
+        .await
+    }
+
+    /// The refund of `account` that the processor knows by that name.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn refund_named(
+        &self,
+        account: &Account,
+        processor_refund: String,
+    ) -> Result<Option<RefundRow>, Failure> {
+        let (environment, account) = (self.environment, account.clone());
+        self.read(move |connection| {
+            Box::pin(async move {
+                find_by_processor_refund(connection, environment, &account, &processor_refund).await
             })
         })
         .await
@@ -296,11 +330,16 @@ async fn go_on(
     let charge = charges::find(tx, environment, &refund.account, &key).await?;
     let charge = charge.ok_or_else(|| claims::dangling(claim))?;
     match proof::check(tx, environment, (refund, charge)) {
-        Ok((refund, charge)) => Ok(Begun::Resumed(Box::new(RefundWork {
-            lease,
-            refund,
-            charge,
-        }))),
+        Ok((refund, charge)) => {
+            let of = (&*refund, &charge);
+            let asked_before = earlier::was_asked_before(tx, environment, of).await?;
+            Ok(Begun::Resumed(Box::new(RefundWork {
+                lease,
+                refund,
+                charge,
+                asked_before,
+            })))
+        }
         // What was not ordered is worked on by nobody, whoever repeats it.
         Err(forged) => {
             quarantine(tx, &forged, None).await?;

@@ -4,6 +4,7 @@
 //! open, because everything the processor is asked stands in the charge's row. `outcome` says what a
 //! payment means, `write` writes it down.
 
+mod earlier;
 mod outcome;
 mod write;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use super::heartbeat::Heartbeat;
 use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
-use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState};
+use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState, Sought};
 use crate::store::{
     Authentic, Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow,
 };
@@ -39,6 +40,7 @@ impl Internal {
             lease,
             charge,
             sealed,
+            asked_before,
         } = work;
         let _held = self.hold_charge(&lease, &charge);
 
@@ -53,6 +55,18 @@ impl Internal {
         //    again: then the payment is looked for.
         if self.age_ms(&charge) > PROCESSOR_KEY_LIFETIME_MS {
             return self.find(context, (lease, charge), &reference).await;
+        }
+        if self.looks_first(asked_before) {
+            match self.find_of_request(&charge, &reference).await {
+                Ok(None) => {}
+                Ok(Some(payment)) => return self.learned(context, &lease, &charge, payment).await,
+                // Nothing was asked for yet.
+                Err(failure) => {
+                    return self
+                        .not_sent(context, (lease, charge), failure.into())
+                        .await;
+                }
+            }
         }
         let pending = self
             .setup_pending(context, &charge, &sealed, &reference)
@@ -205,12 +219,18 @@ impl Internal {
         reference: &Reference,
     ) -> Result<ChargeRow, Refusal> {
         let name = charge.id.to_string();
+        let sought = Sought::Own(&name);
         let customer = reference.customer();
         let call = self.common.metrics.processor_call("find_payment");
         let found = processor_of(&self.processors, &charge.account)?
-            .find_payment(customer, &name, charge.created_at, &charge.client)
+            .find_payment(customer, sought, charge.created_at, &charge.client)
             .await;
         call.ended(found.is_ok());
+        // What the processor knows the key of may have been made for a charge that is lost.
+        let found = match found {
+            Ok(None) => self.find_of_request(&charge, reference).await,
+            found => found,
+        };
         match found {
             Ok(Some(payment)) => self.learned(context, &lease, &charge, payment).await,
             Ok(None) if self.age_ms(&charge) > LISTED_WITHIN_MS => {
@@ -279,8 +299,10 @@ impl Internal {
             serde_json::from_str(&charge.metadata).map_err(|_| processor::Failure::NotSent)?;
         let name = charge.id.to_string();
         let return_url = self.way_back(charge);
+        let mark = self.request_mark(&charge.processor_key);
         let order = processor::ChargeOrder {
             charge: &name,
+            request: &mark,
             amount: charge.amount,
             currency: &charge.currency,
             capture: charge.capture,

@@ -9,6 +9,7 @@ on_both_engines!(
     two_rotations_at_once_leave_every_data_key_under_a_key_of_the_manifest,
     a_rotation_that_is_killed_keeps_the_next_one_out_for_seconds_only,
     work_that_cannot_be_done_fails_and_says_why,
+    a_stranger_data_key_goes_with_its_canary_unless_something_is_sealed_under_it,
 );
 
 async fn keys_are_replaced_and_every_token_moves(engine: Engine) {
@@ -181,10 +182,99 @@ async fn work_that_cannot_be_done_fails_and_says_why(engine: Engine) {
         "{shown}"
     );
     until_ready_says(&app, &stranger).await;
-    // Once the row is gone, the same work is done.
-    app.change_rows(&format!("DELETE FROM data_keys WHERE kek = '{stranger}'"))
-        .await;
+    // Once it is removed, the same work is done.
+    let reason = "left by two rotations at once";
+    let shown = json(&keys(
+        &app,
+        &["repair", "--dry-run", "--json", "--reason", reason],
+    ));
+    assert_eq!(shown["would_remove"][0]["kek"], *stranger);
+    let under = format!("SELECT COUNT(*) FROM data_keys WHERE kek = '{stranger}'");
+    assert_eq!(app.count(&under).await, 1);
+    let removed = json(&keys(&app, &["repair", "--json", "--reason", reason]));
+    assert_eq!(removed["removed"].as_array().unwrap().len(), 1, "{removed}");
+    assert_eq!(removed["removed"][0]["data_keys"], 1, "{removed}");
     json(&keys(&app, &["rotate", "--json"]));
+    assert_eq!(app.count(&repairs(&stranger, "success")).await, 1);
+}
+
+/// How often a repair of what is under that key is on the record.
+fn repairs(kek: &str, outcome: &str) -> String {
+    format!(
+        "SELECT COUNT(*) FROM audit_events
+          WHERE action = 'keys.repaired' AND actor_kind = 'operator' AND outcome = '{outcome}'
+            AND subject = '{kek}: left by two rotations at once'"
+    )
+}
+
+async fn a_stranger_data_key_goes_with_its_canary_unless_something_is_sealed_under_it(
+    engine: Engine,
+) {
+    let app = App::on(engine);
+    let token = app.token(VISA).await;
+    json(&keys(&app, &["rotate", "--json"]));
+    let stranger = format!("kek_{}", "0b".repeat(16));
+    let reason = ["--reason", "left by two rotations at once"];
+    let repair = || keys(&app, &[&["repair"], &reason[..]].concat());
+    assert_eq!(
+        keys(&app, &["repair", "--reason", ""]).status.code(),
+        Some(64)
+    );
+    let nothing = repair();
+    assert!(nothing.status.success(), "{nothing:?}");
+    assert!(
+        String::from_utf8_lossy(&nothing.stdout).contains("every data key"),
+        "{nothing:?}"
+    );
+
+    // The loser's data key, and the canary that was sealed under it.
+    let left = "test_dek_01kb6x8q2ze8at3v5n9m4p7r1s";
+    app.change_rows(&format!(
+        "INSERT INTO data_keys (id, kek, wrapped, created_at_ms)
+         SELECT '{left}', '{stranger}', wrapped, created_at_ms FROM data_keys LIMIT 1"
+    ))
+    .await;
+    app.change_rows(&format!(
+        "INSERT INTO key_canaries (kek, sealed, data_key_id)
+         SELECT '{stranger}', sealed, '{left}' FROM key_canaries LIMIT 1"
+    ))
+    .await;
+    // While a token is sealed under it, nothing is removed.
+    let own = app
+        .text(&format!(
+            "SELECT data_key_id FROM tokens WHERE id = '{token}'"
+        ))
+        .await;
+    let seal_under = async |data_key: &str| {
+        let change = format!("UPDATE tokens SET data_key_id = '{data_key}' WHERE id = '{token}'");
+        app.change_rows(&change).await;
+    };
+    seal_under(left).await;
+    let rows = key_rows(&app).await;
+    for arguments in [&["repair"][..], &["repair", "--dry-run"]] {
+        let refused = keys(&app, &[arguments, &reason[..]].concat());
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(65), "{said}");
+        let names = said.contains("1 of tokens") && said.contains(&stranger);
+        assert!(names && said.contains("nothing was removed"), "{said}");
+        assert_eq!(key_rows(&app).await, rows);
+    }
+    assert_eq!(app.count(&repairs(&stranger, "refused")).await, 1);
+    seal_under(&own).await;
+
+    let removed = repair();
+    let said = String::from_utf8_lossy(&removed.stdout).into_owned();
+    assert!(removed.status.success(), "{removed:?}");
+    assert!(
+        said.contains("removed 1 data keys and 1 canaries"),
+        "{said}"
+    );
+    for table in ["data_keys", "key_canaries"] {
+        let left = format!("SELECT COUNT(*) FROM {table} WHERE kek = '{stranger}'");
+        assert_eq!(app.count(&left).await, 0, "{table}");
+    }
+    assert_eq!(app.count(&repairs(&stranger, "success")).await, 1);
+    assert_eq!(app.charge(&token, "after").await.status, 201);
 }
 
 /// Waits until readiness names that key among rotation's work.

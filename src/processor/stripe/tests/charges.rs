@@ -41,6 +41,7 @@ async fn a_charge_without_the_shopper_is_one_call_under_its_key() {
             ("customer", "cus_1"),
             ("expand[0]", "latest_charge"),
             ("metadata[cloakroom_charge]", "test_chg_1"),
+            ("metadata[cloakroom_key]", "mark"),
             ("off_session", "true"),
             ("payment_method", "pm_1"),
         ],
@@ -52,6 +53,7 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
     let metadata = BTreeMap::from([
         ("order".to_owned(), "A & B = 100%".to_owned()),
         ("cloakroom_charge".to_owned(), "forged".to_owned()),
+        ("cloakroom_key".to_owned(), "forged".to_owned()),
     ]);
     let peer = Peer::start(vec![ok(PAYMENT)]).await;
     let order = ChargeOrder {
@@ -75,6 +77,7 @@ async fn a_charge_with_the_shopper_says_where_they_come_back_to() {
             ("description", "Two tickets"),
             ("expand[0]", "latest_charge"),
             ("metadata[cloakroom_charge]", "test_chg_1"),
+            ("metadata[cloakroom_key]", "mark"),
             ("metadata[order]", "A & B = 100%"),
             ("payment_method", "pm_1"),
             ("return_url", RETURN_URL),

@@ -56,7 +56,7 @@ async fn answered(verb: Verb, script: Vec<Reply>) -> (Result<Payment, Failure>, 
 
 async fn find(peer: &Peer) -> Result<Option<Payment>, Failure> {
     processor(peer)
-        .find_payment("cus_1", "test_chg_1", SINCE, CLIENT)
+        .find_payment("cus_1", Sought::Own("test_chg_1"), SINCE, CLIENT)
         .await
 }
 
@@ -273,7 +273,7 @@ async fn what_is_no_id_is_not_put_into_a_request() {
             assert_eq!(refused, Err(Failure::Rejected), "{verb:?} {id:?}");
         }
         let found = processor(&peer)
-            .find_payment(id, "test_chg_1", SINCE, CLIENT)
+            .find_payment(id, Sought::Own("test_chg_1"), SINCE, CLIENT)
             .await;
         assert_eq!(found, Err(Failure::Rejected), "{id:?}");
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use crate::card::{Card, RawCard};
 use crate::clock::Timestamp;
 use crate::processor::peer::{Peer, Received, Reply};
-use crate::processor::{BillingDetails, CardOrder, ChargeOrder, Processor, Reference};
+use crate::processor::{BillingDetails, CardOrder, ChargeOrder, Processor, Reference, Sought};
 use crate::token::Usage;
 
 const CLIENT: &str = "spiffe://shop.example/billing";
@@ -61,6 +61,7 @@ fn card_order(billing: &BillingDetails) -> CardOrder<'_> {
 fn charge_order(metadata: &BTreeMap<String, String>) -> ChargeOrder<'_> {
     ChargeOrder {
         charge: "test_chg_1",
+        request: "mark",
         amount: 1_250,
         currency: "eur",
         capture: true,

@@ -8,6 +8,7 @@ const REFUND: &str = r#"{"id":"re_1","object":"refund","amount":500,"currency":"
 fn order(reason: Option<RefundReason>) -> RefundOrder<'static> {
     RefundOrder {
         refund: "test_ref_1",
+        request: "mark",
         payment: "pi_1",
         amount: 500,
         currency: "eur",
@@ -27,7 +28,7 @@ async fn state(peer: &Peer) -> Result<Refund, Failure> {
 
 async fn find(peer: &Peer) -> Result<Option<Refund>, Failure> {
     processor(peer)
-        .find_refund("pi_1", "test_ref_1", CLIENT)
+        .find_refund("pi_1", Sought::Own("test_ref_1"), CLIENT)
         .await
 }
 
@@ -63,6 +64,7 @@ async fn a_refund_is_one_call_under_its_key_with_our_name_in_it() {
             status: RefundState::Succeeded,
             failure: None,
             refund: Some("test_ref_1".to_owned()),
+            request: None,
         };
         assert_eq!(refund, expected);
 
@@ -71,6 +73,7 @@ async fn a_refund_is_one_call_under_its_key_with_our_name_in_it() {
         assert_eq!(received.header("idempotency-key"), Some("test_ref_1"));
         let mut form = vec![
             ("amount", "500"),
+            ("metadata[cloakroom_key]", "mark"),
             ("metadata[cloakroom_refund]", "test_ref_1"),
             ("payment_intent", "pi_1"),
         ];
@@ -216,7 +219,9 @@ async fn what_is_no_id_is_not_put_into_a_request() {
         assert_eq!(processor.refund(&order).await, Err(Failure::Rejected));
         let told = processor.refund_state(id, CLIENT).await;
         assert_eq!(told, Err(Failure::Rejected));
-        let found = processor.find_refund(id, "test_ref_1", CLIENT).await;
+        let found = processor
+            .find_refund(id, Sought::Own("test_ref_1"), CLIENT)
+            .await;
         assert_eq!(found, Err(Failure::Rejected), "{id:?}");
     }
     assert_eq!(peer.connections(), 0);
@@ -269,4 +274,39 @@ async fn a_refund_is_known_not_to_be_there_only_when_all_were_read() {
         assert_eq!(find(&peer).await, Err(Failure::OutcomeUnknown));
         assert!(peer.received().len() <= 20);
     }
+}
+
+#[tokio::test]
+async fn what_a_request_has_made_is_found_by_its_mark_within_the_life_of_its_key() {
+    let marked = |id: &str, mark: &str, created_s: i64| {
+        format!(
+            r#"{{"id":"{id}","status":"succeeded","created":{created_s},"metadata":{{"cloakroom_charge":"test_chg_9","cloakroom_key":"{mark}"}}}}"#
+        )
+    };
+    let script = [
+        marked("pi_3", "other", 1_001),
+        marked("pi_2", "mark", 999),
+        marked("pi_1", "mark", 1_000),
+    ];
+    let peer = Peer::start(vec![page(&script, false)]).await;
+    let since = Timestamp::from_unix_ms(1_000_999);
+    let found = processor(&peer)
+        .find_payment("cus_1", Sought::Request("mark"), since, CLIENT)
+        .await;
+    assert_eq!(found.unwrap().unwrap().id, "pi_1");
+
+    // A refund that came to nothing answers no request.
+    let back = |id: &str, status: &str| {
+        REFUND
+            .replace("re_1", id)
+            .replace("succeeded", status)
+            .replace("cloakroom_refund", "cloakroom_key")
+            .replace("test_ref_1", "mark")
+    };
+    let script = [back("re_3", "failed"), back("re_2", "pending")];
+    let peer = Peer::start(vec![page(&script, false)]).await;
+    let found = processor(&peer)
+        .find_refund("pi_1", Sought::Request("mark"), CLIENT)
+        .await;
+    assert_eq!(found.unwrap().unwrap().id, "re_2");
 }
