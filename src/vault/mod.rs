@@ -32,6 +32,7 @@ pub mod processor_events;
 pub mod refund;
 mod refusal;
 pub mod refusals;
+mod repetition;
 pub mod report;
 mod review;
 pub mod rotation;

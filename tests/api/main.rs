@@ -52,6 +52,7 @@ mod processor;
 mod profiles;
 mod reconcile;
 mod refusals;
+mod repetitions;
 mod replication;
 mod reports;
 mod rotation;
