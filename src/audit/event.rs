@@ -170,6 +170,10 @@ names! {
         TokenCreated = "token.created",
         /// A card did not become a token (10.2.1.4 where the access was invalid).
         TokenRefused = "token.refused",
+        /// A session's token was answered once more to who posted its card again (10.2.1.1).
+        TokenRepeated = "token.repeated",
+        /// Another card was posted under the key of one before (10.2.1.4).
+        CardMismatched = "card.mismatched",
         /// A sealed value was, or is about to be, opened (10.2.1.1: access to account data).
         TokenOpened = "token.opened",
         /// What the world may know of one token was read (10.2.1.1).

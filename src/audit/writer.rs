@@ -44,6 +44,7 @@ const fn is_captures_act(action: Action) -> bool {
         action,
         Action::CardAttempted
             | Action::CardMatched
+            | Action::CardMismatched
             | Action::GrantRefused
             | Action::KeysCanaryMade
             | Action::NoticeTaken
@@ -55,6 +56,7 @@ const fn is_captures_act(action: Action) -> bool {
             | Action::TlsReloaded
             | Action::TokenCreated
             | Action::TokenRefused
+            | Action::TokenRepeated
             | Action::WatchActed
     )
 }

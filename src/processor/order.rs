@@ -66,6 +66,8 @@ pub struct CardOrder<'a> {
     pub idempotency_key: &'a str,
     /// On whose behalf: one client's calls do not wait behind another's.
     pub client: &'a str,
+    /// The capture session that it was posted to: one has few calls at one time.
+    pub session: &'a str,
 }
 
 /// How what a browser vaulted at the processor itself is to be attached.
@@ -83,6 +85,8 @@ pub struct AttachOrder<'a> {
     pub idempotency_key: &'a str,
     /// On whose behalf.
     pub client: &'a str,
+    /// The capture session, where it comes from one.
+    pub session: Option<&'a str>,
 }
 
 /// What is to be charged, and how.

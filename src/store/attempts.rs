@@ -6,6 +6,7 @@ use super::orders;
 use super::orphans::{self, NewOrphan};
 use super::outbox::News;
 use super::parse::one_row;
+use super::repetitions::{self, REPEATED_POSTS_MAX};
 use super::same_card::{self, NewToken, Owner, TokenKept};
 use super::sessions::{self, SessionRow};
 use super::sql::query;
@@ -38,13 +39,15 @@ pub enum Attempt {
     },
     /// Another attempt is under way.
     Busy,
-    /// The session has its token, made under that key.
-    Used {
+    /// Yes, to be compared with the card that the session's token was made of, under the same key.
+    Repeated {
         /// The token.
         token: TokenId,
-        /// The `Idempotency-Key` of the attempt that made it.
-        key: Option<String>,
+        /// The `Idempotency-Key` of both.
+        key: String,
     },
+    /// The session has its token, made under another key or none.
+    Used,
     /// The session has taken as many cards as it may.
     Exhausted,
     /// The session is over.
@@ -55,8 +58,8 @@ pub enum Attempt {
 
 impl Store {
     /// Takes one attempt out of the session's budget, and the right to be the only one for a
-    /// while. The repetition of the attempt that made the token is no refusal and no new act: it
-    /// is marked on the session, and `event` is not written.
+    /// while. The repetition of the attempt that made the token is taken out of a budget of its own
+    /// (`repetitions`). Whatever is answered, `event` is written.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -80,10 +83,14 @@ impl Store {
                     record_refused(tx, event);
                     return Ok(Attempt::Unknown);
                 }
-                let attempt = why_not(session, claim.now);
-                let repeated = matches!(&attempt, Attempt::Used { key: Some(key), .. } if claim.key.as_ref() == Some(key));
-                if repeated {
-                    touch(tx, &claim).await?;
+                let attempt = match session {
+                    Some(session) if session.token.is_some() => {
+                        repetitions::claim(tx, &session, &claim).await?
+                    }
+                    session => why_not(session, claim.now),
+                };
+                if matches!(attempt, Attempt::Repeated { .. }) {
+                    record(tx, event);
                 } else {
                     record_refused(tx, event);
                 }
@@ -239,18 +246,12 @@ async fn take(tx: &mut Connection, claim: &AttemptClaim) -> Result<Option<u32>, 
         })
 }
 
-/// Why a session did not let the attempt in. Busy comes before exhausted: the attempt under way
-/// may yet be given back.
+/// Why a session without a token did not let the attempt in. Busy comes before exhausted: the
+/// attempt under way may yet be given back.
 fn why_not(session: Option<SessionRow>, now: Timestamp) -> Attempt {
     let Some(session) = session else {
         return Attempt::Unknown;
     };
-    if let Some(token) = session.token {
-        return Attempt::Used {
-            token,
-            key: session.token_key,
-        };
-    }
     if session.expires_at <= now {
         return Attempt::Expired;
     }
@@ -260,20 +261,7 @@ fn why_not(session: Option<SessionRow>, now: Timestamp) -> Attempt {
     }
 }
 
-/// The real write of a replay.
-async fn touch(tx: &mut Connection, claim: &AttemptClaim) -> Result<(), Failure> {
-    let written = query(
-        "UPDATE sessions
-            SET last_seen_at_ms = $2
-          WHERE id = $1",
-    )
-    .bind(claim.session.to_string())
-    .bind(claim.now.unix_ms())
-    .execute(tx)
-    .await?;
-    one_row(written, "sessions", &claim.session)
-}
-
+/// The session has its token; from now on its budget is that of repetitions.
 async fn use_up(
     tx: &mut Connection,
     session: SessionId,
@@ -284,13 +272,15 @@ async fn use_up(
     let proof = tx.orders().sign(&order)?;
     let written = query(
         "UPDATE sessions
-            SET token_id = $2, token_key = $3, token_proof = $4, busy_until_ms = NULL
+            SET token_id = $2, token_key = $3, token_proof = $4, busy_until_ms = NULL,
+                attempts_left = $5
           WHERE id = $1 AND token_id IS NULL",
     )
     .bind(session.to_string())
     .bind(token.to_string())
     .bind(key)
     .bind(proof)
+    .bind(i64::from(REPEATED_POSTS_MAX))
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session)

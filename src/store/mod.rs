@@ -60,6 +60,7 @@ mod processor_events;
 mod protections;
 mod reconciliation;
 mod refunds;
+mod repetitions;
 mod reports;
 mod reviews;
 mod rotation_lease;
@@ -129,6 +130,9 @@ pub use reconciliation::{
 pub use refunds::{
     DueRefunds, ListedRefund, NewRefund, NoRefund, RefundBegun, RefundOutcome, RefundRow,
     RefundTaken, RefundWork,
+};
+pub use repetitions::{
+    CardOfToken, REPEATED_POSTS_MAX, REPETITION_AGE_MS_MAX, RepeatedCard, VaultedAnew,
 };
 pub use reports::{ReportBudget, ReportRow, ReportTaken};
 pub use reviews::DueReview;

@@ -103,6 +103,7 @@ impl Internal {
             return_url: &self.return_url,
             idempotency_key: &processor_key,
             client: granted.client(),
+            session: None,
         };
         let call = common.metrics.processor_call("attach");
         let vaulted = processor_of(&self.processors, account)?

@@ -34,6 +34,7 @@ pub mod refund;
 mod refund_earlier;
 mod refusal;
 pub mod refusals;
+mod repetition;
 pub mod report;
 mod review;
 pub mod rotation;

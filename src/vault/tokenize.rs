@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::idempotency::{IdempotencyKey, processor_key};
 use super::session::Admitted;
-use super::{Capture, CardFault, Refusal, marks, processor_of, watch};
-use crate::audit::{Action, Outcome};
+use super::{Capture, CardFault, Refusal, marks, processor_of, repetition, watch};
+use crate::audit::{Action, Event, Outcome};
 use crate::card::{Card, Fault};
 use crate::processor::{self, BillingDetails, CardOrder, NextAction, VaultedCard};
 use crate::seal::Context;
@@ -95,6 +95,10 @@ impl Capture {
             }
             Claimed::Again { .. } => None,
         };
+        let before = match &attempt {
+            Claimed::New { .. } => None,
+            Claimed::Again { token, .. } => Some(self.token_before(admitted, *token).await?),
+        };
 
         // 2. The card goes to the processor, and is gone. The processor's key is made from the
         //    session and the caller's key, so that the processor itself tells a retry (same card)
@@ -116,6 +120,7 @@ impl Capture {
             return_url: return_url.as_deref().unwrap_or(&self.return_url),
             idempotency_key: &processor_key,
             client: &session.client,
+            session: &session.id.to_string(),
         };
         let call = self.common.metrics.processor_call("vault_card");
         let vaulted = processor_of(&self.processors, &session.account)?
@@ -123,10 +128,13 @@ impl Capture {
             .await;
         call.ended(vaulted.is_ok());
 
-        // 3. A replay is answered from the row, now that the processor has seen the same card.
+        // 3. A repetition is answered from the row, now that the processor has seen the same card.
+        if let Some(token) = before {
+            return self.repeated(admitted, token, vaulted).await;
+        }
         let number = match attempt {
             Claimed::New { number } => number,
-            Claimed::Again { token, .. } => return self.replay(admitted, token, vaulted).await,
+            Claimed::Again { .. } => return Err(Refusal::Internal),
         };
         let vaulted = match vaulted {
             Ok(vaulted) => vaulted,
@@ -166,13 +174,8 @@ impl Capture {
             Attempt::Busy => Err(Refusal::InFlight {
                 retry_after_s: RETRY_AFTER_S,
             }),
-            Attempt::Used {
-                token,
-                key: Some(used),
-            } if key.is_some_and(|key| key.as_str() == used) => {
-                Ok(Claimed::Again { token, key: used })
-            }
-            Attempt::Used { .. } => Err(Refusal::Unauthenticated(
+            Attempt::Repeated { token, key } => Ok(Claimed::Again { token, key }),
+            Attempt::Used => Err(Refusal::Unauthenticated(
                 "The capture session has made its token.",
             )),
             Attempt::Exhausted => Err(Refusal::AttemptsExhausted),
@@ -183,31 +186,6 @@ impl Capture {
         }
     }
 
-    async fn replay(
-        &self,
-        admitted: &Admitted,
-        token: TokenId,
-        vaulted: Result<VaultedCard, processor::Failure>,
-    ) -> Result<Tokenized, Refusal> {
-        let vaulted = vaulted?;
-        let token = self
-            .common
-            .store
-            .token(&admitted.session.account, token)
-            .await?;
-        let token = token.ok_or(Refusal::NotFound)?;
-        if matches!(token.status, TokenStatus::Deleting | TokenStatus::Deleted) {
-            return Err(Refusal::TokenDeleted);
-        }
-        Ok(Tokenized {
-            next_action: vaulted
-                .next_action
-                .filter(|_| token.status == TokenStatus::RequiresAction),
-            token,
-            replayed: true,
-        })
-    }
-
     /// Gives the session back after a failure. Only what says something about the card costs an
     /// attempt; the processor's troubles are not the shopper's.
     async fn failed(
@@ -216,12 +194,9 @@ impl Capture {
         attempt: u32,
         failure: processor::Failure,
     ) -> Refusal {
-        use processor::Failure;
-        let counted = matches!(
-            failure,
-            Failure::Declined(_) | Failure::CardInvalid(_) | Failure::IdempotencyMismatch
-        );
-        match self.release(admitted, attempt, counted).await {
+        let counted = repetition::tells_of_the_card(&failure);
+        let event = repetition::refused(&self.common, admitted, &failure);
+        match self.release(admitted, attempt, counted, event).await {
             Ok(()) => failure.into(),
             Err(refusal) => refusal,
         }
@@ -245,7 +220,8 @@ impl Capture {
             watch::guessed(faults.iter().map(|fault| fault.field.pointer())),
             None,
         );
-        match self.release(admitted, attempt, true).await {
+        let event = repetition::ended(&self.common, admitted, Action::TokenRefused);
+        match self.release(admitted, attempt, true, event).await {
             Ok(()) => Refusal::InvalidCard(faults.into_iter().map(CardFault::from).collect()),
             Err(refusal) => refusal,
         }
@@ -256,18 +232,11 @@ impl Capture {
         admitted: &Admitted,
         attempt: u32,
         counted: bool,
+        event: Event,
     ) -> Result<(), Refusal> {
         let session = admitted.session.id;
-        let subject = Some(session.to_string());
-        let event = self.common.event(
-            &admitted.witness,
-            Action::TokenRefused,
-            Outcome::Failed,
-            subject,
-        );
-        Ok(self
-            .common
-            .store
+        let store = &self.common.store;
+        Ok(store
             .attempt_failed(session, attempt, counted, event)
             .await?)
     }

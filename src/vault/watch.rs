@@ -126,6 +126,8 @@ pub(super) fn seen(outcome: &Result<Tokenized, Refusal>) -> Option<Seen> {
                 _ => Seen::Declined,
             })
         }
+        // Another card under the key of one before: whoever posts it learns that it is another.
+        Err(Refusal::IdempotencyMismatch) => Some(Seen::Declined),
         Err(_) => None,
     }
 }

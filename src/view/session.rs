@@ -33,14 +33,14 @@ pub struct SessionStatus {
     /// What the hosted page shows, as the session was made with it.
     #[schema(value_type = Option<Object>)]
     presentation: Option<serde_json::Value>,
-    /// How many posted cards it still takes.
+    /// How many posted cards it still takes; none once it has its token.
     attempts_left: u32,
     /// Goes up with each posted card and with what becomes of it: of two copies the one with the
     /// higher version is the newer.
     version: u64,
     /// RFC 3339.
     created_at: String,
-    /// When a card was last posted to it; RFC 3339.
+    /// When it last took a card; RFC 3339.
     updated_at: String,
     /// From when on it takes no card; RFC 3339.
     expires_at: String,
@@ -63,7 +63,8 @@ impl SessionStatus {
                 .presentation
                 .as_deref()
                 .and_then(|text| serde_json::from_str(text).ok()),
-            attempts_left: row.attempts_left,
+            // With a token, what is left is for repetitions of the post that made it.
+            attempts_left: row.token.map_or(row.attempts_left, |_| 0),
             version: version_of(row),
             created_at: row.created_at.rfc3339(),
             updated_at: row.last_seen_at.rfc3339(),

@@ -53,6 +53,7 @@ mod processor;
 mod profiles;
 mod reconcile;
 mod refusals;
+mod repetitions;
 mod replication;
 mod reports;
 mod rotation;

@@ -18,6 +18,7 @@ mod concurrency;
 mod endpoint;
 mod limits;
 mod queue;
+mod sessions;
 mod state;
 #[cfg(test)]
 pub(super) mod tests;
@@ -35,15 +36,37 @@ pub use limits::{
     STRIPE_TEST_REQUESTS_PER_S_MAX,
 };
 use queue::Place;
+use sessions::{SessionCall, Sessions};
 use state::{Arrival, State, Ticket};
 
+/// What a session that has as many calls as it may is told to wait: a call ends within seconds.
+const SESSION_RETRY_AFTER_S: u32 = 1;
 /// Longer waits than this are not told, and not asked for.
 const RETRY_AFTER_S_MAX: u32 = 300;
 
 /// Lets calls to one processor account go, on behalf of one plane.
 pub(super) struct Governor {
     state: Mutex<State>,
+    sessions: Sessions,
     egress: Option<Egress>,
+}
+
+/// On whose behalf a call is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller<'a> {
+    /// The client, with whose other calls it takes turns.
+    pub(super) client: &'a str,
+    /// The capture session, where it is made for one.
+    pub(super) session: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Caller<'a> {
+    fn from(client: &'a str) -> Self {
+        Self {
+            client,
+            session: None,
+        }
+    }
 }
 
 /// Why a call was not let go. Nothing was sent.
@@ -72,6 +95,7 @@ pub(super) struct Permit<'a> {
     governor: &'a Governor,
     ticket: Ticket,
     told: Option<Told>,
+    _session: Option<SessionCall<'a>>,
 }
 
 impl Governor {
@@ -80,41 +104,56 @@ impl Governor {
         Self {
             egress: egress.map(|metrics| metrics.egress(limits.plane)),
             state: Mutex::new(State::new(limits.clone())),
+            sessions: Sessions::default(),
         }
     }
 
-    /// Waits until a call may go; each client's calls are served in turns with the others'.
+    /// Waits until a call may go; each client's calls are served in turns with the others', and no
+    /// session has more than a few at one time.
     ///
     /// Dropping the future gives the place in the queue back.
     ///
     /// # Errors
     /// [`Refused`], at once where it can be known at once.
-    pub(super) async fn admit(
+    pub(super) async fn admit<'c>(
         &self,
-        client: &str,
+        caller: impl Into<Caller<'c>>,
         endpoint: Endpoint,
         deadline: Instant,
     ) -> Result<Permit<'_>, Refused> {
-        let arrival = self
-            .state()
-            .arrive(client, endpoint, Instant::now(), deadline);
-        let admitted = match arrival {
-            Arrival::Goes(ticket) => Ok(self.permit(ticket)),
-            Arrival::Refused(refused) => Err(refused),
-            Arrival::Waits(place) => Waiting::new(self, place).turn().await,
-        };
+        let admitted = self.turn(caller.into(), endpoint, deadline).await;
         if let (Err(refused), Some(egress)) = (&admitted, &self.egress) {
             egress.refused(refused.name());
         }
         admitted
     }
 
-    const fn permit(&self, ticket: Ticket) -> Permit<'_> {
-        Permit {
+    async fn turn(
+        &self,
+        caller: Caller<'_>,
+        endpoint: Endpoint,
+        deadline: Instant,
+    ) -> Result<Permit<'_>, Refused> {
+        let session = match caller.session {
+            None => None,
+            Some(session) => Some(self.sessions.enter(session).ok_or(Refused::Limited {
+                retry_after_s: SESSION_RETRY_AFTER_S,
+            })?),
+        };
+        let arrival = self
+            .state()
+            .arrive(caller.client, endpoint, Instant::now(), deadline);
+        let ticket = match arrival {
+            Arrival::Goes(ticket) => ticket,
+            Arrival::Refused(refused) => return Err(refused),
+            Arrival::Waits(place) => Waiting::new(self, place).turn().await?,
+        };
+        Ok(Permit {
             governor: self,
             ticket,
             told: None,
-        }
+            _session: session,
+        })
     }
 
     /// A panic while it was held could only have come from the allocator; the state is whole.
@@ -195,7 +234,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    async fn turn(mut self) -> Result<Permit<'a>, Refused> {
+    async fn turn(mut self) -> Result<Ticket, Refused> {
         loop {
             let wake = self
                 .governor
@@ -203,8 +242,7 @@ impl<'a> Waiting<'a> {
                 .look_after(&self.place, Instant::now());
             if let Some(verdict) = self.place.verdict.get() {
                 self.heard = true;
-                let ticket = verdict.map(|()| Ticket::new(Instant::now()));
-                return ticket.map(|ticket| self.governor.permit(ticket));
+                return verdict.map(|()| Ticket::new(Instant::now()));
             }
             tokio::select! {
                 () = self.place.called.notified() => {}

@@ -40,7 +40,8 @@ impl Stripe {
             "/v1/payment_methods".to_owned(),
             form.map_err(|Full| Failure::Rejected)?.into_bytes(),
         )
-        .on_behalf_of(order.client);
+        .on_behalf_of(order.client)
+        .of_session(Some(order.session));
 
         // (2) The card against a PaymentMethod. The form goes with the call.
         let key = format!("{}-pm", order.idempotency_key);
@@ -60,6 +61,7 @@ impl Stripe {
             return_url: order.return_url,
             idempotency_key: order.idempotency_key,
             client: order.client,
+            session: Some(order.session),
         };
         let (reference, next_action) = self.consented(&attach).await?;
         Ok(VaultedCard {
@@ -139,7 +141,7 @@ impl Stripe {
                 Usage::OnSession => CreateSetupIntentUsage::OnSession,
             });
         let key = format!("{}-si", order.idempotency_key);
-        let call = call(request.build(), order.client);
+        let call = call(request.build(), order.client).of_session(order.session);
         let answer = self.exchange_afresh(Step::Other, call, &key).await;
         answers::read(&answer.map_err(|refusal| refusal.failure)?.body)
     }

@@ -122,7 +122,7 @@ impl Stripe {
     async fn attempt(&self, call: &Call, deadline: Instant) -> Result<Answer, Refusal> {
         let permit = self
             .governor
-            .admit(call.client(), call.endpoint(), deadline)
+            .admit(call.caller(), call.endpoint(), deadline)
             .await?;
         let sent = self.transport.send(call, deadline).await;
         permit.ended(told(&sent));

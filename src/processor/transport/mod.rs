@@ -22,7 +22,7 @@ use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::governor::Endpoint;
+use super::governor::{Caller, Endpoint};
 use super::{Settings, SetupRefused};
 use crate::net::{OneRuntime, causes};
 
@@ -49,6 +49,7 @@ pub(super) struct Call {
     idempotency_key: Option<HeaderValue>,
     body: Bytes,
     client: String,
+    session: Option<String>,
 }
 
 /// What the processor answered, whatever it means.
@@ -83,6 +84,7 @@ impl Call {
             idempotency_key: None,
             body: Bytes::new(),
             client: String::new(),
+            session: None,
         }
     }
 
@@ -94,6 +96,7 @@ impl Call {
             idempotency_key: None,
             body: Bytes::from_owner(form),
             client: String::new(),
+            session: None,
         }
     }
 
@@ -106,6 +109,7 @@ impl Call {
             idempotency_key: None,
             body: self.body.clone(),
             client: self.client.clone(),
+            session: self.session.clone(),
         };
         like_it.once(key)
     }
@@ -128,9 +132,20 @@ impl Call {
         }
     }
 
-    /// For whom it is made; empty when for nobody in particular.
-    pub(super) fn client(&self) -> &str {
-        &self.client
+    /// The same, for that capture session of the client's.
+    pub(super) fn of_session(self, session: Option<&str>) -> Self {
+        Self {
+            session: session.map(str::to_owned),
+            ..self
+        }
+    }
+
+    /// For whom it is made; the client is empty when for nobody in particular.
+    pub(super) fn caller(&self) -> Caller<'_> {
+        Caller {
+            client: &self.client,
+            session: self.session.as_deref(),
+        }
     }
 
     /// Which of the processor's endpoints it is for.

@@ -23,6 +23,7 @@ mod owners;
 mod postgres;
 mod protections;
 mod refunds;
+mod repetitions;
 mod reviews;
 mod samples;
 mod schema;

@@ -302,32 +302,6 @@ async fn a_session_makes_one_token_and_says_which() {
         bench.outcomes(Action::TokenCreated).await,
         ["success", "refused", "refused"]
     );
-    let used = Attempt::Used {
-        token: token.id,
-        key: Some("attempt-1".into()),
-    };
-    let claim = |key: Option<&str>, now: Timestamp| AttemptClaim {
-        key: key.map(str::to_owned),
-        now,
-        ..attempt(token.session)
-    };
-    // The repetition writes, but it is no new attempt; another key, or none, is a refused one.
-    for (key, seconds) in [(Some("attempt-1"), 1), (Some("other"), 2), (None, 3)] {
-        let again = claim(key, START.plus_s(seconds));
-        let answer = bench
-            .store
-            .claim_attempt(again, event(Action::CardAttempted))
-            .await;
-        assert_eq!(answer, Ok(used.clone()));
-    }
-    assert_eq!(
-        bench.number("SELECT last_seen_at_ms FROM sessions").await,
-        START.plus_s(1).unix_ms()
-    );
-    assert_eq!(
-        bench.outcomes(Action::CardAttempted).await,
-        ["success", "refused", "refused"]
-    );
 }
 
 #[tokio::test]

@@ -130,3 +130,73 @@ async fn among_equals_a_full_queue_refuses_the_one_that_comes() {
         assert!(call.await.unwrap().is_ok());
     }
 }
+
+/// A call that a session of the client "shop" waits for, and how long it waited.
+fn posting(
+    governor: &Arc<Governor>,
+    session: &str,
+) -> tokio::task::JoinHandle<Result<Duration, Refused>> {
+    let (governor, session) = (Arc::clone(governor), session.to_owned());
+    tokio::spawn(async move {
+        let came = Instant::now();
+        let caller = Caller {
+            client: "shop",
+            session: Some(&session),
+        };
+        let permit = governor.admit(caller, post(CHARGES), some_day()).await?;
+        permit.ended(Told::Well);
+        Ok(came.elapsed())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_posts_without_end_leaves_the_turns_of_its_client_to_the_others() {
+    let governor = governor(&Limits {
+        wait_ms_max: 1_000,
+        ..slow()
+    });
+    let flood: Vec<_> = (0..500).map(|_| posting(&governor, "used")).collect();
+    settled().await;
+    let (waiting, ..) = governor.state().known();
+    assert_eq!((waiting, governor.sessions.known()), (2, 1));
+
+    let honest = ["a", "b", "c", "d", "e", "f"].map(|session| posting(&governor, session));
+    for shopper in honest {
+        let waited = shopper.await.unwrap().unwrap();
+        assert!(waited < ms(400), "{waited:?}");
+    }
+    let mut refused = 0;
+    for call in flood {
+        if let Err(why) = call.await.unwrap() {
+            assert_eq!(why, Refused::Limited { retry_after_s: 1 });
+            refused += 1;
+        }
+    }
+    // Those that found nobody there went at once, one after the other.
+    assert!(refused >= 490, "{refused}");
+    assert_eq!(governor.sessions.known(), 0);
+    nobody_is_known(&governor);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_has_its_calls_back_when_they_end_or_nobody_waits_for_them() {
+    let governor = governor(&slow());
+    let caller = Caller {
+        client: "shop",
+        session: Some("a"),
+    };
+    let admit = || governor.admit(caller, post(CHARGES), some_day());
+    let first = admit().await;
+    let mut second = Box::pin(admit());
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("the next turn comes in 40 ms"),
+        () = tokio::task::yield_now() => {}
+    }
+    let refused = admit().await.map(drop);
+    assert_eq!(refused, Err(Refused::Limited { retry_after_s: 1 }));
+    drop(second);
+    let second = admit().await;
+    drop((first, second));
+    assert_eq!(governor.sessions.known(), 0);
+}

@@ -13,6 +13,7 @@ fn attach_order(payment_method: &str) -> AttachOrder<'_> {
         return_url: RETURN_URL,
         idempotency_key: "key",
         client: CLIENT,
+        session: None,
     }
 }
 

@@ -55,6 +55,7 @@ fn card_order(billing: &BillingDetails) -> CardOrder<'_> {
         return_url: RETURN_URL,
         idempotency_key: "key",
         client: CLIENT,
+        session: "test_cs_1",
     }
 }
 

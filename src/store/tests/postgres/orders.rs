@@ -17,6 +17,10 @@ use super::super::orders::{
 use super::super::owners::{
     no_card_takes_a_place_that_nobody_gave_it, no_customer_is_answered_with_anothers_token,
 };
+use super::super::repetitions::{
+    repetitions_end_before_the_processor_forgets_their_key,
+    repetitions_have_a_budget_and_end_with_their_session,
+};
 use super::super::writers::nobody_writes_in_anothers_name;
 use super::*;
 
@@ -49,6 +53,13 @@ async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
             "{user}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repetitions_have_a_budget_and_an_end_on_postgres() {
+    let Stage { store, .. } = stage().await;
+    repetitions_have_a_budget_and_end_with_their_session(&store).await;
+    repetitions_end_before_the_processor_forgets_their_key(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
