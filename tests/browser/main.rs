@@ -9,6 +9,7 @@
 mod charge_page;
 mod checkout;
 mod demo;
+mod design;
 mod driver;
 mod engines;
 mod flow;
