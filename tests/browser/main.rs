@@ -21,6 +21,7 @@ mod hostile;
 mod looks;
 mod marionette;
 mod mishaps;
+mod morphs;
 mod npm;
 mod reports;
 mod shops;
