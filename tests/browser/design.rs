@@ -255,8 +255,8 @@ async fn where_colours_are_the_readers_shapes_say_what_is_wrong_and_where_the_fo
     different.sort_unstable();
     different.dedup();
     assert_eq!(different.len(), 4, "{shapes}");
-    // What says that something is under way, and where fields will be, is drawn in a colour of the
-    // reader's, and not painted over.
+    // What says that something is under way, where fields will be and what is a button is drawn in a
+    // colour of the reader's, and not painted over.
     let drawn = browser
         .run(
             "const canvas = Object.assign(document.createElement('p'), { id: 'canvas' });
@@ -266,10 +266,11 @@ async fn where_colours_are_the_readers_shapes_say_what_is_wrong_and_where_the_fo
             const line = getComputedStyle(document.getElementById('card'), '::after').backgroundColor;
             document.body.classList.add('waiting');
             const { outlineStyle } = getComputedStyle(document.querySelector('.control'));
-            return [line !== behind, outlineStyle]",
+            const { borderTopColor } = getComputedStyle(document.getElementById('save'));
+            return [line !== behind, outlineStyle, borderTopColor !== behind && borderTopColor !== 'rgba(0, 0, 0, 0)']",
         )
         .await;
-    assert_eq!(drawn, json!([true, "solid"]));
+    assert_eq!(drawn, json!([true, "solid", true]));
 }
 
 #[actix_web::test]
