@@ -86,6 +86,18 @@ const drawn = (place) => {
 /** @param {unknown} data @returns {Record<string, any>} */
 const shaped = (data) => (typeof data === "object" && data ? data : {});
 
+/** Whether each page around this one is of its origin: inside another's the service lets no form be shown. */
+const atHome = () => {
+  try {
+    for (let at = /** @type {Window} */ (window); at !== at.parent; at = at.parent) {
+      if (at.parent.location.origin !== location.origin) return false;
+    }
+    return true;
+  } catch {
+    return false;
+  }
+};
+
 /** @param {HTMLIFrameElement} frame @returns {Element | ShadowRoot} */
 const placeOf = (frame) => /** @type {Element | ShadowRoot} */ (frame.parentNode ?? document.body);
 
@@ -135,6 +147,12 @@ export class Card {
     // What a framework or a page's cache has left of an earlier frame is no form.
     if (this.#frame) this.unmount();
     for (const old of place.querySelectorAll(":scope > iframe[data-cloakroom]")) old.remove();
+    if (!atHome()) {
+      // Said by itself: the browser would show a broken page, and report an attack to the service.
+      console.warn("Cloakroom: no card form inside a page of another origin. What to do instead: docs/checkout.md");
+      setTimeout(() => this.#emit("error", new CardError({ code: "embedded" })));
+      return this;
+    }
     const frame = (this.#frame = document.createElement("iframe"));
     frame.dataset["cloakroom"] = "";
     frame.title = this.#options["title"] ?? "Card";
@@ -215,17 +233,9 @@ export class Card {
     });
     clearInterval(watch);
     if (!made) throw new CardError(fault ?? { code: "unavailable" });
-    const to = made.redirectUrl && redirect !== "manual" && this.#way();
+    // No frame shows the issuer's page; the pages around this one are the shop's.
+    const to = made.redirectUrl && redirect !== "manual" && window.top;
     return to ? this.#leave(made, to) : made;
-  }
-
-  /** The window that shows the issuer's page, which no frame shows; none where that is not ours to say. */
-  #way() {
-    try {
-      return window.top?.location.origin === location.origin ? window.top : undefined;
-    } catch {
-      return undefined;
-    }
   }
 
   /**
@@ -431,6 +441,9 @@ class CardElement extends HTMLElement {
   disconnectedCallback() {
     this.card?.unmount();
   }
+
+  /** Moved as a whole (`moveBefore`, which morphs use): the frame keeps what was typed. */
+  connectedMoveCallback() {}
 
   /** @param {HTMLFormElement | null} form */
   formAssociatedCallback(form) {

@@ -75,6 +75,8 @@ impl Shop {
             );
             document.getElementById("pay").onclick = window.pay;
             card.mount("#card");
+            // Whether the browser had kept the page and shows it again.
+            addEventListener("pageshow", ({{ persisted }}) => (document.documentElement.dataset.kept = persisted));
             "##,
             capture = self.app.at.capture,
             secret = json!(secret),

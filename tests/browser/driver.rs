@@ -65,12 +65,25 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one that trusts the app's certificates.
     pub(crate) async fn start(kind: Kind, app: &App) -> Self {
+        Self::start_with(kind, app, &json!({})).await
+    }
+
+    /// Chromium with options of its driver beside ours, such as `prefs`.
+    pub(crate) async fn chromium_that(app: &App, options: &Value) -> Self {
+        Self::start_with(Kind::Chromium, app, options).await
+    }
+
+    async fn start_with(kind: Kind, app: &App, options: &Value) -> Self {
         let profile = TempDir::new().unwrap();
         let (programs, link, wanted) = match kind {
             Kind::Chromium => {
                 let (driver, port) = chromedriver(profile.path());
                 let link = Link::web_driver(port);
-                (vec![driver], link, chromium(app, profile.path()))
+                let mut wanted = chromium(app, profile.path());
+                for (name, value) in options.as_object().unwrap() {
+                    wanted["goog:chromeOptions"][name] = value.clone();
+                }
+                (vec![driver], link, wanted)
             }
             Kind::Firefox => {
                 let firefox = marionette::start(profile.path());

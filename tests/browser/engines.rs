@@ -1,10 +1,12 @@
 //! The way that every shopper takes, in each engine: mount, type, tab, an error, its mending, a
-//! token, the issuer's page and back, the hosted page; and nothing is violated on the way.
+//! token, the issuer's page and back, the hosted page; nothing is violated on the way, and axe-core
+//! finds nothing in the frame and on the hosted page.
 
 use serde_json::{Value, json};
 
 use crate::checkout::{Shop, type_card};
 use crate::driver::{BACKSPACE, Browser, Kind, TAB};
+use crate::looks::{accessible, accessible_with_its_frame};
 use crate::support::Who;
 use crate::typing::{insertions, tabs};
 
@@ -32,6 +34,7 @@ async fn main_path(kind: Kind) {
     let shop = Shop::open();
     let browser = Browser::start(kind, &shop.app).await;
     shop.visit(&browser, &json!({})).await;
+    accessible_with_its_frame(&browser, "empty").await;
     tabs(&browser).await;
     insertions(&browser).await;
 
@@ -43,6 +46,7 @@ async fn main_path(kind: Kind) {
         (&refused["code"], &refused["field"]),
         (&json!("invalid"), &json!("number"))
     );
+    accessible_with_its_frame(&browser, "wrong").await;
     shop.app.note_sent(&json!({ "card": { "number": VISA } }));
     browser.enter("iframe").await;
     assert_eq!(
@@ -60,6 +64,7 @@ async fn main_path(kind: Kind) {
     assert_eq!(browser.value("#number").await, "");
     assert_eq!(browser.text("#taken").await, "•••• 4242");
     browser.leave().await;
+    accessible_with_its_frame(&browser, "taken").await;
 
     // The issuer's page, and back.
     shop.visit(&browser, &json!({ "layout": "inline" })).await;
@@ -91,6 +96,7 @@ async fn main_path(kind: Kind) {
     assert_eq!(browser.text("#shop").await, "Little Theatre");
     let button = browser.text("#save").await.replace('\u{a0}', " ");
     assert_eq!(button, "12,50 € bezahlen");
+    accessible(&browser, "hosted page").await;
     shop.app.note_sent(&json!({ "card": { "number": VISA } }));
     browser.click("#number").await;
     for keys in [VISA, TAB, "1234", TAB, "123"] {

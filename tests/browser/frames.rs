@@ -4,7 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::checkout::{Shop, ready, type_card};
-use crate::driver::Browser;
+use crate::driver::{Browser, Kind};
+use crate::guide::snippet;
+use crate::site::Site;
+use crate::support::Who;
 
 const VISA: &str = "4242424242424242";
 /// Asks for 3-D Secure when it is saved, and not again.
@@ -198,6 +201,74 @@ async fn a_shop_in_a_frame_of_its_own_leaves_through_the_window() {
         back["token"].as_str().unwrap().starts_with("test_tok_"),
         "{back}"
     );
+}
+
+/// A partner's page, of another origin, shows the shop's in a frame.
+#[actix_web::test]
+async fn inside_a_page_of_another_origin_the_shop_is_told_and_the_hosted_page_takes_the_card() {
+    let shop = Shop::open();
+    let partner = Site::start(&shop.app);
+    let outer = format!(
+        "<!doctype html><title>Partner</title><iframe id=shop src={} width=900 height=700></iframe>",
+        shop.site.url("/checkout")
+    );
+    partner.put("/", "text/html", &[], &outer);
+    let thanks = "<!doctype html><title>Thanks</title>Thanks";
+    shop.site.put("/thanks", "text/html", &[], thanks);
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        let browser = Browser::start(kind, &shop.app).await;
+        // The card object: one error, no frame, and no promise that never settles.
+        let secret = shop.secret().await;
+        shop.checkout(&secret, &json!({}));
+        browser.go(&partner.url("/")).await;
+        browser.enter("#shop").await;
+        let errors = "return window.events?.length > 0 && window.events";
+        let said = browser.until(errors).await;
+        assert_eq!(said, json!([["error", "embedded"]]));
+        assert_eq!(frames(&browser).await, 0);
+        browser.run("window.pay()").await;
+        let refused = browser.until("return window.refused").await;
+        assert_eq!(refused["code"], "not_ready");
+        browser.leave().await;
+        // The guide's page: the element, and a link that leaves the partner's page.
+        let session = secret.split("_secret_").next().unwrap();
+        let page = snippet("embedded")
+            .replace("https://cards.example", &shop.app.at.capture)
+            .replace("SESSION_ID", session)
+            .replace("CLIENT_SECRET", &secret);
+        shop.site.put("/checkout", "text/html", &[], &page);
+        browser.go(&partner.url("/")).await;
+        browser.enter("#shop").await;
+        browser
+            .until("return document.getElementById('hosted')?.hidden === false")
+            .await;
+        browser.click("#hosted").await;
+        browser.leave().await;
+        browser
+            .until("return document.getElementById('save')?.hidden === false")
+            .await;
+        shop.app
+            .note_sent(&json!({ "card": { "number": ASKS_ONCE } }));
+        browser.fill("#number", ASKS_ONCE).await;
+        browser.fill("#expiry", "1234").await;
+        browser.fill("#cvc", "123").await;
+        browser.click("#save").await;
+        at_the_issuers(&browser).await;
+        browser.click("button[value=complete]").await;
+        browser.until("return document.title === 'Thanks'").await;
+        let url = browser.url().await;
+        assert!(url.starts_with(&shop.site.url("/thanks?")), "{url}");
+        assert!(url.contains("cloakroom_status=succeeded"), "{url}");
+    }
+    // The service has not been told of an attack.
+    let metrics = shop
+        .app
+        .get(Who::Nobody, &format!("{}/metrics", shop.app.at.ops))
+        .await;
+    let metrics = String::from_utf8(metrics.body).unwrap();
+    let counted =
+        |line: &&str| line.starts_with("cloakroom_browser_report") && !line.ends_with(" 0");
+    assert_eq!(metrics.lines().find(counted), None);
 }
 
 #[actix_web::test]

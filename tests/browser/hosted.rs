@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::checkout::Shop;
 use crate::driver::Browser;
-use crate::looks::accessible;
+use crate::looks::{accessible, phone};
 
 /// Opens the page of a new session.
 async fn visit(shop: &Shop, browser: &Browser, presentation: &Value, locale: &str) {
@@ -91,6 +91,12 @@ async fn the_hosted_page_asks_and_looks_as_its_merchant_wants() {
         assert_eq!(look, wanted, "{name}");
         accessible(&browser, name).await;
         browser.picture(name).await;
+        phone(&browser).await;
+        accessible(&browser, name).await;
+        browser.picture(&format!("{name}-phone")).await;
+        browser
+            .devtools("Emulation.clearDeviceMetricsOverride", json!({}))
+            .await;
     }
     // What is asked is needed.
     let thanks = "<!doctype html><title>Thanks</title>Thanks";

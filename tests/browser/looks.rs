@@ -8,6 +8,10 @@ use serde_json::{Value, json};
 use crate::checkout::{Shop, type_card};
 use crate::driver::Browser;
 
+/// The service takes its time: what is sent waits for `go()`.
+pub(crate) const HELD: &str = "const real = fetch;
+    window.fetch = async (...all) => (await new Promise((go) => (window.go = go)), real(...all))";
+
 /// The target directory, into which tests/run installs what the tests need.
 pub(crate) fn target() -> PathBuf {
     let within = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -49,6 +53,11 @@ pub(crate) async fn accessible(browser: &Browser, state: &str) {
 
 async fn look(browser: &Browser, state: &str) {
     browser.picture(state).await;
+    accessible_with_its_frame(browser, state).await;
+}
+
+/// The same of a page of the shop's and of the form in it.
+pub(crate) async fn accessible_with_its_frame(browser: &Browser, state: &str) {
     let dark = "return matchMedia('(prefers-color-scheme: dark)').matches ? '#121212' : '#fff'";
     let behind = browser.run(dark).await;
     browser.enter("iframe").await;
@@ -61,8 +70,38 @@ async fn look(browser: &Browser, state: &str) {
     accessible(browser, state).await;
 }
 
+/// The fields as they are before the shop's page has said anything.
+async fn skeleton(shop: &Shop, browser: &Browser, name: &str) {
+    let secret = shop.secret().await;
+    let session = secret.split("_secret_").next().unwrap();
+    let scheme = if name.contains("dark") {
+        "dark"
+    } else {
+        "light"
+    };
+    let page = format!(
+        r#"<!doctype html><html lang="en"><title>Slow</title><meta name="viewport" content="width=device-width">
+        <meta name="color-scheme" content="light dark"><main><h1>Checkout</h1>
+        <iframe title="Card" style="border:0;width:calc(100% + 8px);margin:-4px;color-scheme:{scheme}" height="200"
+        src="{}/fields/v1/frame?session={session}&scheme={scheme}"></iframe></main></html>"#,
+        shop.app.at.capture
+    );
+    shop.site.put("/slow", "text/html", &[], &page);
+    browser.go(&shop.site.url("/slow")).await;
+    browser.picture(&format!("{name}-skeleton")).await;
+}
+
+async fn emptied(browser: &Browser) {
+    browser.enter("iframe").await;
+    browser
+        .run("for (const each of document.querySelectorAll('input')) each.value = ''")
+        .await;
+    browser.leave().await;
+}
+
 async fn states(shop: &Shop, browser: &Browser, name: &str, options: &Value) {
     shop.declines_at_once().await;
+    skeleton(shop, browser, name).await;
     shop.visit(browser, options).await;
     // For the pictures' sake.
     browser
@@ -87,51 +126,82 @@ async fn states(shop: &Shop, browser: &Browser, name: &str, options: &Value) {
     );
     browser.leave().await;
     look(browser, &format!("{name}-errors")).await;
-    browser.enter("iframe").await;
-    browser
-        .run("for (const each of document.querySelectorAll('input')) each.value = ''")
-        .await;
-    browser.leave().await;
+    emptied(browser).await;
     type_card(shop, browser, "4000000000000002", "12/34", "123").await;
     browser.run("delete window.refused; window.pay()").await;
     let refused = browser.until("return window.refused").await;
     assert_eq!(refused["decline"], "generic_decline");
     look(browser, &format!("{name}-declined")).await;
-    browser.enter("iframe").await;
-    browser
-        .run("for (const each of document.querySelectorAll('input')) each.value = ''")
-        .await;
-    browser.leave().await;
+    emptied(browser).await;
     type_card(shop, browser, "5555555555554444", "12/34", "123").await;
     look(browser, &format!("{name}-typed")).await;
+    browser.enter("iframe").await;
+    browser.run(HELD).await;
+    browser.leave().await;
     browser.run("window.pay()").await;
+    browser.enter("iframe").await;
+    browser.until("return window.go").await;
+    browser.leave().await;
+    look(browser, &format!("{name}-busy")).await;
+    browser.enter("iframe").await;
+    browser.run("window.go()").await;
+    browser.leave().await;
     browser.until("return window.made").await;
     look(browser, &format!("{name}-saved")).await;
 }
 
-#[actix_web::test]
-async fn axe_finds_nothing_in_any_state_of_the_stacked_form_in_the_light() {
+/// The shop says nothing of the scheme: the form takes the page's.
+async fn scheme(browser: &Browser, scheme: &str) {
+    let set = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    browser.devtools("Emulation.setEmulatedMedia", set).await;
+}
+
+/// A phone of 390 pixels, two of the screen's for each.
+pub(crate) async fn phone(browser: &Browser) {
+    browser
+        .devtools(
+            "Emulation.setDeviceMetricsOverride",
+            json!({ "width": 390, "height": 560, "deviceScaleFactor": 2, "mobile": true }),
+        )
+        .await;
+}
+
+async fn on_a_phone(shade: &str) {
     let shop = Shop::open();
     let browser = Browser::chromium(&shop.app).await;
-    browser.resize(480, 560).await;
-    states(&shop, &browser, "stacked-light", &json!({})).await;
+    phone(&browser).await;
+    scheme(&browser, shade).await;
+    let name = format!("stacked-{shade}");
+    states(&shop, &browser, &name, &json!({})).await;
+}
+
+async fn on_a_desktop(shade: &str) {
+    let shop = Shop::open();
+    let browser = Browser::chromium(&shop.app).await;
+    browser.resize(760, 460).await;
+    scheme(&browser, shade).await;
+    let name = format!("inline-{shade}");
+    states(&shop, &browser, &name, &json!({ "layout": "inline" })).await;
+}
+
+#[actix_web::test]
+async fn axe_finds_nothing_in_any_state_of_the_stacked_form_in_the_light() {
+    on_a_phone("light").await;
+}
+
+#[actix_web::test]
+async fn axe_finds_nothing_in_any_state_of_the_stacked_form_in_the_dark() {
+    on_a_phone("dark").await;
+}
+
+#[actix_web::test]
+async fn axe_finds_nothing_in_any_state_of_the_inline_form_in_the_light() {
+    on_a_desktop("light").await;
 }
 
 #[actix_web::test]
 async fn axe_finds_nothing_in_any_state_of_the_inline_form_in_the_dark() {
-    let shop = Shop::open();
-    let browser = Browser::chromium(&shop.app).await;
-    browser.resize(760, 460).await;
-    let dark = json!({ "features": [{ "name": "prefers-color-scheme", "value": "dark" }] });
-    browser.devtools("Emulation.setEmulatedMedia", dark).await;
-    // The shop says nothing of it: the form takes the page's scheme.
-    states(
-        &shop,
-        &browser,
-        "inline-dark",
-        &json!({ "layout": "inline" }),
-    )
-    .await;
+    on_a_desktop("dark").await;
 }
 
 #[actix_web::test]

@@ -9,6 +9,7 @@
 mod charge_page;
 mod checkout;
 mod demo;
+mod design;
 mod driver;
 mod engines;
 mod flow;
@@ -20,6 +21,7 @@ mod hostile;
 mod looks;
 mod marionette;
 mod mishaps;
+mod morphs;
 mod npm;
 mod reports;
 mod shops;

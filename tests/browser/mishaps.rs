@@ -177,6 +177,41 @@ async fn a_browser_that_keeps_nothing_takes_the_shopper_to_the_issuer_all_the_sa
 }
 
 #[actix_web::test]
+async fn back_from_the_issuers_page_the_shopper_and_the_shop_are_told_in_chromium() {
+    let shop = Shop::open();
+    let browser = Browser::chromium(&shop.app).await;
+    shop.visit(&browser, &json!({})).await;
+    type_card(&shop, &browser, ASKS_ONCE, "1234", "123").await;
+    browser.click("#pay").await;
+    browser
+        .until("return document.querySelector('h1')?.textContent === '3-D Secure test page'")
+        .await;
+    browser.back().await;
+    ready(&browser).await;
+    // The browser has kept the page: what ran in it goes on where it was.
+    let reasons = "return performance.getEntriesByType('navigation')[0].notRestoredReasons?.toJSON?.() ?? null";
+    assert_eq!(
+        browser
+            .run("return document.documentElement.dataset.kept")
+            .await,
+        "true",
+        "{}",
+        browser.run(reasons).await
+    );
+    assert_eq!(settled(&browser).await["code"], "canceled");
+    browser.enter("iframe").await;
+    browser
+        .until("return document.querySelector('#notice').textContent.startsWith('You came back')")
+        .await;
+    browser.leave().await;
+    // Pay is not dead: this session has had its card.
+    browser.click("#pay").await;
+    browser
+        .until("return window.refused?.code === 'session_over'")
+        .await;
+}
+
+#[actix_web::test]
 async fn back_from_the_issuers_page_the_shopper_and_the_shop_are_told() {
     let shop = Shop::open();
     let browser = Browser::start(Kind::Firefox, &shop.app).await;

@@ -87,6 +87,7 @@ export type CardErrorCode =
   | "canceled"
   | "session_over"
   | "not_ready"
+  | "embedded"
   | "busy"
   | "unmounted";
 
