@@ -57,6 +57,8 @@ kinds! {
     Charge = "charge" by Internal,
     /// The processor's name of a charge's payment: it may be read, captured, canceled, refunded.
     Payment = "payment" by Internal,
+    /// The issuer's page to which a charge's shopper may be led.
+    Redirect = "redirect" by Internal,
     /// A capture or a cancellation of a charge.
     Operation = "operation" by Internal,
     /// A refund.

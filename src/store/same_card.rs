@@ -297,7 +297,8 @@ async fn meet(
     if renewed {
         row.card.exp_month = card.exp_month;
         row.card.exp_year = card.exp_year;
-        tokens::write_card(tx, row.id, &row.card, token.created_at).await?;
+        let expiry = (card.exp_month, card.exp_year);
+        tokens::write_expiry(tx, row.id, expiry, token.created_at).await?;
         row.version = row.version.saturating_add(1);
         row.updated_at = token.created_at;
     }

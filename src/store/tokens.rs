@@ -210,8 +210,30 @@ pub(super) async fn insert(
     one_row(written, "tokens", &token.id)
 }
 
+/// Writes anew when a token's card expires: all that the capture plane may write of a token that is
+/// there.
+pub(super) async fn write_expiry(
+    tx: &mut Connection,
+    id: TokenId,
+    (exp_month, exp_year): (u8, u16),
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let written = query(
+        "UPDATE tokens
+            SET exp_month = $2, exp_year = $3, version = version + 1, updated_at_ms = $4
+          WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(i64::from(exp_month))
+    .bind(i64::from(exp_year))
+    .bind(now.unix_ms())
+    .execute(tx)
+    .await?;
+    one_row(written, "tokens", &id)
+}
+
 /// Writes what the world may know of a token's card anew.
-pub(super) async fn write_card(
+async fn write_card(
     tx: &mut Connection,
     id: TokenId,
     card: &CardSummary,

@@ -7,10 +7,11 @@
 //! bound: it decides nothing that the processor would not refuse.
 
 use super::row::{ChargeRow, OperationRow};
+use super::settle::ChargeOutcome;
 use crate::seal::order::{Kind, Order};
 use crate::store::Failure;
 use crate::store::connection::Connection;
-use crate::store::orders::{Authentic, Forged, quarantine};
+use crate::store::orders::{Authentic, Forged, Orders, quarantine};
 use crate::token::{Account, ChargeId, Environment};
 
 /// The order of the charge itself.
@@ -50,6 +51,47 @@ pub(super) fn payment(
         .text(&charge.to_string())
         .text(account.as_str())
         .text(payment)
+}
+
+/// That the shopper of the charge may be led to that page.
+fn redirect(environment: Environment, charge: &ChargeRow, page: &str) -> Order {
+    Order::new(Kind::Redirect, environment)
+        .text(&charge.id.to_string())
+        .text(charge.account.as_str())
+        .text(page)
+}
+
+/// The proofs of what an outcome says: of the payment's name, where it is learned now (one that
+/// stands in the row has its proof, or is not believed), and of the issuer's page.
+pub(super) fn of_outcome(
+    orders: &Orders,
+    environment: Environment,
+    (before, outcome): (&ChargeRow, &ChargeOutcome),
+) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Failure> {
+    let whose = (&before.account, before.id);
+    let learned = match before.payment {
+        None => outcome.payment.as_deref(),
+        Some(_) => None,
+    };
+    let learned = learned.map(|name| orders.sign(&payment(environment, whose, name)));
+    let page = outcome.redirect_url.as_deref();
+    let page = page.map(|page| orders.sign(&redirect(environment, before, page)));
+    Ok((learned.transpose()?, page.transpose()?))
+}
+
+/// The charge without a page that no process of ours has learned from the processor: nobody is led
+/// there, and the next look at the payment writes it anew.
+pub(super) fn led_by_ours(
+    orders: &Orders,
+    environment: Environment,
+    mut charge: ChargeRow,
+) -> ChargeRow {
+    let is_ours = |page: &String| {
+        let order = redirect(environment, &charge, page);
+        orders.believes(&order, charge.proofs.redirect.as_deref())
+    };
+    charge.redirect_url = charge.redirect_url.clone().filter(is_ours);
+    charge
 }
 
 /// The order of a capture or a cancellation.

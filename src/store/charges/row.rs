@@ -1,5 +1,6 @@
 //! A charge as it stands, read alone or in a list.
 
+use super::proof;
 use crate::clock::Timestamp;
 use crate::store::connection::Connection;
 use crate::store::parse::{Reading, moment_if_any, quiet_debug};
@@ -90,6 +91,8 @@ pub(in crate::store) struct ChargeProofs {
     pub(super) operation: Option<Vec<u8>>,
     /// The processor's key of the newest operation, also when it is over.
     pub(super) operation_key: Option<String>,
+    /// Of the issuer's page.
+    pub(super) redirect: Option<Vec<u8>>,
 }
 
 impl ChargeRow {
@@ -170,10 +173,11 @@ impl Store {
         id: ChargeId,
     ) -> Result<Option<ChargeRow>, Failure> {
         let (environment, account) = (self.environment, account.clone());
-        self.read(move |connection| {
+        let read = self.read(move |connection| {
             Box::pin(async move { find(connection, environment, &account, &id.to_string()).await })
-        })
-        .await
+        });
+        let charge = read.await?;
+        Ok(charge.map(|charge| proof::led_by_ours(&self.orders, environment, charge)))
     }
 
     /// An account's charges, newest first.
@@ -186,7 +190,9 @@ impl Store {
         filter: ChargeFilter,
     ) -> Result<Vec<ChargeRow>, Failure> {
         let (environment, account) = (self.environment, account.clone());
+        let orders = self.orders.clone();
         self.read(move |connection| {
+            let orders = orders.clone();
             Box::pin(async move {
                 // Ids sort by the time they were made.
                 let rows: Vec<Row> = query(concat!(
@@ -207,7 +213,9 @@ impl Store {
                 .bind(filter.limit)
                 .all(connection)
                 .await?;
-                rows.into_iter().map(|row| row.read(environment)).collect()
+                let ours = |charge| proof::led_by_ours(&orders, environment, charge);
+                let read = |row: Row| row.read(environment).map(ours);
+                rows.into_iter().map(read).collect()
             })
         })
         .await
@@ -256,13 +264,14 @@ pub(in crate::store) async fn find_to_change(
         .bind(account.as_str())
         .optional(tx)
         .await?;
-    row.map(|row| row.read(environment)).transpose()
+    let ours = |charge| proof::led_by_ours(tx.orders(), environment, charge);
+    row.map(|row| row.read(environment).map(ours)).transpose()
 }
 
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, page_expires_at_ms, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof"
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, page_expires_at_ms, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof, redirect_proof"
     };
 }
 pub(super) use columns;
@@ -310,6 +319,7 @@ row! {
         order_proof: Option<Vec<u8>>,
         payment_proof: Option<Vec<u8>>,
         operation_proof: Option<Vec<u8>>,
+        redirect_proof: Option<Vec<u8>>,
     }
 }
 
@@ -393,6 +403,7 @@ impl Row {
                 payment: self.payment_proof,
                 operation: self.operation_proof,
                 operation_key,
+                redirect: self.redirect_proof,
             },
         })
     }

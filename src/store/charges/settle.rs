@@ -325,15 +325,8 @@ async fn settle(
         | ChargeStatus::Declined
         | ChargeStatus::Canceled => (None, None),
     };
-    // Only a name that is learned now: one that stands in the row has its proof, or is not believed.
-    let payment_proof = match (&before.payment, &outcome.payment) {
-        (None, Some(name)) => {
-            let whose = (&before.account, before.id);
-            let order = proof::payment(environment, whose, name);
-            Some(tx.orders().sign(&order)?)
-        }
-        (Some(_), _) | (None, None) => None,
-    };
+    let (payment_proof, redirect_proof) =
+        proof::of_outcome(tx.orders(), environment, (before, outcome))?;
     let details = &outcome.details;
     let row: Option<Row> = query(concat!(
         "UPDATE charges
@@ -344,6 +337,7 @@ async fn settle(
                 decline_advice = $6,
                 decline_retryable = $7,
                 redirect_url = $8,
+                redirect_proof = $18,
                 network_transaction_id = COALESCE($9, network_transaction_id),
                 cvc_check = COALESCE($10, cvc_check),
                 postal_code_check = COALESCE($11, postal_code_check),
@@ -377,6 +371,7 @@ async fn settle(
     .bind(goes_on)
     .bind(repair)
     .bind(payment_proof)
+    .bind(redirect_proof)
     .optional(tx)
     .await?;
     let reading = Reading::new("charges", &key, environment);

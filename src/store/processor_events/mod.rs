@@ -181,14 +181,11 @@ impl Store {
                     .map(|body| order(tx.orders(), whose, (body, event.created_at)))
                     .map(|order| tx.orders().sign(&order))
                     .transpose()?;
-                // The capture plane may not read what it writes there: hence no `excluded`.
-                let deliveries: i64 = query(
+                // The capture plane may only put it there: what came before stays as it is.
+                let written = query(
                     "INSERT INTO processor_events (account, id, body, status, deliveries, tries, lease_until_ms, created_at_ms, received_at_ms, last_seen_at_ms, order_proof)
                      VALUES ($1, $2, $3, $4, 1, 0, $5, $6, $7, $7, $8)
-                         ON CONFLICT (account, id) DO UPDATE
-                        SET deliveries = processor_events.deliveries + 1,
-                            last_seen_at_ms = $7
-                  RETURNING deliveries",
+                         ON CONFLICT (account, id) DO NOTHING",
                 )
                 .bind(event.account.as_str())
                 .bind(&event.id)
@@ -198,9 +195,9 @@ impl Store {
                 .bind(event.created_at.unix_ms())
                 .bind(event.now.unix_ms())
                 .bind(proof)
-                .scalar(&mut *tx)
+                .execute(&mut *tx)
                 .await?;
-                if deliveries > 1 {
+                if written == 0 {
                     return Ok(Received::Again);
                 }
                 record(tx, audit);

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 23));
+    assert_eq!((first.from, first.to), (0, 24));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -41,11 +41,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "claims",
             "proved answers",
             "charge pages",
-            "key rotations"
+            "key rotations",
+            "redirect proofs"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (23, 23, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (24, 24, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -57,7 +58,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 23
+            needed: 24
         }
     );
     assert!(
@@ -74,10 +75,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 23",
+            "DELETE FROM _sqlx_migrations WHERE version = 24",
             Failure::SchemaTooOld {
-                found: 22,
-                needed: 23,
+                found: 23,
+                needed: 24,
             },
             false,
         ),

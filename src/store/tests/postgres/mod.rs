@@ -32,7 +32,7 @@ async fn stage() -> Stage {
     let server = Server::start();
     let owner = settings_of(&server, "owner");
     let migrated = migrate(&owner).await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (0, 21));
+    assert_eq!((migrated.from, migrated.to), (0, 22));
     assert_eq!(migrate(&owner).await.unwrap().applied, []);
     server
         .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture");
@@ -169,7 +169,10 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
     let mut token = token_of(session.id).token;
     token.fingerprint = Some(mark(4));
     let kept = forms
-        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| news())
+        .attempt_succeeded(of_session, token, event(Action::TokenCreated), |_| News {
+            kind: "token.created".into(),
+            ..news()
+        })
         .await
         .unwrap();
     let token = new(kept);
@@ -194,6 +197,7 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         "SELECT id FROM refunds",
         "SELECT body FROM processor_events",
         "UPDATE processor_events SET status = 'applied'",
+        "UPDATE processor_events SET last_seen_at_ms = 0",
         "DELETE FROM processor_events",
         "SELECT charge_id FROM charge_reviews",
         "SELECT id FROM disputes",
@@ -204,6 +208,14 @@ async fn the_capture_role_makes_tokens_and_reads_no_sealed_value() {
         "TRUNCATE audit_events",
         "UPDATE charges SET amount = 1",
         "DELETE FROM tokens",
+        "UPDATE tokens SET status = 'active'",
+        "UPDATE tokens SET last4 = '0000'",
+        "UPDATE token_cards SET customer_ref = 'thief'",
+        "INSERT INTO events (id, account, kind, data, seq, created_at_ms) VALUES ('e', 'default', 'token.created', '{}', 1, 0)",
+        "INSERT INTO events (id, account, kind, data, created_at_ms) VALUES ('e', 'default', 'charge.succeeded', '{}', 0)",
+        "INSERT INTO processor_events (account, id, status, deliveries, tries, created_at_ms, received_at_ms, last_seen_at_ms) VALUES ('default', 'evt', 'applied', 1, 0, 0, 0, 0)",
+        "INSERT INTO watch_blocks (id, rule, subject, action, node, placed_at_ms) VALUES ('b', 'client_opens', 'client spiffe://shop.example/billing', 'block', 'n', 0)",
+        "INSERT INTO watch_buckets (process, rule, subject, bucket_ms, events, hits, updated_at_ms) VALUES ('p', 'client_opens', 'client spiffe://shop.example/billing', 0, 1, 1, 0)",
     ] {
         let words = sqlx::raw_sql(refused)
             .execute(&mut connection)
