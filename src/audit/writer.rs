@@ -56,6 +56,7 @@ const fn is_captures_act(action: Action) -> bool {
             | Action::TokenCreated
             | Action::TokenRefused
             | Action::WatchActed
+            | Action::WatchWarned
     )
 }
 
