@@ -91,12 +91,19 @@ fn alert(decision: &Decision) -> Alert {
         (false, watch::Action::Alert) => "nothing is stopped".to_owned(),
         (false, action) => format!("only observed; enforced, it would be: {}", action.name()),
     };
-    Alert::new(rule.alert, &who, &format!("{}; {done}", counted(rule, *count)))
+    Alert::new(
+        rule.alert,
+        &who,
+        &format!("{}; {done}", counted(rule, *count)),
+    )
 }
 
 fn counted(rule: &Rule, count: Count) -> String {
     let (name, window_s) = (rule.name.name(), rule.window_s);
-    format!("rule {name}: {} of {} within {window_s} s", count.hits, count.events)
+    format!(
+        "rule {name}: {} of {} within {window_s} s",
+        count.hits, count.events
+    )
 }
 
 fn whom(subject: Option<&Subject>) -> String {

@@ -398,3 +398,5 @@ fn seconds(end: Timestamp, now: Timestamp) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_weighed;

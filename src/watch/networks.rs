@@ -97,7 +97,10 @@ impl Networks {
 
     pub(super) fn forgive_before(&mut self, at: Timestamp) {
         let at_ms = at.unix_ms();
-        let own = self.own.iter_mut().map(|((bucket, _), cell)| (*bucket, cell));
+        let own = self
+            .own
+            .iter_mut()
+            .map(|((bucket, _), cell)| (*bucket, cell));
         let others = self.others.iter_mut();
         let others = others.map(|((bucket, _, _), cell)| (*bucket, cell));
         for (_, cell) in own.chain(others).filter(|(bucket, _)| *bucket <= at_ms) {
@@ -187,6 +190,9 @@ mod tests {
         }
         assert_eq!(networks.own.len(), CELLS_MAX);
         networks.add("bad", 0, true);
-        assert_eq!((networks.own.len(), networks.of("bad", 0).hits), (CELLS_MAX, 1));
+        assert_eq!(
+            (networks.own.len(), networks.of("bad", 0).hits),
+            (CELLS_MAX, 1)
+        );
     }
 }

@@ -138,17 +138,14 @@ impl Window {
     }
 
     /// What another process says that it counted in a bucket; it says it again when it has changed.
-    pub(super) fn hear(
-        &mut self,
-        process: &str,
-        bucket: i64,
-        network: Option<&str>,
-        count: Count,
-    ) {
+    pub(super) fn hear(&mut self, process: &str, bucket: i64, network: Option<&str>, count: Count) {
         let past = bucket <= self.standing.counted_from_ms;
         let cell = match network {
             Some(network) => self.networks.heard(process, bucket, network),
-            None => self.others.entry((process.to_owned(), bucket)).or_insert_with(Cell::default),
+            None => self
+                .others
+                .entry((process.to_owned(), bucket))
+                .or_insert_with(Cell::default),
         };
         let is_first = cell.count == Count::default();
         cell.count = count;
@@ -165,7 +162,9 @@ impl Window {
 
     /// What speaks for the subject in that window, whatever was decided meanwhile.
     pub(super) fn good(&self, bucket: i64, bucket_ms: i64) -> u32 {
-        let good = self.cells(bucket, bucket_ms).map(|(_, cell)| cell.count.good());
+        let good = self
+            .cells(bucket, bucket_ms)
+            .map(|(_, cell)| cell.count.good());
         good.fold(0, u32::saturating_add)
     }
 
@@ -186,7 +185,9 @@ impl Window {
     /// How many processes have counted in the window, this one among them.
     pub(super) fn processes(&self) -> u32 {
         let others: BTreeSet<&str> = self.others.keys().map(|(name, _)| name.as_str()).collect();
-        u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1)
+        u32::try_from(others.len())
+            .unwrap_or(u32::MAX)
+            .saturating_add(1)
     }
 
     /// From here on everything counts anew.
@@ -196,7 +197,8 @@ impl Window {
         }
         let own = self.own.range_mut(..=at.unix_ms()).map(|(_, cell)| cell);
         let others = self.others.iter_mut();
-        let others = others.filter_map(|((_, bucket), cell)| (*bucket <= at.unix_ms()).then_some(cell));
+        let others =
+            others.filter_map(|((_, bucket), cell)| (*bucket <= at.unix_ms()).then_some(cell));
         for cell in own.chain(others) {
             cell.forgive();
         }
