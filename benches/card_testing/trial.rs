@@ -1,6 +1,6 @@
 //! One day against one set of rules: the product's own engine, under a clock that jumps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cloakroom::alerts::AlertName;
 use cloakroom::card::Pan;
@@ -52,6 +52,8 @@ pub(crate) struct Outcome {
     pub(crate) lost: BTreeSet<u32>,
     /// How often each rule decided.
     pub(crate) decisions: BTreeMap<&'static str, u32>,
+    /// Warnings that somebody is near a threshold.
+    pub(crate) warnings: u32,
     /// Whether the nightly run of subscriptions went through.
     pub(crate) billing_cut_off: bool,
 }
@@ -86,7 +88,9 @@ pub(crate) fn per_address_limit() -> Vec<Rule> {
         window_s: 600,
         hits_max: 10,
         per_cent_max: 0,
+        networks_min: 0,
         action: Action::Block,
+        first_s: 3_600,
         lasts_s: 3_600,
         alert: AlertName::CardTesting,
     }]
@@ -110,6 +114,7 @@ pub(crate) fn run(seed: u64, with: &[Who], rules: Vec<Rule>) -> Outcome {
             rules,
             enforces: true,
             windows_max: 200_000,
+            opens_per_s: HashMap::new(),
         }),
         numbers: numbers(),
         chance: Chance::new(seed.rotate_left(17)),
@@ -150,13 +155,17 @@ impl Trial {
         let customer = attempt
             .customer
             .map(|customer| format!("customer-{customer}"));
-        subjects.extend(customer.map(|name| Subject::customer("default", &name)));
+        let customer = customer.map(|name| Subject::customer("default", &name));
+        subjects.extend(customer.clone());
         let range = attempt
             .range
             .and_then(|range| self.numbers.get(range as usize));
         let range = range.map(CardRange::of);
 
-        let admitted = self.is_admitted(attempt, &subjects, range.as_ref(), now);
+        let networks = customer.and_then(|customer| customer.within(subjects.get(1)?.name()));
+        let mut stoppable = subjects.clone();
+        stoppable.extend(networks);
+        let admitted = self.is_admitted(attempt, &stoppable, range.as_ref(), now);
         let tally = self.outcome.of.entry(attempt.who).or_default();
         if tally.cards == 0 {
             tally.first_ms = attempt.at_ms;
@@ -178,6 +187,8 @@ impl Trial {
         if let Some(range) = &range {
             self.watch.see_range(attempt.ends, range, now);
         }
+        let warned = self.watch.take_warnings().len();
+        self.outcome.warnings += u32::try_from(warned).unwrap_or(u32::MAX);
         for decision in self.watch.take_decisions() {
             let name = decision.rule.name.name();
             *self.outcome.decisions.entry(name).or_default() += 1;

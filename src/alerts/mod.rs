@@ -82,6 +82,9 @@ alerts! {
     /// A client opened more than its budget and was cut off.
     ClientCutOff = "client_cut_off" Page
         "Ask the client's owner whether the load is theirs. If not, revoke its certificate and treat it as an incident; if so, raise its budget and run `cloakroom watch lift`.",
+    /// Somebody has come to four fifths of a threshold that stops them.
+    ThresholdNear = "threshold_near" Ticket
+        "Nobody is stopped yet. If the load is honest, raise the rule's threshold under [watch.rules] before it trips; a client can read what is left to it in the RateLimit fields of its responses.",
     /// A client does more than it usually does.
     ClientBusy = "client_busy" Ticket
         "Ask the client's owner whether the load is theirs; if so, raise the rule's threshold under [watch.rules].",

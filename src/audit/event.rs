@@ -281,6 +281,8 @@ names! {
         IncidentClosed = "incident.closed",
         /// A rule of the watch stopped somebody for a time (10.2.1.5: access rights were changed).
         WatchActed = "watch.acted",
+        /// Somebody has come near a threshold of the watch; nothing is done yet.
+        WatchWarned = "watch.warned",
         /// An operator let them in again (10.2.1.2: an administrative act).
         WatchLifted = "watch.lifted",
         /// The store was compared with the processor, and agreed with it.

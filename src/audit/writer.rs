@@ -58,6 +58,7 @@ const fn is_captures_act(action: Action) -> bool {
             | Action::TokenRefused
             | Action::TokenRepeated
             | Action::WatchActed
+            | Action::WatchWarned
     )
 }
 

@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::body::Wiped;
 use super::peer::Peer;
-use super::{Plane, PlaneName};
+use super::{Plane, PlaneName, allowances};
 use crate::audit::{Action, Actor};
 use crate::problem::{Code, Problem};
 use crate::telemetry::metrics::known_method;
@@ -96,6 +96,7 @@ pub async fn envelope(
     witness_refusal(&plane, &frame, &mut response)
         .instrument(span.clone())
         .await;
+    allowances::tell(&plane, &mut response);
     seal_off(&plane, &method, &request_id, &mut response);
     drop(active);
 

@@ -5,6 +5,7 @@
 //! way of a card starts in [`tokens::capture`].
 
 mod accept;
+mod allowances;
 mod answers;
 pub mod body;
 pub mod charges;

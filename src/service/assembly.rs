@@ -106,7 +106,7 @@ fn watcher(config: &Config) -> Arc<Watcher> {
     crate::random::fill(&mut random);
     let settings = &config.watch;
     Watcher::new(
-        settings.engine(),
+        config.watch_engine(),
         settings.shared_addresses.clone(),
         settings.share_interval_ms,
         format!("{:016x}", u64::from_be_bytes(random)),

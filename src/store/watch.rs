@@ -142,6 +142,24 @@ impl Store {
         .await
     }
 
+    /// Warns of what is near a threshold: an alert, and an event with it, once for each subject and
+    /// window on all processes together. Whether it was the first.
+    ///
+    /// # Errors
+    /// As every operation: [`Failure`].
+    pub async fn warn_near(&self, event: Event, alert: NewAlert) -> Result<bool, Failure> {
+        self.write(move |tx| {
+            Box::pin(async move {
+                let is_first = raise(tx, &alert).await?;
+                if is_first {
+                    record(tx, event);
+                }
+                Ok(is_first)
+            })
+        })
+        .await
+    }
+
     /// The blocks that hold now, and those that ended or were lifted since, newest first.
     ///
     /// # Errors

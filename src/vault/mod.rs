@@ -45,6 +45,7 @@ pub mod tell;
 pub mod tokenize;
 pub mod unseal;
 pub mod watch;
+mod watch_told;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,16 +9,17 @@ use std::time::Duration;
 
 use super::session::Admitted;
 use super::tokenize::Tokenized;
-use super::{Capture, Common, Refusal, process};
-use crate::alerts::Alert;
+use super::{Capture, Common, Refusal};
 use crate::audit::{Action, Outcome};
 use crate::clock::Timestamp;
 use crate::store::{BlockRow, BucketRow, Failure, SessionRow};
-use crate::token::{Account, BlockId};
-use crate::watch::{self, Block, Bucket, CardRange, Decision, RuleName, Seen, Subject, Verdict};
+use crate::token::Account;
+use crate::watch::{self, Block, Bucket, CardRange, RuleName, Seen, Subject, SubjectKind, Verdict};
 
 /// Buckets that are written at one look.
 const SHARE_BUCKETS_MAX: usize = 2_000;
+/// At the end of a rule's name: the row is of one network, whose name ends the subject.
+const OF_NETWORKS: &str = "_networks";
 /// How far back a look at the others' buckets reaches beyond the one before it: their clocks may be
 /// behind ours, and saying a thing twice counts once.
 const OVERLAP_MS: u64 = 30_000;
@@ -103,6 +104,23 @@ impl Watcher {
         subjects
     }
 
+    /// Everybody who may have been stopped: these, and the customer in its network.
+    fn stoppable(mut subjects: Vec<Subject>) -> Vec<Subject> {
+        let of_kind = |kind| subjects.iter().find(|who: &&Subject| who.kind() == kind);
+        let customer = of_kind(SubjectKind::Customer);
+        let network = of_kind(SubjectKind::Network);
+        let within = customer.zip(network);
+        let within = within.and_then(|(customer, network)| customer.within(network.name()));
+        subjects.extend(within);
+        subjects
+    }
+
+    /// What is left to a client before it is stopped, where that is little.
+    #[must_use]
+    pub fn allowances(&self, client: &str, now: Timestamp) -> Vec<watch::Allowance> {
+        self.engine().allowances(&Subject::client(client), now)
+    }
+
     fn of_session(client: &str, account: &Account, customer: Option<&str>) -> Vec<Subject> {
         let mut subjects = vec![Subject::client(client)];
         subjects.extend(customer.map(|name| Subject::customer(account.as_str(), name)));
@@ -159,6 +177,7 @@ impl Capture {
         let subjects = common
             .watch
             .of_card(&admitted.session, &admitted.witness.origin);
+        let subjects = Watcher::stoppable(subjects);
         let verified = admitted.session.shopper_verified;
         let verdict = common
             .watch
@@ -270,6 +289,16 @@ impl Common {
                 return Err(failure);
             }
         }
+        let mut near = self.watch.engine().take_warnings();
+        while let Some(warning) = near.pop() {
+            if let Err(failure) = self.warn(&warning).await {
+                let mut engine = self.watch.engine();
+                for warning in near.into_iter().chain([warning]) {
+                    engine.put_warning_back(warning);
+                }
+                return Err(failure);
+            }
+        }
         let new = self.watch.engine().take_new();
         let now = self.now();
         for rows in new.chunks(SHARE_BUCKETS_MAX) {
@@ -300,40 +329,19 @@ impl Common {
         self.store.sweep_watch(window_s, self.now()).await
     }
 
-    async fn write_down(&self, decision: &Decision) -> Result<(), Failure> {
-        let rule = decision.rule;
-        let block = decision.block().map(|block| {
-            let row = BlockRow {
-                id: BlockId::new(self.environment, decision.at),
-                rule: rule.name.name().to_owned(),
-                subject: block.subject.to_string(),
-                action: block.action.name().to_owned(),
-                node: self.node.to_string(),
-                placed_at: block.placed_at,
-                ends_at: block.ends_at,
-                lifted_at: None,
-                lifted_by: None,
-            };
-            let subject = Some(row.subject.clone());
-            let event = self.event(&process(), Action::WatchActed, Outcome::Success, subject);
-            (row, event)
-        });
-        let alert = alert(decision);
-        self.metrics.rule_tripped(rule.name, decision.enforced);
-        self.metrics.alert_raised(alert.name);
-        let alert = self.new_alert(alert);
-        let (id, rule) = (alert.id, rule.name.name());
-        let (name, subject) = (alert.alert.name, named_in_the_log(decision));
-        let (seen, next_step) = (&alert.alert.seen, name.next_step());
-        tracing::error!(alert = name.name(), %id, subject, seen, next_step, rule, "an alert is raised");
-        self.store.place_block(block, alert).await
-    }
-
     fn row(&self, bucket: &Bucket) -> BucketRow {
+        let (rule, subject) = (bucket.rule.name(), &bucket.subject);
+        let (rule, subject) = match &bucket.network {
+            None => (rule.to_owned(), subject.to_string()),
+            Some(network) => (
+                format!("{rule}{OF_NETWORKS}"),
+                format!("{subject} {network}"),
+            ),
+        };
         BucketRow {
             process: self.watch.name.clone(),
-            rule: bucket.rule.name().to_owned(),
-            subject: bucket.subject.to_string(),
+            rule,
+            subject,
             bucket_ms: bucket.bucket_ms,
             events: bucket.count.events,
             hits: bucket.count.hits,
@@ -341,49 +349,19 @@ impl Common {
     }
 }
 
-/// Whom a decision is about, without the name of a merchant's customer: the alert has it.
-fn named_in_the_log(decision: &Decision) -> String {
-    match &decision.subject {
-        None => "a card range".to_owned(),
-        Some(subject) if subject.kind() == watch::SubjectKind::Customer => "a customer".to_owned(),
-        Some(subject) => subject.to_string(),
-    }
-}
-
-fn alert(decision: &Decision) -> Alert {
-    let Decision {
-        rule,
-        subject,
-        count,
-        enforced,
-        ends_at,
-        ..
-    } = decision;
-    let who = subject.as_ref().map_or_else(
-        || "a card range, which is in memory only".to_owned(),
-        Subject::to_string,
-    );
-    let until = ends_at.map_or_else(|| "it is lifted".to_owned(), Timestamp::rfc3339);
-    let done = match (enforced, rule.action) {
-        (true, action) => format!("{} until {until}", action.name()),
-        (false, watch::Action::Alert) => "nothing is stopped".to_owned(),
-        (false, action) => format!("only observed; enforced, it would be: {}", action.name()),
-    };
-    let seen = format!(
-        "rule {}: {} of {} within {} s; {done}",
-        rule.name.name(),
-        count.hits,
-        count.events,
-        rule.window_s
-    );
-    Alert::new(rule.alert, &who, &seen)
-}
-
 /// What a row says; nothing where a later version wrote it.
 fn bucket(row: &BucketRow) -> Option<Bucket> {
+    let (rule, subject, network) = match row.rule.strip_suffix(OF_NETWORKS) {
+        None => (row.rule.as_str(), row.subject.as_str(), None),
+        Some(rule) => {
+            let (subject, network) = row.subject.rsplit_once(' ')?;
+            (rule, subject, Some(network.to_owned()))
+        }
+    };
     Some(Bucket {
-        rule: RuleName::from_name(&row.rule)?,
-        subject: Subject::parse(&row.subject)?,
+        rule: RuleName::from_name(rule)?,
+        subject: Subject::parse(subject)?,
+        network,
         bucket_ms: row.bucket_ms,
         count: watch::Count {
             events: row.events,
@@ -394,6 +372,7 @@ fn bucket(row: &BucketRow) -> Option<Bucket> {
 
 fn block(row: &BlockRow) -> Option<Block> {
     Some(Block {
+        rule: RuleName::from_name(&row.rule),
         subject: Subject::parse(&row.subject)?,
         action: watch::Action::from_name(&row.action)?,
         placed_at: row.placed_at,

@@ -9,6 +9,7 @@ use std::fmt;
 
 use zeroize::Zeroize as _;
 
+use super::judgement::Weighed;
 use super::rules::Rule;
 use super::windows::{Count, bucket_ms, bucket_of};
 use crate::card::Pan;
@@ -104,7 +105,8 @@ impl Ranges {
                 sum.hits = sum.hits.saturating_add(count.hits);
             }
         }
-        let trips = hit && rule.is_past(sum) && slot.stopped_until_ms <= now.unix_ms();
+        let trips =
+            hit && rule.is_past(&Weighed::of(sum)) && slot.stopped_until_ms <= now.unix_ms();
         trips.then(|| {
             slot.stopped_until_ms = now.plus_s(rule.lasts_s).unix_ms();
             slot.counts = Default::default();

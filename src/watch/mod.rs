@@ -2,27 +2,36 @@
 //!
 //! [`Watch`] is the whole engine and does nothing but count and decide: it has no clock, no thread
 //! and no database, so that the workload of `benches/card_testing` drives the very rules that serve.
-//! [`rules`] is the table; [`Subject`] is whom it counts; `windows` are the sliding windows, and
-//! [`CardRange`] the one thing that is in memory only. What is decided holds at once in the process
+//! [`rules`] is the table; [`Subject`] is whom it counts; `windows` are the sliding windows, in which
+//! `networks` are told apart; `judgement` weighs them, and `allowance` is what clients are told.
+//! [`CardRange`] is the one thing that is in memory only. What is decided holds at once in the process
 //! that decides it, and on the others when they have read it from the store, a second later
 //! ([`crate::vault::watch`]). It fails open: a process that cannot share what it counts still counts
 //! for itself.
 
+mod allowance;
 mod card_range;
+mod decision;
+mod judgement;
+mod networks;
 pub mod rules;
 mod subject;
 mod windows;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+pub use allowance::Allowance;
 pub use card_range::CardRange;
+pub use decision::{Block, Bucket, Decision};
+pub use judgement::SHARED_NETWORKS_MIN;
+pub use networks::NETWORK_HITS_MAX;
 pub use rules::{Action, RULES, Rule, RuleName, Seen};
 pub use subject::{Subject, SubjectKind};
 pub use windows::Count;
 
 use crate::clock::Timestamp;
 use card_range::Ranges;
-use windows::{Window, bucket_ms, bucket_of};
+use windows::Window;
 
 /// Decisions that wait to be written down; more are made and not told.
 const DECISIONS_MAX: usize = 1_000;
@@ -38,6 +47,9 @@ pub struct Settings {
     pub enforces: bool,
     /// Windows that are kept at one time; the longest quiet make room.
     pub windows_max: usize,
+    /// Values that the processor's governor lets this process open in a second, of each client whose
+    /// budget nobody has set.
+    pub opens_per_s: HashMap<Subject, u32>,
 }
 
 /// What somebody who comes is told.
@@ -54,57 +66,6 @@ pub enum Verdict {
     },
 }
 
-/// What a rule decided, to be written down and told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Which rule.
-    pub rule: Rule,
-    /// About whom; nothing where it is a card range, which has no text.
-    pub subject: Option<Subject>,
-    /// What was counted.
-    pub count: Count,
-    /// Whether it is done, or only told.
-    pub enforced: bool,
-    /// When.
-    pub at: Timestamp,
-    /// Till when; nothing where it lasts until it is lifted.
-    pub ends_at: Option<Timestamp>,
-}
-
-/// What is done to somebody, as the store has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
-    /// To whom.
-    pub subject: Subject,
-    /// What.
-    pub action: Action,
-    /// From when on.
-    pub placed_at: Timestamp,
-    /// Till when; nothing where it lasts until it is lifted.
-    pub ends_at: Option<Timestamp>,
-    /// When it was lifted.
-    pub lifted_at: Option<Timestamp>,
-}
-
-impl Block {
-    fn holds(&self, now: Timestamp) -> bool {
-        self.lifted_at.is_none() && self.ends_at.is_none_or(|end| end > now)
-    }
-}
-
-/// A bucket of a window, as it is shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bucket {
-    /// Of which rule.
-    pub rule: RuleName,
-    /// About whom.
-    pub subject: Subject,
-    /// When it begins.
-    pub bucket_ms: i64,
-    /// What was counted in it.
-    pub count: Count,
-}
-
 /// The engine.
 #[derive(Debug)]
 pub struct Watch {
@@ -113,6 +74,10 @@ pub struct Watch {
     ranges: Ranges,
     blocks: HashMap<Subject, Vec<Block>>,
     decided: Vec<Decision>,
+    /// What was near a threshold, to be told.
+    warned: Vec<Decision>,
+    /// Till when something was done to somebody, by the moment from which on it was.
+    earlier: HashMap<(RuleName, Subject), BTreeMap<i64, i64>>,
     /// Windows in which something was counted since the last sharing.
     touched: Vec<(RuleName, Subject)>,
 }
@@ -127,6 +92,8 @@ impl Watch {
             ranges: Ranges::new(),
             blocks: HashMap::new(),
             decided: Vec::new(),
+            warned: Vec::new(),
+            earlier: HashMap::new(),
             touched: Vec::new(),
         }
     }
@@ -165,15 +132,20 @@ impl Watch {
         blocks.any(|block| block.action == Action::Block && block.holds(now))
     }
 
-    /// Counts what was seen about each of `subjects`, and decides.
+    /// Counts what was seen about each of `subjects`, and decides. The network among them is where
+    /// it comes from.
     pub fn see(&mut self, seen: Seen, subjects: &[Subject], now: Timestamp) {
+        let mut networks = subjects.iter();
+        let network = networks.find(|subject| subject.kind() == SubjectKind::Network);
+        let network = network.map(Subject::name);
         for subject in subjects {
             for index in 0..self.settings.rules.len() {
                 if let Some(rule) = self.settings.rules.get(index).copied()
                     && rule.by == subject.kind()
                     && rule.of.contains(&seen)
                 {
-                    self.count(&rule, subject, rule.hits.contains(&seen), now);
+                    let hit = rule.hits.contains(&seen);
+                    self.count(&rule, (subject, network), hit, now);
                 }
             }
         }
@@ -187,7 +159,7 @@ impl Watch {
                 .ranges
                 .count(range, rule.hits.contains(&seen), &rule, now)
         {
-            self.decide(rule, None, count, now);
+            self.decide((rule, rule.lasts_s), None, count, now);
         }
     }
 
@@ -198,58 +170,72 @@ impl Watch {
             .copied()
     }
 
-    fn count(&mut self, rule: &Rule, subject: &Subject, hit: bool, now: Timestamp) {
+    fn rule(&self, name: RuleName) -> Option<&Rule> {
+        self.settings.rules.iter().find(|rule| rule.name == name)
+    }
+
+    fn count(
+        &mut self,
+        rule: &Rule,
+        (subject, network): (&Subject, Option<&str>),
+        hit: bool,
+        now: Timestamp,
+    ) {
         if self.windows.len() >= self.settings.windows_max {
             self.make_room();
         }
-        let bucket_ms = bucket_ms(rule.window_s);
-        let bucket = bucket_of(now, bucket_ms);
+        let (_, bucket) = judgement::span(rule, now);
         let window = self
             .windows
             .entry((rule.name, subject.clone()))
             .or_default();
-        window.add(bucket, hit);
+        window.add(bucket, hit, network.filter(|_| rule.networks_min > 0));
         if !window.is_touched {
             window.is_touched = true;
             self.touched.push((rule.name, subject.clone()));
         }
-        if !hit || window.quiet_until_ms > now.unix_ms() {
-            return;
-        }
-        let count = window.sum(bucket, bucket_ms);
-        if rule.is_past(count) {
-            let quiet_s = if rule.lasts_s == 0 {
-                rule.window_s
-            } else {
-                rule.lasts_s
-            };
-            window.quiet_until_ms = now.plus_s(quiet_s).unix_ms();
-            window.forget_before(now);
-            self.decide(*rule, Some(subject.clone()), count, now);
+        if hit {
+            self.judge(rule, subject, network, now);
         }
     }
 
-    fn decide(&mut self, rule: Rule, subject: Option<Subject>, count: Count, now: Timestamp) {
-        let ends_at = (rule.lasts_s > 0).then(|| now.plus_s(rule.lasts_s));
+    fn decide(
+        &mut self,
+        (rule, lasts_s): (Rule, u32),
+        subject: Option<Subject>,
+        count: Count,
+        now: Timestamp,
+    ) {
+        let ends_at = (lasts_s > 0).then(|| now.plus_s(lasts_s));
         let enforced = self.settings.enforces && rule.action != Action::Alert;
-        if let (true, Some(subject)) = (enforced, &subject) {
-            self.place(Block {
-                subject: subject.clone(),
-                action: rule.action,
-                placed_at: now,
-                ends_at,
-                lifted_at: None,
-            });
+        let decision = Decision {
+            rule,
+            subject,
+            count,
+            enforced,
+            at: now,
+            ends_at,
+        };
+        if let Some(block) = decision.block() {
+            self.remember(&block);
+            self.place(block);
         }
         if self.decided.len() < DECISIONS_MAX {
-            self.decided.push(Decision {
-                rule,
-                subject,
-                count,
-                enforced,
-                at: now,
-                ends_at,
-            });
+            self.decided.push(decision);
+        }
+    }
+
+    /// What is done again lasts longer, unless an operator has said that it was a mistake.
+    fn remember(&mut self, block: &Block) {
+        if let (Some(rule), Some(end)) = (block.rule, block.ends_at) {
+            let key = (rule, block.subject.clone());
+            let placed = block.placed_at.unix_ms();
+            if block.lifted_at.is_none() {
+                let earlier = self.earlier.entry(key).or_default();
+                earlier.insert(placed, end.unix_ms());
+            } else if let Some(earlier) = self.earlier.get_mut(&key) {
+                earlier.remove(&placed);
+            }
         }
     }
 
@@ -263,6 +249,18 @@ impl Watch {
     /// What was decided since the last call, to be written down and told.
     pub fn take_decisions(&mut self) -> Vec<Decision> {
         std::mem::take(&mut self.decided)
+    }
+
+    /// What has come near a threshold since the last call, to be told.
+    pub fn take_warnings(&mut self) -> Vec<Decision> {
+        std::mem::take(&mut self.warned)
+    }
+
+    /// Puts a warning back that could not be told.
+    pub fn put_warning_back(&mut self, warning: Decision) {
+        if self.warned.len() < DECISIONS_MAX {
+            self.warned.push(warning);
+        }
     }
 
     /// Puts decisions back that could not be written down.
@@ -279,10 +277,13 @@ impl Watch {
                 continue;
             };
             window.is_touched = false;
-            let buckets = window.take_new().into_iter();
-            new.extend(buckets.map(|(bucket_ms, count)| Bucket {
+            // Whether a customer's name is many people's hangs on where cards are accepted.
+            let all = subject.kind() == SubjectKind::Customer;
+            let buckets = window.take_new(all).into_iter();
+            new.extend(buckets.map(|(bucket_ms, network, count)| Bucket {
                 rule,
                 subject: subject.clone(),
+                network,
                 bucket_ms,
                 count,
             }));
@@ -299,7 +300,8 @@ impl Watch {
             .windows
             .entry((bucket.rule, bucket.subject))
             .or_default();
-        window.hear(process, bucket.bucket_ms, bucket.count);
+        let network = bucket.network.as_deref();
+        window.hear(process, bucket.bucket_ms, network, bucket.count);
     }
 
     /// What the store says is done to whom, in place of all that was known. What was lifted counts
@@ -309,12 +311,14 @@ impl Watch {
         let mut known: HashMap<&Subject, Vec<&Block>> = HashMap::new();
         for block in &blocks {
             known.entry(&block.subject).or_default().push(block);
+            self.remember(block);
+            self.forgive_network(block);
         }
         for ((_, subject), window) in &mut self.windows {
             for block in known.get(subject).into_iter().flatten() {
                 window.forget_before(block.lifted_at.unwrap_or(block.placed_at));
                 if block.lifted_at.is_some() {
-                    window.quiet_until_ms = 0;
+                    window.standing.quiet_until_ms = 0;
                 }
             }
         }
@@ -322,6 +326,20 @@ impl Watch {
         let waiting: Vec<Block> = self.decided.iter().filter_map(Decision::block).collect();
         for block in blocks.into_iter().chain(waiting) {
             self.place(block);
+        }
+    }
+
+    /// The same for a customer in one network, which has no window of its own.
+    fn forgive_network(&mut self, block: &Block) {
+        let Some(((customer, network), rule)) = block.subject.parts().zip(block.rule) else {
+            return;
+        };
+        if let Some(window) = self.windows.get_mut(&(rule, customer)) {
+            let from = block.lifted_at.unwrap_or(block.placed_at);
+            window.forget_network_before(network, from);
+            if block.lifted_at.is_some() {
+                window.networks.standing(network).quiet_until_ms = 0;
+            }
         }
     }
 
@@ -340,10 +358,11 @@ impl Watch {
                 .iter()
                 .find(|rule| rule.name == *name)
                 .is_some_and(|rule| {
-                    let bucket_ms = bucket_ms(rule.window_s);
-                    window.sweep(bucket_of(now, bucket_ms), bucket_ms)
+                    let (bucket_ms, bucket) = judgement::span(rule, now);
+                    window.sweep(bucket, bucket_ms)
                 })
         });
+        self.sweep_earlier(now);
         self.blocks.retain(|_, blocks| {
             blocks.retain(|block| block.holds(now));
             !blocks.is_empty()
@@ -369,30 +388,6 @@ impl Watch {
     }
 }
 
-impl Decision {
-    /// What is done, where anything is and somebody is named.
-    #[must_use]
-    pub fn block(&self) -> Option<Block> {
-        let subject = self.subject.clone().filter(|_| self.enforced)?;
-        Some(Block {
-            subject,
-            action: self.rule.action,
-            placed_at: self.at,
-            ends_at: self.ends_at,
-            lifted_at: None,
-        })
-    }
-}
-
-impl Rule {
-    /// Whether that is past the threshold.
-    #[must_use]
-    pub const fn is_past(&self, count: Count) -> bool {
-        count.hits > self.hits_max
-            && count.hits.saturating_mul(100) > count.events.saturating_mul(self.per_cent_max)
-    }
-}
-
 /// Whole seconds until `end`, at least one and at most an hour.
 fn seconds(end: Timestamp, now: Timestamp) -> u32 {
     let seconds = end.ms_since(now).div_ceil(1_000);
@@ -403,3 +398,5 @@ fn seconds(end: Timestamp, now: Timestamp) -> u32 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_weighed;

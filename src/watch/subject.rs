@@ -17,6 +17,8 @@ pub enum SubjectKind {
     Shop,
     /// A merchant's customer.
     Customer,
+    /// A merchant's customer in one network, where its name is many people's.
+    CustomerNetwork,
     /// A client certificate's name.
     Client,
     /// The first digits of a card. It is no [`Subject`]: it has no text, and so no row.
@@ -24,11 +26,12 @@ pub enum SubjectKind {
 }
 
 impl SubjectKind {
-    const NAMED: [Self; 5] = [
+    const NAMED: [Self; 6] = [
         Self::Address,
         Self::Network,
         Self::Shop,
         Self::Customer,
+        Self::CustomerNetwork,
         Self::Client,
     ];
 
@@ -40,6 +43,7 @@ impl SubjectKind {
             Self::Network => "network",
             Self::Shop => "shop",
             Self::Customer => "customer",
+            Self::CustomerNetwork => "customer-network",
             Self::Client => "client",
             Self::CardRange => "card range",
         }
@@ -110,6 +114,34 @@ impl Subject {
         }
     }
 
+    /// A customer in one network.
+    #[must_use]
+    pub fn within(&self, network: &str) -> Option<Self> {
+        (self.kind == SubjectKind::Customer).then(|| Self {
+            kind: SubjectKind::CustomerNetwork,
+            name: format!("{} {network}", self.name),
+        })
+    }
+
+    /// The customer and the network, of a customer in one network.
+    #[must_use]
+    pub fn parts(&self) -> Option<(Self, &str)> {
+        let (name, network) = self.name.rsplit_once(' ')?;
+        (self.kind == SubjectKind::CustomerNetwork).then(|| {
+            let customer = Self {
+                kind: SubjectKind::Customer,
+                name: name.to_owned(),
+            };
+            (customer, network)
+        })
+    }
+
+    /// Its name, without its kind.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What kind it is.
     #[must_use]
     pub const fn kind(&self) -> SubjectKind {
@@ -172,7 +204,12 @@ mod tests {
             assert_eq!(Subject::address(ip(text)).to_string(), address);
             assert_eq!(Subject::network(ip(text)).to_string(), network);
         }
+        let within = Subject::customer("default", "a b").within("192.0.2.0/24");
+        let within = within.unwrap();
+        let parts = (Subject::customer("default", "a b"), "192.0.2.0/24");
+        assert_eq!(within.parts(), Some(parts));
         for subject in [
+            within,
             Subject::address(ip("192.0.2.7")),
             Subject::shop("default", "https://shop.example"),
             Subject::customer("default", "a b"),

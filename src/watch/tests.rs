@@ -11,6 +11,7 @@ fn with(enforces: bool) -> Watch {
         rules: RULES.to_vec(),
         enforces,
         windows_max: 1_000,
+        opens_per_s: HashMap::new(),
     })
 }
 
@@ -179,6 +180,7 @@ fn windows_are_bounded_and_swept() {
         rules: RULES.to_vec(),
         enforces: true,
         windows_max: 100,
+        opens_per_s: HashMap::new(),
     });
     for second in 0..500_u32 {
         let [.., a, b] = second.to_be_bytes();

@@ -66,3 +66,4 @@ mod status;
 mod support;
 mod tls;
 mod watch;
+mod watch_weighed;

@@ -135,7 +135,7 @@ async fn an_address_whose_cards_fail_is_turned_away_until_an_operator_lets_it_in
 }
 
 async fn a_challenged_shop_takes_cards_of_verified_shoppers_only(engine: Engine) {
-    let rules = (RULES, "{shop_guesses={hits_max=2}}");
+    let rules = (RULES, "{shop_guesses={hits_max=2,networks_min=1}}");
     let app = App::on_with(engine, &[], &[ENFORCE, rules]);
     let shop = json!({ "origin": "https://shop.example" });
     for _ in 0..3 {
@@ -261,7 +261,7 @@ async fn what_the_capture_process_decides_holds_in_the_internal_process() {
     .await;
     assert_eq!(post(&app, &bert, VISA).await.status, 201);
     assert_eq!(
-        app.count("SELECT count(*) FROM alerts WHERE node = 'capture-1'")
+        app.count("SELECT count(*) FROM alerts WHERE node = 'capture-1' AND name = 'card_testing'")
             .await,
         1
     );

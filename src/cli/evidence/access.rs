@@ -213,7 +213,9 @@ fn watch(scene: &Scene, bundle: &mut Bundle) {
                 "window_s": rule.window_s,
                 "hits_max": rule.hits_max,
                 "per_cent_max": rule.per_cent_max,
+                "networks_min": rule.networks_min,
                 "action": rule.action.name(),
+                "first_s": rule.first_s,
                 "lasts_s": rule.lasts_s,
             }));
         }
