@@ -234,10 +234,17 @@ fn confinement(config: &Config) -> Vec<Finding> {
             "[process] confinement is off: whoever takes the process over has all its rights";
         return vec![Finding::warning("confinement", seen, mend)];
     }
-    match service::reach(config) {
-        Ok(reach) => protection("confinement", &confinement::rehearse(&reach), mend),
-        Err(refused) => vec![Finding::failed("confinement", refused, mend)],
+    let reach = match service::reach(config) {
+        Ok(reach) => reach,
+        Err(refused) => return vec![Finding::failed("confinement", refused, mend)],
+    };
+    let mut findings = protection("confinement", &confinement::rehearse(&reach), mend);
+    if let Err(refused) = service::refuse_manifest_key(config, &reach) {
+        let mend =
+            "move it; `keys rotate` reads it where keys.manifest_key_file says, no process does";
+        findings.push(Finding::failed("manifest key", refused, mend));
     }
+    findings
 }
 
 /// One line when all measures are in force, or one for each that is not.
