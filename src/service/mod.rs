@@ -12,6 +12,7 @@ mod identity;
 mod key_maker;
 mod keys;
 mod listen;
+mod migrate;
 mod orders;
 mod place;
 mod reach;
@@ -47,6 +48,7 @@ pub use assembly::{
 pub use audit_log::{AcceptedRollback, log_key, sinks, verify};
 pub use key_maker::{Configured, make_further_keys};
 pub use keys::marking;
+pub use migrate::migrate;
 pub use reach::{reach, refuse_manifest_key};
 pub use webhooks::webhook_endpoints;
 
