@@ -303,6 +303,9 @@ names! {
         /// This database was put in place from a backup; what came after that is lost here
         /// (10.2.1.2: an administrative act).
         BackupRestored = "backup.restored",
+        /// An operator brought the schema up to a build's version (10.2.1.2: an administrative act;
+        /// 10.2.1.7: system-level objects).
+        SchemaMigrated = "schema.migrated",
         /// The service verified the whole log (10.3.4), and it was what was signed, or was not.
         AuditVerified = "audit.verified",
         /// An operator accepted that the database is older than what was signed of it, or another.

@@ -206,6 +206,8 @@ pub(super) fn make(dir: &Path, environment: Environment, passphrase: &[u8]) -> R
         .map_err(|error| Failure::new(exit::SOFTWARE, error))?;
     write(dir, names::KEK_PUBLIC, &public.to_json())?;
     write(dir, names::KEK_PRIVATE, &private.to_json())?;
+    crate::service::make_further_keys(&dir.join(names::KEK_PRIVATE))
+        .map_err(|error| Failure::new(exit::CANT_CREATE, error))?;
     make_others(dir)?;
     Ok(())
 }

@@ -1,18 +1,14 @@
 //! `cloakroom migrate --config FILE`: brings the store's schema up to this version.
 
-use super::{Failure, exit, print};
-use crate::clock::Clock;
+use super::{Failure, exit, operator, print};
 use crate::config::Config;
-use crate::service::store_settings;
-use crate::store;
-use crate::telemetry::Metrics;
+use crate::service;
 
 /// Runs the migrations that are not applied yet, and says which.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
-    let settings = store_settings(config, &Metrics::new(&Clock::system()))?;
-    let migrated = store::migrate(&settings)
+    let migrated = service::migrate(config, &operator())
         .await
-        .map_err(|error| Failure::new(exit::UNAVAILABLE, error))?;
+        .map_err(|refused| Failure::new(exit::UNAVAILABLE, refused))?;
     for (version, name) in &migrated.applied {
         print(format_args!("applied {version} {name}"))?;
     }

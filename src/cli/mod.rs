@@ -140,6 +140,7 @@ impl From<service::Refused> for Failure {
         use service::Refused;
         let code = match &refused {
             Refused::Keys(_)
+            | Refused::ManifestKey(_)
             | Refused::Tls(_)
             | Refused::Missing { .. }
             | Refused::Processor { .. }

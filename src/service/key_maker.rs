@@ -2,7 +2,8 @@
 //! to whoever holds them.
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use figment::value::magic::RelativePathBuf;
 use zeroize::Zeroizing;
@@ -15,6 +16,40 @@ use crate::seal::manifest::{Entry, Holder};
 use crate::seal::{UnwrapKey, WrapKey, aws_kms, file, pkcs11};
 use crate::token::Environment;
 use crate::vault::rotation::KeyMaker;
+
+/// The directory of the private files of further keys, beside the configured one's. A process may
+/// read all of it, so nothing else belongs there.
+const FURTHER_KEYS: &str = "keks";
+
+/// Where the private files of further keys stand, given the configured one's.
+#[must_use]
+pub(super) fn further_keys(private_file: &Path) -> PathBuf {
+    private_file.with_file_name(FURTHER_KEYS)
+}
+
+/// Makes that directory where it is missing, readable by the owner only.
+///
+/// # Errors
+/// What the system says.
+pub fn make_further_keys(private_file: &Path) -> std::io::Result<()> {
+    let mut directory = fs::DirBuilder::new();
+    directory.recursive(true).mode(0o700);
+    directory.create(further_keys(private_file))
+}
+
+/// Private files of further keys that earlier versions put beside the configured one.
+pub(super) fn keys_beside(private_file: &Path) -> Vec<PathBuf> {
+    let directory = private_file.parent().filter(|path| *path != Path::new(""));
+    let Ok(listed) = fs::read_dir(directory.unwrap_or(Path::new("."))) else {
+        return Vec::new();
+    };
+    let names = listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| name.starts_with("kek_"))
+        .filter(|name| Path::new(name).extension() == Some("json".as_ref()))
+        .map(|name| private_file.with_file_name(name))
+        .collect()
+}
 
 /// The configuration's way to keys.
 #[derive(Clone, Debug)]
@@ -88,7 +123,8 @@ impl Configured {
         })
     }
 
-    /// Makes a further key where the configured one is: a file beside it, or a key in the module.
+    /// Makes a further key where the configured one is: a file in [`further_keys`], or a key in the
+    /// module.
     /// Of the key service, somebody makes it there and says its ARN.
     ///
     /// # Errors
@@ -106,6 +142,7 @@ impl Configured {
             let public = text(&made.to_json());
             return Ok(Holder::Pkcs11 { public });
         }
+        self.require_directory()?;
         let (public, private) = file::generate(self.environment, &self.passphrase()?)
             .map_err(|failed| failed.to_string())?;
         let path = self.private_path(public.kek())?;
@@ -129,11 +166,33 @@ impl Configured {
         })
     }
 
-    /// Where the private file of a further key stands: beside the configured one.
+    /// Where the private file of a further key stands: in [`further_keys`], or beside the
+    /// configured one where an earlier version has put it.
     fn private_path(&self, kek: &str) -> Result<PathBuf, String> {
-        let beside = self.private_file.as_ref();
-        let beside = beside.ok_or("there is no keys.kek_private_file to put it beside")?;
-        Ok(beside.with_file_name(format!("{kek}.json")))
+        let configured = self.configured_file()?;
+        let name = format!("{kek}.json");
+        let beside = configured.with_file_name(&name);
+        let file = further_keys(configured).join(name);
+        let is_beside = beside.exists() && !file.exists();
+        Ok(if is_beside { beside } else { file })
+    }
+
+    /// A process that started without the directory is kept from what is put there later.
+    fn require_directory(&self) -> Result<(), String> {
+        let directory = further_keys(self.configured_file()?);
+        if directory.is_dir() {
+            return Ok(());
+        }
+        let directory = directory.display();
+        Err(format!(
+            "{directory} is missing, where further keys stand: make it with mode 700, restart the \
+             internal processes, and rotate again"
+        ))
+    }
+
+    fn configured_file(&self) -> Result<&Path, String> {
+        let file = self.private_file.as_deref();
+        file.ok_or_else(|| "there is no keys.kek_private_file to put it beside".to_owned())
     }
 
     fn passphrase(&self) -> Result<Zeroizing<Vec<u8>>, String> {

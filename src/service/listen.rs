@@ -19,7 +19,10 @@ impl Service {
     ) -> Result<(), Refused> {
         let capture = self.live(
             PlaneName::Capture,
-            config.capture.as_ref().map(renewal::capture),
+            config
+                .capture
+                .as_ref()
+                .map(|plane| renewal::capture(plane, config.environment)),
         )?;
         let internal = self.live(
             PlaneName::Internal,

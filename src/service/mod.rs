@@ -12,6 +12,7 @@ mod identity;
 mod key_maker;
 mod keys;
 mod listen;
+mod migrate;
 mod orders;
 mod place;
 mod reach;
@@ -22,6 +23,7 @@ mod webhooks;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +46,10 @@ pub use assembly::{
     internal_alone, ordering_store_settings, processors, store_settings, unrestricted_keys,
 };
 pub use audit_log::{AcceptedRollback, log_key, sinks, verify};
-pub use key_maker::Configured;
+pub use key_maker::{Configured, make_further_keys};
 pub use keys::marking;
-pub use reach::reach;
+pub use migrate::migrate;
+pub use reach::{reach, refuse_manifest_key};
 pub use webhooks::webhook_endpoints;
 
 /// Why a service is not built, or ended.
@@ -55,6 +58,12 @@ pub enum Refused {
     /// A key file.
     #[error("keys: {0}")]
     Keys(String),
+    /// The operator's key is within reach of the process.
+    #[error(
+        "{0} can be read by the process that it must be kept from: move it to a directory of its \
+         own, which the configuration names nothing else in"
+    )]
+    ManifestKey(PathBuf),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] tls::Refused),
@@ -286,9 +295,15 @@ impl Service {
 /// before it starts a thread.
 ///
 /// # Errors
-/// [`Refused::Confinement`] where the configuration insists on what the kernel does not have.
+/// [`Refused::Confinement`] where the configuration insists on what the kernel does not have;
+/// [`Refused::ManifestKey`] in the live environment where the process could read that.
 pub fn confine(config: &Config, reach: &Reach, hardening: Hardening) -> Result<Hardening, Refused> {
     let insistence = config.process.insistence(config.environment);
+    refuse_manifest_key(config, reach)?;
+    if let Some(file) = &config.keys.kek_private_file {
+        // Where nothing may be written there, `keys rotate` refuses and says what to do.
+        let _made = make_further_keys(&file.relative());
+    }
     let measures = confinement::enter(reach, insistence)?;
     Ok(hardening.confined(measures))
 }

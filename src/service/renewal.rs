@@ -10,15 +10,19 @@ use crate::audit::{Action, Outcome};
 use crate::config::{CapturePlane, InternalPlane, OpsPlane};
 use crate::http::PlaneName;
 use crate::http::tls::{ClientFiles, Files, Live, Reload};
+use crate::token::Environment;
 use crate::vault::{self, Common};
 
 /// Milliseconds between two looks at the files: so long a revocation takes without SIGHUP.
 const LOOK_INTERVAL_MS: u64 = 1_000;
 
-pub(super) fn capture(plane: &CapturePlane) -> Files {
+/// In the live environment, a certificate that no browser takes is not taken either.
+pub(super) fn capture(plane: &CapturePlane, environment: Environment) -> Files {
+    let host = plane.public_url.host_str().map(str::to_owned);
     Files {
         certificate: plane.certificate_file.relative(),
         private_key: plane.private_key_file.relative(),
+        host: host.filter(|_| environment == Environment::Live),
         clients: None,
     }
 }
@@ -27,6 +31,7 @@ pub(super) fn internal(plane: &InternalPlane) -> Files {
     Files {
         certificate: plane.certificate_file.relative(),
         private_key: plane.private_key_file.relative(),
+        host: None,
         clients: Some(ClientFiles {
             ca: plane.client_ca_file.relative(),
             revocation_lists: plane
@@ -46,6 +51,7 @@ pub(super) fn ops(plane: &OpsPlane) -> Files {
     Files {
         certificate: plane.certificate_file.relative(),
         private_key: plane.private_key_file.relative(),
+        host: None,
         clients: None,
     }
 }

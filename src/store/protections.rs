@@ -104,6 +104,24 @@ const READABLE: &str = "
      GROUP BY relname
      ORDER BY relname";
 
+/// The same on SQLite, the columns as one expression; what is no text there is left out.
+const COLUMNS: &str = "
+    SELECT name, group_concat(shown, ' || '' | x | '' || ')
+      FROM (SELECT tables.name AS name,
+                   'iif(typeof(\"' || columns.name || '\") = ''text'', \"' || columns.name || '\", '''')' AS shown
+              FROM sqlite_schema AS tables
+              JOIN pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table'
+               AND tables.name <> '_sqlx_migrations'
+               AND tables.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+             ORDER BY tables.name, columns.cid)
+     GROUP BY name
+     ORDER BY name";
+
+/// Stands between the texts of two columns, so that digits of the one and of the other are not taken
+/// for one number; [`COLUMNS`] has it, too.
+const BETWEEN: &str = " | x | ";
+
 impl Store {
     /// What the database keeps people from.
     ///
@@ -114,8 +132,7 @@ impl Store {
             .await
     }
 
-    /// The texts that this login may read, of at most so many rows of each table; none on SQLite,
-    /// whose file shows more.
+    /// The texts that this login may read, of at most so many rows of each table.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -154,19 +171,30 @@ async fn protections(connection: &mut Connection) -> Result<Protections, Failure
 }
 
 async fn texts(connection: &mut Connection, rows_max: u32) -> Result<Vec<Texts>, Failure> {
-    let Link::Postgres(link) = connection.link() else {
-        return Ok(Vec::new());
+    let tables: Vec<(String, String)> = match connection.link() {
+        Link::Sqlite(_) => query(COLUMNS).all(connection).await?,
+        Link::Postgres(link) => sqlx::query_as(READABLE).fetch_all(link).await?,
     };
-    let tables: Vec<(String, String)> = sqlx::query_as(READABLE).fetch_all(&mut *link).await?;
     let mut found = Vec::new();
     for (table, columns) in tables {
-        // Names that the database itself has quoted.
-        let statement =
-            format!("SELECT concat_ws(' ', {columns}) FROM public.\"{table}\" LIMIT {rows_max}");
-        let rows: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
-            .fetch_all(&mut *link)
-            .await?;
-        let rows = rows.into_iter().map(|(text,)| text).collect();
+        // Names that the database itself has given and quoted.
+        let rows = match connection.link() {
+            Link::Sqlite(link) => {
+                let statement = format!("SELECT {columns} FROM \"{table}\" LIMIT {rows_max}");
+                let mut statement = link.prepare(&statement)?;
+                let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+                rows.collect::<Result<Vec<_>, _>>()?
+            }
+            Link::Postgres(link) => {
+                let statement = format!(
+                    "SELECT concat_ws('{BETWEEN}', {columns}) FROM public.\"{table}\" LIMIT {rows_max}"
+                );
+                let rows: Vec<(String,)> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+                    .fetch_all(link)
+                    .await?;
+                rows.into_iter().map(|(text,)| text).collect()
+            }
+        };
         found.push(Texts { table, rows });
     }
     Ok(found)

@@ -120,6 +120,30 @@ async fn inside_the_running_service_exec_foreign_files_and_unlisted_ports_are_re
     assert_eq!(app.charge(&token, "k").await.status, 201);
 }
 
+/// The internal process reads its keys, those that a rotation puts there while it runs, and not the
+/// operator's, who signs which keys there are.
+#[tokio::test]
+async fn inside_the_running_internal_process_the_manifest_key_is_out_of_reach() {
+    let mut app = App::start_apart_as(&Apart {
+        internal_binary: thief(),
+        ..Apart::default()
+    });
+    let keys = app.path("internal-host").join("keys");
+    let manifest = keys.join("manifest.key");
+    fs::copy(app.path("manifest.key"), &manifest).unwrap();
+    let further = keys.join("keks/kek_of_a_rotation.json");
+    fs::write(&further, "{}").unwrap();
+    let private = keys.join("kek-private.json");
+    let log = app.path("internal-log");
+    for (file, outcome) in [(&manifest, DENIED), (&private, DONE), (&further, DONE)] {
+        let wish = format!("read {}", file.display());
+        let stdin = app.stdin_of("internal");
+        assert_eq!(told(stdin, &log, &wish).await, outcome, "{wish}");
+    }
+    let token = app.token(VISA).await;
+    assert_eq!(app.charge(&token, "k").await.status, 201);
+}
+
 #[tokio::test]
 async fn without_confinement_the_thief_does_all_of_it() {
     let mut app = scene(&[("CLOAKROOM__PROCESS__CONFINEMENT", "off")]);

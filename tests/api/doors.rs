@@ -29,13 +29,13 @@ const INTERNAL: [(Method, &str, &str, [u16; 3]); 12] = [
         Method::GET,
         "/v1/tokens?customer_ref=c",
         "",
-        [200, 200, 200],
+        [403, 200, 200],
     ),
     (
         Method::GET,
         "/v1/tokens/test_tok_00000000000000000000000000",
         "",
-        [404, 404, 404],
+        [403, 404, 404],
     ),
     (
         Method::DELETE,
@@ -53,7 +53,7 @@ const INTERNAL: [(Method, &str, &str, [u16; 3]); 12] = [
     (Method::GET, "/status", "", [403, 403, 200]),
     (Method::POST, "/v1/keys/unseal", "{}", [403, 403, 403]),
     (Method::GET, "/v1/keys/seal_status", "", [403, 403, 403]),
-    (Method::GET, "/.well-known/jwks.json", "", [200, 200, 200]),
+    (Method::GET, "/.well-known/jwks.json", "", [403, 200, 200]),
     (Method::GET, "/openapi.json", "", [200, 200, 200]),
 ];
 

@@ -107,7 +107,7 @@ async fn tokens_of_a_customer_are_read_and_listed_page_by_page(engine: Engine) {
     }
     let url = |path: &str| format!("{}{path}", app.at.internal);
     let one = app
-        .get(Who::Checkout, &url(&format!("/v1/tokens/{}", made[0])))
+        .get(Who::Admin, &url(&format!("/v1/tokens/{}", made[0])))
         .await;
     assert_eq!(
         (one.status, one.json()["id"].as_str()),

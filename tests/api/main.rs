@@ -15,6 +15,7 @@ mod audit_log;
 mod backups;
 mod billing;
 mod breakout;
+mod browser_reports;
 mod cards;
 mod charge_page;
 mod charge_return;

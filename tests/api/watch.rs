@@ -172,7 +172,7 @@ async fn a_client_past_its_budget_of_opens_is_cut_off_until_it_is_lifted(engine:
         .await
         .problem(403, "not_granted");
     assert_eq!(
-        app.get(Who::Checkout, &read).await.status,
+        app.get(Who::Admin, &read).await.status,
         200,
         "nobody else is"
     );

@@ -1,13 +1,12 @@
 //! Pages that mean ill: of another origin, beside the frame, in front of it, and the shop's own
 //! page when it is no longer the shop's.
 
-use hyper::Method;
 use serde_json::json;
 
 use crate::checkout::{Shop, strict_policy, type_card};
 use crate::driver::Browser;
 use crate::site::Site;
-use crate::support::{Who, request};
+use crate::support::Who;
 
 const VISA: &str = "4242424242424242";
 
@@ -543,39 +542,4 @@ async fn what_the_capture_plane_gives_to_browsers_is_fenced_in() {
         let answer = shop.app.get(Who::Nobody, &format!("{capture}{path}")).await;
         assert_eq!(answer.status, 404, "{path}");
     }
-}
-
-#[actix_web::test]
-async fn a_browsers_report_is_counted_by_what_was_violated() {
-    let shop = Shop::open();
-    let url = format!("{}/fields/v1/reports", shop.app.at.capture);
-    let report = json!([{ "type": "csp-violation", "body": { "effectiveDirective": "script-src-elem", "blockedURL": "https://evil.example/x.js" } }]);
-    let headers = [("content-type", "application/reports+json")];
-    for _ in 0..3 {
-        let answer = shop
-            .app
-            .send(
-                Who::Nobody,
-                request(Method::POST, &url, &headers, report.to_string()),
-            )
-            .await;
-        assert_eq!(answer.status, 204);
-    }
-    let answer = shop
-        .app
-        .send(
-            Who::Nobody,
-            request(Method::POST, &url, &headers, "nonsense".to_owned()),
-        )
-        .await;
-    answer.problem(400, "malformed_request");
-    let metrics = shop
-        .app
-        .get(Who::Nobody, &format!("{}/metrics", shop.app.at.ops))
-        .await;
-    let text = String::from_utf8(metrics.body).unwrap();
-    assert!(
-        text.contains(r#"cloakroom_browser_reports_total{violated="script-src-elem"} 3"#),
-        "{text}"
-    );
 }

@@ -50,6 +50,7 @@ impl Site {
         let live = tls::Files {
             certificate: app.path("server.pem"),
             private_key: app.path("server.key"),
+            host: None,
             clients: None,
         };
         let tls = tls::server(&tls::Live::read(live, Clock::system()).unwrap()).unwrap();
@@ -124,7 +125,7 @@ async fn answer(
     if file.is_none() && request.method() == actix_web::http::Method::POST {
         let kind = request.headers().get("content-type");
         inbox.lock().unwrap().push(Posted {
-            path: request.path().to_owned(),
+            path: request.uri().to_string(),
             kind: kind.map_or("", |kind| kind.to_str().unwrap()).to_owned(),
             body: body.to_vec(),
         });

@@ -162,10 +162,7 @@ async fn schemathesis_finds_nothing_on_the_internal_plane() {
         format!("{{san=\"spiffe://cloakroom.dev/{name}\",account=\"default\",scopes=[{scopes}]}}")
     };
     let clients = [
-        client(
-            "checkout",
-            r#""sessions:create","tokens:attach","tokens:read""#,
-        ),
+        client("checkout", r#""sessions:create","tokens:attach""#),
         client(
             "billing",
             r#""tokens:read","charges:create","charges:read","refunds:create","events:read""#,

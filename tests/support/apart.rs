@@ -253,7 +253,7 @@ impl App {
         );
 
         let log = |name: &str| dir.path().join(format!("{name}-log"));
-        let (internal, _, internal_at) = serve(
+        let (mut internal, internal_stdin, internal_at) = serve(
             &order.internal_binary,
             &internal,
             &log("internal"),
@@ -265,6 +265,7 @@ impl App {
             &log("capture"),
             order.overrides,
         );
+        internal.stdin = internal_stdin;
         let at = |said: &Value, plane: &str| {
             let address = said[plane].as_str().unwrap();
             format!("https://localhost:{}", address.rsplit(':').next().unwrap())
@@ -287,6 +288,16 @@ impl App {
                 beside("sandbox", sandbox, None),
             ],
         )
+    }
+
+    /// Where a process is told something, by its name.
+    pub(crate) fn stdin_of(&mut self, name: &str) -> &mut ChildStdin {
+        let beside = self.beside.iter_mut().find(|beside| beside.name == name);
+        let stdin = match beside {
+            Some(beside) => beside.stdin.as_mut(),
+            None => self.child.stdin.as_mut(),
+        };
+        stdin.unwrap()
     }
 
     /// The id of a process by its name.

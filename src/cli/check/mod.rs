@@ -10,17 +10,18 @@ use serde::Serialize;
 
 use super::{Failure, exit, print};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{CapturePlane, Config};
 use crate::confinement::{self, Insistence};
 use crate::http::fields::assets::{ASSETS, LOADER};
 use crate::http::health::State;
-use crate::http::{PlaneName, fields};
+use crate::http::{PlaneName, fields, tls};
 use crate::memory::{self, Hardening, Measure};
 use crate::processor::{self, Processor};
 use crate::seal::custody::SharedKek;
 use crate::service::{self, Listeners, Service, Start};
 use crate::store;
 use crate::telemetry::Metrics;
+use crate::token::Environment;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -155,6 +156,7 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
     findings.extend(backup::look(&config));
     if let Some(plane) = &config.capture {
         findings.push(loader(&plane.public_url));
+        findings.push(certificate(plane, config.environment));
     }
     findings.push(build(config, hardening).await);
     findings
@@ -217,6 +219,19 @@ fn loader(public_url: &url::Url) -> Finding {
     )
 }
 
+/// Whether browsers take the capture plane's certificate for its address; the live environment
+/// serves nothing where they do not.
+fn certificate(plane: &CapturePlane, environment: Environment) -> Finding {
+    let name = "certificate name";
+    let mend = "put a certificate with public_url's host among its names into certificate_file";
+    let host = plane.public_url.host_str().unwrap_or_default();
+    match tls::require_host(&plane.certificate_file.relative(), host) {
+        Ok(()) => Finding::ok(name, format_args!("it is for {host}")),
+        Err(refused) if environment == Environment::Live => Finding::failed(name, refused, mend),
+        Err(refused) => Finding::warning(name, refused, mend),
+    }
+}
+
 fn memory(hardening: &Hardening) -> Vec<Finding> {
     protection(
         "memory",
@@ -234,10 +249,17 @@ fn confinement(config: &Config) -> Vec<Finding> {
             "[process] confinement is off: whoever takes the process over has all its rights";
         return vec![Finding::warning("confinement", seen, mend)];
     }
-    match service::reach(config) {
-        Ok(reach) => protection("confinement", &confinement::rehearse(&reach), mend),
-        Err(refused) => vec![Finding::failed("confinement", refused, mend)],
+    let reach = match service::reach(config) {
+        Ok(reach) => reach,
+        Err(refused) => return vec![Finding::failed("confinement", refused, mend)],
+    };
+    let mut findings = protection("confinement", &confinement::rehearse(&reach), mend);
+    if let Err(refused) = service::refuse_manifest_key(config, &reach) {
+        let mend =
+            "move it; `keys rotate` reads it where keys.manifest_key_file says, no process does";
+        findings.push(Finding::failed("manifest key", refused, mend));
     }
+    findings
 }
 
 /// One line when all measures are in force, or one for each that is not.

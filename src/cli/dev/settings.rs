@@ -68,7 +68,7 @@ pub(super) fn read_secret(dir: &Path, name: &str) -> Result<Zeroizing<String>, F
 const CLIENTS: &str = r#"[[clients]]
 san = "spiffe://cloakroom.dev/checkout"
 account = "default"
-scopes = ["sessions:create", "tokens:attach", "tokens:read"]
+scopes = ["sessions:create", "tokens:attach"]
 
 [[clients]]
 san = "spiffe://cloakroom.dev/billing"

@@ -63,6 +63,7 @@ pub(super) fn start(dir: &Path, ports: Ports, listener: TcpListener) -> Result<S
     let files = tls::Files {
         certificate,
         private_key: dir.join(certificates::SERVER_KEY),
+        host: None,
         clients: None,
     };
     let tls = tls::Live::read(files, Clock::system())
@@ -186,7 +187,7 @@ async fn charge(
     };
     // The browser may be back from the issuer before the issuer's word is.
     for _ in 0..LOOKS_MAX {
-        let (_, found) = ask(&shop.checkout, shop.get(&format!("/v1/tokens/{token}"))).await;
+        let (_, found) = ask(&shop.billing, shop.get(&format!("/v1/tokens/{token}"))).await;
         if found.get("status").and_then(Value::as_str) != Some("requires_action") {
             break;
         }

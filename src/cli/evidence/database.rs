@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::keys::open_to_others;
 use super::scene::{Process, Scene};
+use crate::card::scan::stored;
 use crate::config::StoreSettings;
 use crate::evidence::{Bundle, Look, PAPERS, Verdict};
 use crate::store::Store;
@@ -221,15 +222,25 @@ pub(super) async fn search(scene: &Scene, bundle: &mut Bundle) {
     bundle.check(look.done());
 }
 
-/// Each PostgreSQL login that was given; together they read what can be read.
+/// Each login that was given; together they read what can be read. The embedded database has none,
+/// and is read once.
 fn logins(scene: &Scene) -> Vec<(String, &Process)> {
-    let postgres = scene
-        .processes
-        .iter()
-        .filter(|process| process.is_postgres());
-    postgres
+    let mut seen = BTreeSet::new();
+    let processes = scene.processes.iter();
+    processes
+        .filter(|process| match &process.config.store {
+            StoreSettings::Sqlite { path } => seen.insert(path.relative()),
+            StoreSettings::Postgres(_) => true,
+        })
         .map(|process| (process.config.node.clone(), process))
         .collect()
+}
+
+/// How much a stored text holds that must not be there: what a log line must not, and card numbers
+/// in whatever spelling.
+fn in_stored(text: &str) -> u64 {
+    let found = scrub(text.as_bytes()).1;
+    found.max(u64::from(stored::contains(text)))
 }
 
 async fn in_tables(scene: &Scene, process: &Process) -> Result<Vec<(String, usize, u64)>, String> {
@@ -240,7 +251,7 @@ async fn in_tables(scene: &Scene, process: &Process) -> Result<Vec<(String, usiz
         .map_err(|failure| failure.to_string());
     let _closed = store.close().await;
     let counted = texts?.into_iter().map(|texts| {
-        let found = texts.rows.iter().map(|row| scrub(row.as_bytes()).1);
+        let found = texts.rows.iter().map(|row| in_stored(row));
         (texts.table, texts.rows.len(), found.sum())
     });
     Ok(counted.collect())

@@ -8,6 +8,7 @@
 pub mod assets;
 mod bundle;
 pub mod charge_page;
+mod nonce;
 mod policy;
 pub mod reports;
 mod templates;
@@ -55,13 +56,13 @@ pub async fn frame(
     let open = find(&vault, &asked.session)
         .await?
         .filter(|session| is_open(&vault, session));
-    let origin = open.and_then(|session| session.origin);
-    Ok(match origin {
-        Some(origin) => page(
+    let known = open.and_then(|session| Some((session.id, session.origin?)));
+    Ok(match known {
+        Some((id, origin)) => page(
             &request,
             &templates::FRAME,
             Embedding::By(&origin),
-            Reporting::On,
+            Reporting::To(&report_address(&vault, &id.to_string())),
             templates::frame(&origin, scheme(&asked.scheme)),
         ),
         None => over(&request),
@@ -106,7 +107,8 @@ pub async fn pay(
         return Ok(over(&request));
     }
     let shown = presentation.as_deref().unwrap_or("{}");
-    let text = templates::pay(origin, &id.to_string(), shown);
+    let id = id.to_string();
+    let text = templates::pay(origin, &id, shown, &report_address(&vault, &id));
     Ok(page(
         &request,
         &templates::PAY,
@@ -162,7 +164,7 @@ pub async fn returned(
         &request,
         &templates::RETURN,
         Embedding::Nobody,
-        Reporting::On,
+        Reporting::To(&report_address(&vault, &id)),
         text,
     ))
 }
@@ -180,9 +182,15 @@ fn charge_returned(vault: &Capture, request: &HttpRequest, back: &Return) -> Htt
         request,
         &templates::RETURN,
         Embedding::Nobody,
-        Reporting::On,
+        Reporting::To(&report_address(vault, &id)),
         templates::returning(to.as_str(), &origin, &id),
     )
+}
+
+/// The address that a page for a session or a charge reports to. Both are known to be ours here:
+/// whoever could name any would have as many addresses as they like.
+fn report_address(vault: &Capture, subject: &str) -> String {
+    nonce::address(&vault.session_verify_key, subject, vault.common.now())
 }
 
 fn status(told: &str) -> &'static str {
@@ -321,7 +329,7 @@ fn page(
     request: &HttpRequest,
     template: &Template,
     embedding: Embedding<'_>,
-    reporting: Reporting,
+    reporting: Reporting<'_>,
     text: String,
 ) -> HttpResponse {
     let mut answer = HttpResponse::Ok();

@@ -28,9 +28,9 @@ const PERMISSIONS: &str = "accelerometer=(), autoplay=(), camera=(), \
 
 /// Whether browsers report what a page was kept from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reporting {
-    /// To [`REPORTS`].
-    On,
+pub(super) enum Reporting<'a> {
+    /// To this address of the page's own: `super::nonce`.
+    To(&'a str),
     /// To nobody: the page's address holds a secret when it is opened, and some engines report
     /// addresses with their fragment (`WebKit` does in reports of integrity).
     Off,
@@ -41,7 +41,7 @@ pub(super) fn page(
     answer: &mut HttpResponseBuilder,
     template: &Template,
     embedding: Embedding<'_>,
-    reporting: Reporting,
+    reporting: Reporting<'_>,
 ) {
     let (ancestors, resource) = match embedding {
         Embedding::Nobody => ("'none'", "same-origin"),
@@ -56,11 +56,11 @@ pub(super) fn page(
         hashes(&template.styles),
     );
     let mut integrity = "blocked-destinations=(script)".to_owned();
-    if reporting == Reporting::On {
+    if let Reporting::To(address) = reporting {
         // Writing to a String cannot fail.
-        let _infallible = write!(policy, "; report-uri {REPORTS}; report-to cards");
+        let _infallible = write!(policy, "; report-uri {address}; report-to cards");
         integrity.push_str(", endpoints=(cards)");
-        answer.insert_header(("reporting-endpoints", format!("cards=\"{REPORTS}\"")));
+        answer.insert_header(("reporting-endpoints", format!("cards=\"{address}\"")));
     }
     answer
         .content_type("text/html; charset=utf-8")

@@ -2,9 +2,11 @@
 //!
 //! Each report is counted by what was violated. Extensions put styles, icons and fonts into pages,
 //! so most reports of ordinary visits say nothing; a script, a connection or a frame that was kept
-//! out is a defect or an attack, and is alerted on once several addresses have reported it: anybody
-//! may write here, and one browser may be full of anything. Reports are anybody's words, so nothing
-//! of them is kept but what is on a list here, and the origin that was blocked.
+//! out is a defect or an attack, and is alerted on once pages of several sessions have reported it
+//! from several addresses. Anybody may write here: a report is believed only where it came to the
+//! address of a page of ours ([`super::nonce`]), and everything else is counted as `unproven`, which
+//! alerts nobody. Reports are anybody's words, so nothing of them is kept but what is on a list here,
+//! and the origin that was blocked where that can be no number of a card.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -14,6 +16,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use serde_json::Value;
 use url::Url;
 
+use super::nonce;
 use crate::clock::Timestamp;
 use crate::http::body::Wiped;
 use crate::http::envelope;
@@ -41,7 +44,7 @@ const SERIOUS: [&str; 11] = [
 ];
 
 /// What extensions, password managers and a browser's own habits set off; anything else is `other`.
-const NOISE: [&str; 7] = [
+const NOISE: [&str; 8] = [
     "style-src",
     "style-src-elem",
     "style-src-attr",
@@ -49,36 +52,60 @@ const NOISE: [&str; 7] = [
     "font-src",
     "media-src",
     EXTENSION,
+    UNPROVEN,
 ];
 
 /// Whatever it was, a browser's extension did it, and says so by its address.
 const EXTENSION: &str = "extension";
 
+/// It did not come to the address of a page of ours.
+const UNPROVEN: &str = "unproven";
+
+/// Stands for a host that is not logged: it may be made of a card number.
+const UNTOLD: &str = "(not told)";
+/// Digits of a host and its port that are logged; card numbers have more.
+const HOST_DIGITS_MAX: usize = 11;
+
 /// Milliseconds for which an address that has reported something is not counted again.
 const WINDOW_MS: i64 = 3_600_000;
-/// Addresses that are remembered; more are not told apart.
-const ADDRESSES_MAX: usize = 10_000;
+/// Addresses, and as many pages, that are remembered; more are not told apart.
+const REPORTERS_MAX: usize = 10_000;
 
-/// The addresses that have reported something serious within the window.
+/// What has reported something serious within the window: from where, and for which page.
 #[derive(Debug, Default)]
 pub struct Reporters(Mutex<Window>);
 
 #[derive(Debug, Default)]
 struct Window {
     began_at_ms: i64,
-    seen: HashSet<(&'static str, Subject)>,
+    addresses: HashSet<(&'static str, Subject)>,
+    pages: HashSet<(&'static str, String)>,
 }
 
 impl Reporters {
-    /// Whether that address is the first time heard of that within the window.
-    fn is_new(&self, violated: &'static str, address: Subject, now: Timestamp) -> bool {
+    /// Whether neither that address nor that page was heard of that before within the window: one
+    /// address with many pages counts once, and so does one page at many addresses.
+    fn is_new(
+        &self,
+        violated: &'static str,
+        (address, page): (Subject, &str),
+        now: Timestamp,
+    ) -> bool {
         let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now_ms = now.unix_ms();
         if !(0..WINDOW_MS).contains(&now_ms.saturating_sub(window.began_at_ms)) {
             window.began_at_ms = now_ms;
-            window.seen.clear();
+            window.addresses.clear();
+            window.pages.clear();
         }
-        window.seen.len() < ADDRESSES_MAX && window.seen.insert((violated, address))
+        let address = (violated, address);
+        let page = (violated, page.to_owned());
+        let is_known = window.addresses.contains(&address) || window.pages.contains(&page);
+        if is_known || window.pages.len() >= REPORTERS_MAX {
+            return false;
+        }
+        // Only together: else one page at many addresses would use them up.
+        window.addresses.insert(address) && window.pages.insert(page)
     }
 }
 
@@ -102,23 +129,35 @@ pub async fn take(
             return Err(malformed());
         }
     };
+    let now = vault.common.now();
+    let lifetime_ms = u64::from(vault.common.limits.session_lifetime_s_max).saturating_mul(1_000);
+    let query = request.query_string();
+    let page = nonce::proven(&vault.session_verify_key, query, (now, lifetime_ms));
+    let Some(page) = page else {
+        for _ in reports.iter().take(REPORTS_MAX) {
+            vault.common.metrics.browser_reported(UNPROVEN);
+        }
+        return Ok(HttpResponse::NoContent().finish());
+    };
     let own = &vault.public_origin;
     let address = envelope::frame(&request)?.origin.address.parse::<IpAddr>();
     for report in reports.iter().take(REPORTS_MAX) {
         let (violated, _) = read(report, own);
         vault.common.metrics.browser_reported(violated);
         let Ok(address) = address else { continue };
-        let address = Subject::address(address);
-        if SERIOUS.contains(&violated) && reporters.is_new(violated, address, vault.common.now()) {
+        let reporter = (Subject::address(address), page);
+        if SERIOUS.contains(&violated) && reporters.is_new(violated, reporter, now) {
             vault.common.metrics.browser_reporter_counted(violated);
         }
     }
-    // One line for a request, however much it says: anybody may write here.
+    // One line for a request, however much it says.
     let read_all = || reports.iter().map(|report| read(report, own));
     let serious = read_all().find(|(violated, _)| SERIOUS.contains(violated));
     if let Some((violated, blocked)) = serious {
-        tracing::warn!(violated, blocked, "CSP violation reported");
+        let blocked = shown(&blocked);
+        tracing::warn!(page, violated, blocked, "CSP violation reported");
     } else if let Some((violated, blocked)) = read_all().next() {
+        let blocked = shown(&blocked);
         tracing::debug!(
             violated,
             blocked,
@@ -132,6 +171,18 @@ pub async fn take(
 pub fn announce(metrics: &Metrics) {
     for violated in SERIOUS.into_iter().chain(NOISE).chain(["other"]) {
         metrics.browsers_may_report(violated, SERIOUS.contains(&violated));
+    }
+}
+
+/// The origin as it may stand in the log: a host's name is anybody's to choose, so one with as many
+/// digits as a card number, however they are spread, is not told.
+fn shown(origin: &str) -> &str {
+    let digits = origin.chars().filter(|letter| letter.is_numeric()).count();
+    let is_plain = origin.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_plain && digits <= HOST_DIGITS_MAX {
+        origin
+    } else {
+        UNTOLD
     }
 }
 
@@ -160,7 +211,7 @@ fn read(report: &Value, own: &str) -> (&'static str, String) {
         _ => SERIOUS
             .into_iter()
             .filter(|known| *known != "integrity")
-            .chain(NOISE)
+            .chain(NOISE.into_iter().filter(|known| *known != UNPROVEN))
             .find(|known| Some(*known) == directive)
             .unwrap_or("other"),
     };
@@ -229,14 +280,37 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_counted_once_an_hour_for_each_thing() {
+    fn an_address_and_a_page_are_each_counted_once_an_hour_for_each_thing() {
         let reporters = Reporters::default();
-        let address = |last: u8| Subject::address([192, 0, 2, last].into());
-        let at = Timestamp::from_unix_ms;
-        assert!(reporters.is_new("connect-src", address(1), at(0)));
-        assert!(!reporters.is_new("connect-src", address(1), at(WINDOW_MS - 1)));
-        assert!(reporters.is_new("script-src", address(1), at(1)));
-        assert!(reporters.is_new("connect-src", address(2), at(2)));
-        assert!(reporters.is_new("connect-src", address(1), at(WINDOW_MS)));
+        let new = |violated, last: u8, page, ms| {
+            let address = Subject::address([192, 0, 2, last].into());
+            reporters.is_new(violated, (address, page), Timestamp::from_unix_ms(ms))
+        };
+        assert!(new("connect-src", 1, "one", 0));
+        assert!(!new("connect-src", 1, "one", WINDOW_MS - 1));
+        assert!(new("script-src", 1, "one", 1));
+        assert!(!new("connect-src", 1, "two", 2), "one address, many pages");
+        assert!(!new("connect-src", 2, "one", 2), "one page, many addresses");
+        assert!(new("connect-src", 2, "two", 2), "neither was used up");
+        assert!(new("connect-src", 1, "one", WINDOW_MS));
+    }
+
+    #[test]
+    fn a_host_that_may_be_made_of_a_card_number_is_not_told() {
+        for (blocked, is_told) in [
+            ("https://evil.example:8443/x.js", true),
+            ("https://d111111abcdef8.cdn.example/", true),
+            ("https://4242424242424242.evil.example/", false),
+            ("https://4242.4242.4242.4242.evil.example/", false),
+            ("https://a4242b4242c4242d4242.example/", false),
+            ("https://x42424242424.example:42424/", false),
+            ("https://٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢.example/", false),
+        ] {
+            let report = serde_json::json!({ "csp-report": {
+                "effective-directive": "script-src-elem", "blocked-uri": blocked,
+            }});
+            let (_, origin) = told(&report);
+            assert_eq!(shown(&origin) != UNTOLD, is_told, "{blocked} {origin}");
+        }
     }
 }

@@ -74,13 +74,14 @@ pub(super) fn frame(origin: &str, scheme: &str) -> String {
     FRAME.filled(&[("origin", origin), ("scheme", scheme)])
 }
 
-/// The hosted page, with what the merchant has it show: a JSON object.
-pub(super) fn pay(origin: &str, session: &str, shown: &str) -> String {
+/// The hosted page, with what the merchant has it show, a JSON object, and where its script reports.
+pub(super) fn pay(origin: &str, session: &str, shown: &str, reports: &str) -> String {
     PAY.filled(&[
         ("origin", origin),
         ("host", host(origin)),
         ("session", session),
         ("shown", shown),
+        ("reports", reports),
     ])
 }
 
@@ -124,6 +125,7 @@ mod tests {
                 "https://shop.example",
                 "cs_1",
                 r#"{"shop_name":"\"><script>"}"#,
+                "/fields/v1/reports?page=1",
             ),
             returning(
                 "https://shop.example/?a=1&b=\"><script>",

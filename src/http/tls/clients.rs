@@ -12,12 +12,13 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, DnsName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
 };
+use url::Url;
 
 use super::attempt;
 use super::files::{self, Refused};
@@ -28,6 +29,8 @@ use crate::http::peer;
 
 /// Bytes of the list of revoked names; a longer one is refused.
 const REVOKED_BYTES_MAX: u64 = 1_048_576;
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 2_048;
 const HASH_BYTES: usize = digest::SHA256_OUTPUT_LEN;
 
 /// Who is let in, at one moment.
@@ -115,19 +118,25 @@ impl Revoked {
         }
         let text = fs::read_to_string(path).map_err(|error| Refused::unreadable(path, error))?;
         let mut revoked = Self::default();
-        for line in text.lines() {
+        for (at, line) in text.lines().enumerate() {
+            // Never the line itself: nobody knows what was pasted there.
+            let refuse = |what: &str| {
+                let number = at.saturating_add(1);
+                Refused::unreadable(path, format!("line {number} {what}"))
+            };
             // A name is a URI and may hold a `#`; a comment begins a line or follows a space.
             let line = line.split(" #").next().unwrap_or_default().trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
             if let Some(hash) = line.strip_prefix("sha256:") {
-                let hash = bytes_of(hash).ok_or_else(|| {
-                    Refused::unreadable(path, "a sha256: line has not 64 hexadecimal digits")
-                })?;
+                let hash = bytes_of(hash)
+                    .ok_or_else(|| refuse("has not 64 hexadecimal digits behind its sha256:"))?;
                 revoked.certificates.insert(hash);
-            } else {
+            } else if is_name(line) {
                 revoked.names.insert(line.to_owned());
+            } else {
+                return Err(refuse("is neither a URI, a DNS name nor a sha256: line"));
             }
         }
         Ok(revoked)
@@ -143,6 +152,20 @@ impl Revoked {
                 .iter()
                 .any(|name| self.names.contains(name))
     }
+}
+
+/// Whether a certificate can have that name as a URI or DNS name: what cannot be one would revoke
+/// nobody.
+fn is_name(text: &str) -> bool {
+    if text.len() > NAME_BYTES_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
+    if text.contains(':') {
+        let parsed = Url::parse(text);
+        return parsed.is_ok_and(|url| url.has_host() || url.cannot_be_a_base());
+    }
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    DnsName::try_from(name).is_ok()
 }
 
 /// The bytes of a hash in hexadecimal digits, with or without colons between the bytes.
@@ -261,6 +284,35 @@ mod tests {
                 refused.to_string().contains("64 hexadecimal digits"),
                 "{hash}"
             );
+        }
+    }
+
+    #[test]
+    fn what_can_be_nobodys_name_is_refused_by_its_line_and_not_repeated() {
+        for garbage in [
+            "typo not a san ###",
+            "spiffe://corp.example/billing spiffe://corp.example/checkout",
+            "spiffe:/",
+            "4242 4242 4242 4242",
+            "-----BEGIN CERTIFICATE-----",
+            "dns..example",
+            "käse.example",
+            "\u{feff}spiffe://corp.example/billing",
+            "billing,checkout",
+        ] {
+            let refused = read(&format!("# who left\n\n{garbage}\n")).unwrap_err();
+            let said = refused.to_string();
+            assert!(said.contains("line 3 is neither"), "{said}");
+            assert!(!said.contains(garbage), "{said}");
+        }
+        for name in [
+            "spiffe://corp.example/billing",
+            "urn:example:billing",
+            "billing",
+            "billing.corp.example",
+            "*.corp.example",
+        ] {
+            assert_eq!(read(name).unwrap().names.len(), 1, "{name}");
         }
     }
 }

@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 
 use crate::clock::Timestamp;
 
@@ -103,6 +105,25 @@ pub fn public_key(path: &Path) -> Result<Vec<u8>, Refused> {
         Some(certificate.public_key().raw.to_vec())
     });
     key.ok_or_else(|| Refused::unreadable(path, "it is not an X.509 certificate"))
+}
+
+/// Refuses the first certificate of a PEM file where a browser would not take it for `host`.
+///
+/// # Errors
+/// [`Refused::Unreadable`] names the file and the host.
+pub fn require_host(path: &Path, host: &str) -> Result<(), Refused> {
+    let chain = certificates(path)?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|error| Refused::Inconsistent(format!("{host}: {error}")))?;
+    let is_named = chain.first().is_some_and(|first| {
+        let parsed = ParsedCertificate::try_from(first);
+        parsed.is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok())
+    });
+    if is_named {
+        return Ok(());
+    }
+    let why = format!("the certificate is not for {host}, which browsers and clients ask for");
+    Err(Refused::unreadable(path, why))
 }
 
 /// From when until when a certificate holds.

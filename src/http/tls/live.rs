@@ -27,6 +27,9 @@ pub struct Files {
     pub certificate: PathBuf,
     /// Its private key, PEM, readable by its owner only.
     pub private_key: PathBuf,
+    /// The host that callers know the plane by; a certificate that does not name it is not taken.
+    /// Where none is configured, nobody knows.
+    pub host: Option<String>,
     /// Who is let in; without it anybody is, and shows no certificate.
     pub clients: Option<ClientFiles>,
 }
@@ -221,6 +224,9 @@ impl Present {
                     ends_at.rfc3339()
                 ),
             ));
+        }
+        if let Some(host) = &files.host {
+            files::require_host(&files.certificate, host)?;
         }
         let key = files::private_key(&files.private_key)?;
         let provider = rustls::crypto::aws_lc_rs::default_provider();

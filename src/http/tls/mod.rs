@@ -19,7 +19,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use rustls::server::NoServerSessionStorage;
 
-pub use files::{Refused, certificates, not_after, private_key, public_key};
+pub use files::{Refused, certificates, not_after, private_key, public_key, require_host};
 pub use live::{ClientFiles, Files, Live, Reload};
 
 /// TLS of a plane, out of what is in force at each handshake.

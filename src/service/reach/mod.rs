@@ -18,6 +18,9 @@ use crate::confinement::Reach;
 use crate::store::Host;
 
 use super::Refused;
+use super::key_maker::{further_keys, keys_beside};
+
+pub use manifest_key::refuse_manifest_key;
 
 /// What the C library's resolver reads, where the machine's trust anchors are, and the C library's
 /// own modules. What is not there is left out.
@@ -275,8 +278,14 @@ impl Needs {
         self.files([session_verify_key_file, fingerprint_key_file]);
         self.files(fingerprint_key_also_file);
         self.files(kek_public_file);
-        // A further KEK is put beside the first one while the service runs.
-        self.renewed(kek_private_file);
+        self.files(kek_private_file);
+        if let Some(file) = kek_private_file {
+            // A further KEK is put there while the service runs; not into the directory above,
+            // where the manifest key may stand.
+            let file = file.relative();
+            self.read.extend(keys_beside(&file));
+            self.read.insert(further_keys(&file));
+        }
         self.files(manifest_public_key_file);
         self.files(kek_passphrase_file);
         self.files(order_key_file.iter().chain(previous_order_key_file));
@@ -355,5 +364,6 @@ impl Needs {
     }
 }
 
+mod manifest_key;
 #[cfg(test)]
 mod tests;

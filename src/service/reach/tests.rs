@@ -53,6 +53,11 @@ fn what_the_configuration_names_is_within_reach_and_its_surroundings_are_not() {
     for below in ["tls", "archive"] {
         std::fs::create_dir(dir.join(below)).unwrap();
     }
+    // Of an earlier version; its neighbours are nobody's business.
+    std::fs::create_dir(dir.join("kek")).unwrap();
+    for name in ["kek_1.json", "manifest.key"] {
+        std::fs::write(dir.join("kek").join(name), "").unwrap();
+    }
     // Renewed by setting a link to another directory.
     std::fs::write(dir.join("archive/one.pem"), "").unwrap();
     std::os::unix::fs::symlink("../archive/one.pem", dir.join("tls/internal.pem")).unwrap();
@@ -65,7 +70,7 @@ fn what_the_configuration_names_is_within_reach_and_its_surroundings_are_not() {
     assert_eq!(reach.write, BTreeSet::from([dir.join("hsm/tokens")]));
     let of_the_machine: BTreeSet<_> = OF_THE_MACHINE.iter().map(PathBuf::from).collect();
     let own: BTreeSet<_> = reach.read.difference(&of_the_machine).cloned().collect();
-    let names = "tls archive authorities lists hsm kek keys/password keys/kek-public.json \
+    let names = "tls archive authorities lists hsm kek/kek-private.json kek/keks kek/kek_1.json keys/password keys/kek-public.json \
                  keys/verify keys/fingerprint keys/stripe keys/hook keys/mail keys/pager";
     let names = names.split_whitespace();
     let mut expected: BTreeSet<_> = names.map(|name| dir.join(name)).collect();
@@ -73,4 +78,52 @@ fn what_the_configuration_names_is_within_reach_and_its_surroundings_are_not() {
     assert_eq!(own, expected);
     // The database's; and no module is loaded.
     assert_eq!((reach.unix_sockets, reach.modules), (true, false));
+}
+
+#[test]
+fn the_manifest_key_in_a_directory_that_a_live_process_reads_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().canonicalize().unwrap();
+    let file = dir.join("cloakroom.toml");
+    let audit = "[audit]\ncheckpoint_key_file = \"keys/checkpoint\"\n\
+                 checkpoint_vkey_file = \"keys/vkey\"\n[[audit.sinks]]\nfile = \"sinks/one\"\n\
+                 [[audit.sinks]]\nfile = \"sinks/two\"\n[process]\n";
+    let live = CONFIG
+        .replace("environment = \"test\"", "environment = \"live\"")
+        .replace("[process]\n", audit);
+    let refused = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        let refused = refuse_manifest_key(&config, &reach(&config).unwrap());
+        refused.map_err(|refused| refused.to_string())
+    };
+    for below in ["kek", "kek/keks", "keys", "tls", "elsewhere"] {
+        std::fs::create_dir(dir.join(below)).unwrap();
+    }
+    // Beside single files it is kept from the process; in a directory of renewed ones it is not.
+    for (place, is_within) in [
+        ("keys/manifest.key", false),
+        ("kek/manifest.key", false),
+        ("kek/keks/manifest.key", true),
+        ("tls/manifest.key", true),
+    ] {
+        std::fs::write(dir.join(place), "").unwrap();
+        let outcome = refused(&live);
+        assert_eq!(outcome.is_err(), is_within, "{place}");
+        if let Err(why) = outcome {
+            assert!(why.contains(place), "{why}");
+        }
+        assert_eq!(refused(CONFIG), Ok(()), "in the test environment it is not");
+        std::fs::remove_file(dir.join(place)).unwrap();
+    }
+    // By whatever name it goes, and wherever a link leads.
+    std::fs::write(dir.join("tls/signs.key"), "").unwrap();
+    std::os::unix::fs::symlink("../tls/signs.key", dir.join("elsewhere/link")).unwrap();
+    for name in ["tls/signs.key", "elsewhere/link"] {
+        let named = live.replace(
+            "[keys]\n",
+            &format!("[keys]\nmanifest_key_file = \"{name}\"\n"),
+        );
+        assert!(refused(&named).unwrap_err().contains(name));
+    }
 }

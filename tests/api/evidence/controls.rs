@@ -342,4 +342,16 @@ async fn rows(stage: &mut Stage) {
     stage
         .red_after("leaks", &[], &[card], "broken.db: 2 in")
         .await;
+    // In spellings that a search for log lines passes by.
+    for spelled in ["4242.4242.4242.4242", "４２４２４２４２４２４２４２４２"] {
+        let card = format!("UPDATE tokens SET customer_ref = 'card {spelled}'");
+        stage
+            .red_after(
+                "leaks",
+                &[],
+                &[&card],
+                "tokens as dev reads it: 1 in 1 rows",
+            )
+            .await;
+    }
 }

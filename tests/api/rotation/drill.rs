@@ -54,7 +54,7 @@ type SealedRow = (
 /// Opens every token of the database with the key in service and no other; how many there are.
 async fn all_open(database: &SqlitePool, dir: &Path, active: &str) -> u64 {
     let passphrase = read_passphrase(&dir.join("kek-passphrase")).unwrap();
-    let private = dir.join(format!("{active}.json"));
+    let private = dir.join(format!("keks/{active}.json"));
     let private = PrivateKek::read(&private, &passphrase, Environment::Test).unwrap();
     let opener = Opener::new(Environment::Test, marking(dir), Clock::system());
     opener.hold(UnwrapKey::File(private)).unwrap();
