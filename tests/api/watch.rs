@@ -261,7 +261,7 @@ async fn what_the_capture_process_decides_holds_in_the_internal_process() {
     .await;
     assert_eq!(post(&app, &bert, VISA).await.status, 201);
     assert_eq!(
-        app.count("SELECT count(*) FROM alerts WHERE node = 'capture-1'")
+        app.count("SELECT count(*) FROM alerts WHERE node = 'capture-1' AND name = 'card_testing'")
             .await,
         1
     );
