@@ -135,8 +135,8 @@ impl Sink {
             Self::Https { url, tls } => {
                 let body = Zeroizing::new(copy.line().into_bytes());
                 // Two histories may have checkpoints of one size.
-                let note = leaf_hash(copy.note.as_bytes());
-                let name = hex(note.get(..8).unwrap_or_default());
+                let hash = leaf_hash(copy.note.as_bytes());
+                let name = hex(hash.get(..8).unwrap_or_default());
                 let key = format!("checkpoint-{}-{name}", copy.size);
                 let (status, _) = net::once::post_json(url, (**tls).clone(), &key, body).await?;
                 let is_taken = (200..300).contains(&status);

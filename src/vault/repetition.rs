@@ -149,9 +149,10 @@ pub(super) const fn tells_of_the_card(failure: &Failure) -> bool {
 
 /// The event of a card that the processor did not take.
 pub(super) fn refused(common: &Common, admitted: &Admitted, failure: &Failure) -> Event {
-    let action = match failure {
-        Failure::IdempotencyMismatch => Action::CardMismatched,
-        _ => Action::TokenRefused,
+    let action = if matches!(failure, Failure::IdempotencyMismatch) {
+        Action::CardMismatched
+    } else {
+        Action::TokenRefused
     };
     ended(common, admitted, action)
 }

@@ -98,6 +98,10 @@ pub(super) fn bucket_of(at: Timestamp, bucket_ms: i64) -> i64 {
 
 /// Where somebody stands with a rule.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "three moments, each with its unit in its name"
+)]
 pub(super) struct Standing {
     /// What was before this is forgiven: somebody decided, or was let go, then.
     counted_from_ms: i64,
@@ -142,10 +146,7 @@ impl Window {
         let past = bucket <= self.standing.counted_from_ms;
         let cell = match network {
             Some(network) => self.networks.heard(process, bucket, network),
-            None => self
-                .others
-                .entry((process.to_owned(), bucket))
-                .or_insert_with(Cell::default),
+            None => self.others.entry((process.to_owned(), bucket)).or_default(),
         };
         let is_first = cell.count == Count::default();
         cell.count = count;

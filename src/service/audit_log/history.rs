@@ -6,7 +6,7 @@
 //! an operator accepts it with a reason, which begins a new epoch of the log.
 
 use super::AuditLog;
-use crate::audit::note::{Epoch, LogKey};
+use crate::audit::note::Epoch;
 use crate::audit::sink::Attested;
 use crate::audit::tree::Edge;
 use crate::service::Refused;

@@ -61,13 +61,16 @@ fn redirect(environment: Environment, charge: &ChargeRow, page: &str) -> Order {
         .text(page)
 }
 
+/// A proof, where there is anything to prove.
+type Proof = Option<Vec<u8>>;
+
 /// The proofs of what an outcome says: of the payment's name, where it is learned now (one that
 /// stands in the row has its proof, or is not believed), and of the issuer's page.
 pub(super) fn of_outcome(
     orders: &Orders,
     environment: Environment,
     (before, outcome): (&ChargeRow, &ChargeOutcome),
-) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Failure> {
+) -> Result<(Proof, Proof), Failure> {
     let whose = (&before.account, before.id);
     let learned = match before.payment {
         None => outcome.payment.as_deref(),

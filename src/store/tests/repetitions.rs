@@ -70,7 +70,7 @@ pub(super) async fn repetitions_have_a_budget_and_end_with_their_session(store: 
         let over = posted(store, id, key, ENDS_AT).await;
         assert_eq!(over, Attempt::Expired);
     }
-    let last = ENDS_AT.unix_ms() - 1;
+    let last = ENDS_AT.unix_ms().saturating_sub(1);
     let last = posted(store, id, Some("attempt-1"), Timestamp::from_unix_ms(last)).await;
     assert_eq!(last, repeated);
 }
@@ -78,7 +78,7 @@ pub(super) async fn repetitions_have_a_budget_and_end_with_their_session(store: 
 pub(super) async fn repetitions_end_before_the_processor_forgets_their_key(store: &Store) {
     let day_s = 24 * 60 * 60;
     let (id, token) = used(store, |session| {
-        session.expires_at = START.plus_s(2 * day_s)
+        session.expires_at = START.plus_s(2 * day_s);
     })
     .await;
     let repeated = Attempt::Repeated {
@@ -87,7 +87,7 @@ pub(super) async fn repetitions_end_before_the_processor_forgets_their_key(store
     };
     let end = START.plus_ms(REPETITION_AGE_MS_MAX);
     assert_eq!(end, START.plus_s(23 * 60 * 60));
-    let before = Timestamp::from_unix_ms(end.unix_ms() - 1);
+    let before = Timestamp::from_unix_ms(end.unix_ms().saturating_sub(1));
     assert_eq!(posted(store, id, Some("attempt-1"), before).await, repeated);
     assert_eq!(
         posted(store, id, Some("attempt-1"), end).await,
