@@ -30,6 +30,37 @@ async fn made(browser: &Browser) -> Value {
     made
 }
 
+/// The page without any field of the shop's.
+async fn hosted_page(shop: &Shop, browser: &Browser) {
+    let thanks = "<!doctype html><title>Thanks</title>Thanks";
+    shop.site.put("/thanks", "text/html", &[], thanks);
+    let order = json!({ "origin": shop.site.origin,
+        "presentation": { "shop_name": "Little Theatre", "amount": 1250, "currency": "eur" } });
+    let secret = shop.secret_for(&order).await;
+    let session = secret.split("_secret_").next().unwrap();
+    let page = format!(
+        "{}/pay/{session}?return=/thanks&locale=de-DE#{secret}",
+        shop.app.at.capture
+    );
+    browser.go(&page).await;
+    browser
+        .until("return !document.getElementById('save').hidden")
+        .await;
+    assert!(!browser.url().await.contains("secret"));
+    assert_eq!(browser.text("#shop").await, "Little Theatre");
+    let button = browser.text("#save").await.replace('\u{a0}', " ");
+    assert_eq!(button, "12,50 € bezahlen");
+    accessible(browser, "hosted page").await;
+    shop.app.note_sent(&json!({ "card": { "number": VISA } }));
+    browser.click("#number").await;
+    for keys in [VISA, TAB, "1234", TAB, "123"] {
+        browser.press(keys, false).await;
+    }
+    browser.click("#save").await;
+    browser.until("return document.title === 'Thanks'").await;
+    assert!(browser.url().await.contains("cloakroom_token=test_tok_"));
+}
+
 async fn main_path(kind: Kind) {
     let shop = Shop::open();
     let browser = Browser::start(kind, &shop.app).await;
@@ -77,34 +108,7 @@ async fn main_path(kind: Kind) {
     assert_eq!(back["status"], "succeeded");
     assert!(back["token"].as_str().unwrap().starts_with("test_tok_"));
 
-    // The page without any field of the shop's.
-    let thanks = "<!doctype html><title>Thanks</title>Thanks";
-    shop.site.put("/thanks", "text/html", &[], thanks);
-    let order = json!({ "origin": shop.site.origin,
-        "presentation": { "shop_name": "Little Theatre", "amount": 1250, "currency": "eur" } });
-    let secret = shop.secret_for(&order).await;
-    let session = secret.split("_secret_").next().unwrap();
-    let page = format!(
-        "{}/pay/{session}?return=/thanks&locale=de-DE#{secret}",
-        shop.app.at.capture
-    );
-    browser.go(&page).await;
-    browser
-        .until("return !document.getElementById('save').hidden")
-        .await;
-    assert!(!browser.url().await.contains("secret"));
-    assert_eq!(browser.text("#shop").await, "Little Theatre");
-    let button = browser.text("#save").await.replace('\u{a0}', " ");
-    assert_eq!(button, "12,50 € bezahlen");
-    accessible(&browser, "hosted page").await;
-    shop.app.note_sent(&json!({ "card": { "number": VISA } }));
-    browser.click("#number").await;
-    for keys in [VISA, TAB, "1234", TAB, "123"] {
-        browser.press(keys, false).await;
-    }
-    browser.click("#save").await;
-    browser.until("return document.title === 'Thanks'").await;
-    assert!(browser.url().await.contains("cloakroom_token=test_tok_"));
+    hosted_page(&shop, &browser).await;
 
     // Browsers report at their leisure.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;

@@ -206,6 +206,22 @@ fn serve(
     panic!("{} does not serve", config.display());
 }
 
+/// Makes the schema as its owner, and the logins of the two processes.
+fn migrate(config: &Path, server: &Server) {
+    let migrated = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        .args(["migrate", "--config"])
+        .arg(config)
+        .env("CLOAKROOM__STORE__POSTGRES__USER", "owner")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&migrated.stderr);
+    assert!(migrated.status.success(), "{said}");
+    server.sql(
+        "CREATE ROLE forms LOGIN IN ROLE cloakroom_capture;
+         CREATE ROLE billing LOGIN IN ROLE cloakroom_internal",
+    );
+}
+
 impl App {
     /// Starts the two processes with the page's configurations.
     pub(crate) fn start_apart() -> Self {
@@ -239,18 +255,7 @@ impl App {
         };
         let capture = host_of("capture", "forms", &CAPTURE_KEYS);
         let internal = host_of("internal", "billing", &INTERNAL_KEYS);
-        let migrated = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
-            .args(["migrate", "--config"])
-            .arg(&internal)
-            .env("CLOAKROOM__STORE__POSTGRES__USER", "owner")
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&migrated.stderr);
-        assert!(migrated.status.success(), "{said}");
-        server.sql(
-            "CREATE ROLE forms LOGIN IN ROLE cloakroom_capture;
-             CREATE ROLE billing LOGIN IN ROLE cloakroom_internal",
-        );
+        migrate(&internal, &server);
 
         let log = |name: &str| dir.path().join(format!("{name}-log"));
         let (mut internal, internal_stdin, internal_at) = serve(
