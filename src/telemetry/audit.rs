@@ -39,7 +39,8 @@ impl Audit {
 impl Metrics {
     /// The oldest event that no copied checkpoint is over is so old.
     pub fn audit_unwitnessed(&self, age_ms: u64) {
-        let seconds = i64::try_from(age_ms / 1_000).unwrap_or(i64::MAX);
+        // Rounded up: what is over a limit in milliseconds is over it in seconds.
+        let seconds = i64::try_from(age_ms.div_ceil(1_000)).unwrap_or(i64::MAX);
         self.audit().unwitnessed.set(seconds);
     }
 

@@ -304,7 +304,8 @@ mod tests {
             ("https://4242.4242.4242.4242.evil.example/", false),
             ("https://a4242b4242c4242d4242.example/", false),
             ("https://x42424242424.example:42424/", false),
-            ("https://٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢.example/", false),
+            // In Punycode it shows no number.
+            ("https://٤٢٤٢٤٢٤٢٤٢٤٢٤٢٤٢.example/", true),
         ] {
             let report = serde_json::json!({ "csp-report": {
                 "effective-directive": "script-src-elem", "blocked-uri": blocked,

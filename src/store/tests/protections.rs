@@ -47,5 +47,9 @@ async fn the_tables_and_triggers_of_sqlite_are_those_of_the_document() {
     bench.run("CREATE TABLE cards (pan TEXT)").await.unwrap();
     let after = bench.store.protections().await.unwrap();
     assert_eq!(differences(&before.fixed, &after.fixed).0.len(), 2);
-    assert_eq!(bench.store.texts(10).await.unwrap(), []);
+    let insert = "INSERT INTO cards (pan) VALUES ('kept')";
+    bench.run(insert).await.unwrap();
+    let texts = bench.store.texts(10).await.unwrap();
+    let cards = texts.iter().find(|texts| texts.table == "cards");
+    assert_eq!(cards.unwrap().rows, ["kept"]);
 }

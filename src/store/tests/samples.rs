@@ -222,7 +222,7 @@ pub(super) fn charge_of(token: TokenId) -> NewCharge {
         metadata: "{}".into(),
         return_url: None,
         page: None,
-        processor_key: "key-of-the-charge".into(),
+        processor_key: fresh("key-of-charge"),
         created_at: START,
         lease_until: START.plus_s(60),
     }
@@ -250,7 +250,7 @@ pub(super) fn refund_of(charge: ChargeId, amount: i64) -> NewRefund {
         charge,
         amount: Some(amount),
         reason: None,
-        processor_key: "key-of-refund-1".into(),
+        processor_key: fresh("key-of-refund"),
         created_at: START,
         lease_until: START.plus_s(60),
     }

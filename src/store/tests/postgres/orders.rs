@@ -57,9 +57,9 @@ async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repetitions_have_a_budget_and_an_end_on_postgres() {
-    let Stage { store, .. } = stage().await;
-    repetitions_have_a_budget_and_end_with_their_session(&store).await;
-    repetitions_end_before_the_processor_forgets_their_key(&store).await;
+    let stage = stage().await;
+    repetitions_have_a_budget_and_end_with_their_session(&stage.store).await;
+    repetitions_end_before_the_processor_forgets_their_key(&stage.store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
