@@ -145,9 +145,10 @@ async fn serve_refuses_what_does_not_hold_together() {
         .unwrap();
     let cases = [
         ("unknown = 1\n".to_owned() + &text, "unknown"),
+        // Where the database is, the process reads: not the key that signs the list of keys.
         (
             text.replace("environment = \"test\"", "environment = \"live\""),
-            "environment",
+            "manifest.key",
         ),
         (
             text.replace("https://localhost", "http://localhost")
