@@ -53,6 +53,16 @@ pub(crate) async fn signed(config: &Path, before: u64) -> u64 {
     size.load(Ordering::Relaxed)
 }
 
+/// Waits until a copy of a checkpoint over so many events is outside of the database.
+pub(crate) async fn copied(app: &App, size: u64) {
+    eventually("the checkpoint is copied", async || {
+        let copies = fs::read_to_string(app.path("audit-checkpoints.jsonl")).unwrap_or_default();
+        let mut copies = copies.lines().map(serde_json::from_str::<Value>);
+        copies.any(|copy| copy.is_ok_and(|copy| copy["size"].as_u64() >= Some(size)))
+    })
+    .await;
+}
+
 fn findings(report: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let findings = report["findings"].as_array().unwrap().iter();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
-use crate::audit_log::{database, signed, verify, without_log};
+use crate::audit_log::{copied, database, signed, verify, without_log};
 use crate::engines::Engine;
 use crate::nodes::Second;
 use crate::support::{App, VISA, Who, eventually, request};
@@ -282,7 +282,8 @@ async fn a_database_rolled_back_under_two_nodes_closes_both_and_one_acceptance_o
         let charged = app.charge(&token, &format!("forgotten-{number}")).await;
         assert_eq!(charged.status, 201);
     }
-    signed(&config, first).await;
+    let size = signed(&config, first).await;
+    copied(&app, size).await;
     let both = [app.at.internal.clone(), second.internal.clone()];
     for node in &both {
         assert_eq!(session_at(&app, node).await, Some(201));

@@ -4,7 +4,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::audit_log::signed;
+use crate::audit_log::{copied, signed};
 use crate::engines::{Engine, on_both_engines};
 use crate::nodes::Second;
 use crate::orders::write;
@@ -188,7 +188,8 @@ async fn after_an_accepted_rollback_no_forgotten_key_moves_money_again() {
     for (key, path, body) in orders {
         assert_eq!(ask(&app, &node, path, (key, body)).await.status, 201);
     }
-    signed(&config, before).await;
+    let size = signed(&config, before).await;
+    copied(&app, size).await;
     let quiet = json!({ "events": false });
     app.sandbox(Method::POST, "settings", &quiet).await;
     forget(&app).await;
