@@ -96,7 +96,7 @@ async fn a_link_that_lost_its_secret_or_is_another_charges_says_so() {
         (format!("{at}#{secret}x"), "This link is no longer valid."),
         (
             format!("{at}?locale=de#{secret}x"),
-            "Hier wurde nichts abgebucht.",
+            "Dieser Link ist nicht mehr gültig.",
         ),
     ] {
         browser.go("about:blank").await;
