@@ -11,7 +11,7 @@ export function report() {
   document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI, sourceFile }) => {
     if ((reported += 1) > REPORTS_MAX) return;
     const told = { "effective-directive": effectiveDirective, "blocked-uri": blockedURI, "source-file": sourceFile };
-    void fetch(document.documentElement.dataset.reports ?? "/fields/v1/reports", {
+    void fetch(document.documentElement.dataset["reports"] ?? "/fields/v1/reports", {
       method: "POST",
       headers: { "Content-Type": "application/csp-report" },
       body: JSON.stringify({ "csp-report": told }),
