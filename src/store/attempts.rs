@@ -85,7 +85,7 @@ impl Store {
                 }
                 let attempt = match session {
                     Some(session) if session.token.is_some() => {
-                        repetitions::claim(tx, &session, &claim).await?
+                        repetitions::claim(&session, &claim)
                     }
                     session => why_not(session, claim.now),
                 };

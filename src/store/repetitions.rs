@@ -111,7 +111,9 @@ impl Store {
         .await
     }
 
-    /// Ends a repetition, and gives it back where it said nothing of the card (`counted` is false).
+    /// Ends a repetition; whether it may be answered. One that says something of the card is taken
+    /// out of the budget now, with its answer (`counted`): what a crash kept from an answer costs
+    /// nothing, and however many are under way at once, no more are answered than there are left.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
@@ -120,63 +122,46 @@ impl Store {
         session: SessionId,
         counted: bool,
         event: Event,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         self.write(move |tx| {
             Box::pin(async move {
-                if !counted {
-                    query(
-                        "UPDATE sessions
-                            SET attempts_left = attempts_left + 1
-                          WHERE id = $1 AND token_id IS NOT NULL AND attempts_left < $2",
-                    )
-                    .bind(session.to_string())
-                    .bind(i64::from(REPEATED_POSTS_MAX))
-                    .execute(&mut *tx)
-                    .await?;
-                }
                 record(tx, event);
-                Ok(())
+                if !counted {
+                    return Ok(true);
+                }
+                let taken = query(
+                    "UPDATE sessions
+                        SET attempts_left = attempts_left - 1
+                      WHERE id = $1 AND token_id IS NOT NULL AND attempts_left > 0",
+                )
+                .bind(session.to_string())
+                .execute(&mut *tx)
+                .await?;
+                Ok(taken == 1)
             })
         })
         .await
     }
 }
 
-/// Whether a card that is posted to a session with a token may be compared with the token's; takes
-/// it out of the budget. A key that is not the token's tells nothing of the card.
-pub(super) async fn claim(
-    tx: &mut Connection,
-    session: &SessionRow,
-    claim: &AttemptClaim,
-) -> Result<Attempt, Failure> {
+/// Whether a card that is posted to a session with a token may be compared with the token's. A key
+/// that is not the token's tells nothing of the card.
+pub(super) fn claim(session: &SessionRow, claim: &AttemptClaim) -> Attempt {
     // Nothing sees the session any more once it has its token, so that moment is the attempt's.
     let forgotten_at = session.last_seen_at.plus_ms(REPETITION_AGE_MS_MAX);
     if session.expires_at.min(forgotten_at) <= claim.now {
-        return Ok(Attempt::Expired);
+        return Attempt::Expired;
     }
-    let made_under = session.token_key.as_ref();
-    let (Some(token), Some(key)) = (session.token, made_under) else {
-        return Ok(Attempt::Used);
-    };
-    if claim.key.as_ref() != Some(key) {
-        return Ok(Attempt::Used);
-    }
-    let written = query(
-        "UPDATE sessions
-            SET attempts_left = attempts_left - 1
-          WHERE id = $1 AND token_id IS NOT NULL AND attempts_left > 0",
-    )
-    .bind(session.id.to_string())
-    .execute(tx)
-    .await?;
-    Ok(if written == 1 {
-        Attempt::Repeated {
-            token,
-            key: key.clone(),
+    match (session.token, session.token_key.as_ref()) {
+        (Some(token), Some(key)) if claim.key.as_ref() == Some(key) => {
+            if session.attempts_left == 0 {
+                return Attempt::Exhausted;
+            }
+            let key = key.clone();
+            Attempt::Repeated { token, key }
         }
-    } else {
-        Attempt::Exhausted
-    })
+        _ => Attempt::Used,
+    }
 }
 
 async fn is_own(connection: &mut Connection, card: &RepeatedCard) -> Result<bool, Failure> {

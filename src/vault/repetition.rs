@@ -127,6 +127,10 @@ impl Capture {
         Ok(found == CardOfToken::Same)
     }
 
+    /// Takes it out of the session's budget, where it says something of the card.
+    ///
+    /// # Errors
+    /// [`Refusal::AttemptsExhausted`] where others under way at once have used the budget up.
     async fn end_repetition(
         &self,
         admitted: &Admitted,
@@ -134,7 +138,10 @@ impl Capture {
         event: Event,
     ) -> Result<(), Refusal> {
         let (store, session) = (&self.common.store, admitted.session.id);
-        Ok(store.repetition_ended(session, counted, event).await?)
+        if store.repetition_ended(session, counted, event).await? {
+            return Ok(());
+        }
+        Err(Refusal::AttemptsExhausted)
     }
 }
 

@@ -500,7 +500,10 @@ async fn the_hosted_page_takes_the_card_and_leads_back_to_the_shop() {
 async fn a_shop_whose_shoppers_must_be_verified_is_told_so() {
     let shop = Shop::open_with(&[
         ("CLOAKROOM__WATCH__MODE", "enforce"),
-        ("CLOAKROOM__WATCH__RULES", "{shop_guesses={hits_max=2,networks_min=1}}"),
+        (
+            "CLOAKROOM__WATCH__RULES",
+            "{shop_guesses={hits_max=2,networks_min=1}}",
+        ),
     ]);
     for _ in 0..3 {
         let secret = shop.secret().await;
