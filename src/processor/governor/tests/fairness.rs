@@ -182,7 +182,10 @@ async fn a_session_that_posts_without_end_leaves_the_turns_of_its_client_to_the_
 
 #[tokio::test(start_paused = true)]
 async fn a_session_has_its_calls_back_when_they_end_or_nobody_waits_for_them() {
-    let governor = governor(&slow());
+    let governor = governor(&Limits {
+        requests_in_flight_max: 1,
+        ..limits()
+    });
     let caller = Caller {
         client: "shop",
         session: Some("a"),
@@ -191,11 +194,11 @@ async fn a_session_has_its_calls_back_when_they_end_or_nobody_waits_for_them() {
     let first = admit().await;
     let mut second = Box::pin(admit());
     let polled = std::future::poll_fn(|context| Poll::Ready(second.as_mut().poll(context))).await;
-    assert!(polled.is_pending(), "the next turn comes in 40 ms");
+    assert!(polled.is_pending(), "one at a time is on its way");
     let refused = admit().await.map(drop);
     assert_eq!(refused, Err(Refused::Limited { retry_after_s: 1 }));
-    drop(second);
-    let second = admit().await;
-    drop((first, second));
+    drop((second, first));
+    assert_eq!(governor.sessions.known(), 0);
+    drop(admit().await);
     assert_eq!(governor.sessions.known(), 0);
 }
