@@ -15,13 +15,27 @@ use crate::seal::SealedValue;
 use crate::seal::mac::Mark;
 use crate::token::{Account, SessionId, TokenId, Usage};
 
-/// Posts that a session takes after its token was made, under the key that made it. The form posts
-/// an order three times at each press of the button: the first of the first press makes the token,
-/// all nine answers of three presses may be lost, and the tenth post is the first that is refused.
-pub const REPEATED_POSTS_MAX: u32 = 8;
+/// Answers that a session with a token gives to the token's own card, under the key that made it. A
+/// client that hangs up does not hear them: on a slow line or a busy machine dozens are lost.
+pub const REPEATED_POSTS_MAX: u32 = 64;
+/// Guesses that it answers: posts on which the processor says that the card is another.
+const GUESSES_MAX: u32 = 8;
+/// What a guess takes out of the budget; an answer to the token's own card takes one.
+const GUESS_COST: u32 = REPEATED_POSTS_MAX / GUESSES_MAX;
 /// Milliseconds, from the attempt that made the token, for which it may be repeated: 23 h. The
 /// processor forgets a key after 24, and would then vault the card anew.
 pub const REPETITION_AGE_MS_MAX: u64 = 23 * 60 * 60 * 1_000;
+
+/// What a repetition takes out of its session's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepetitionCost {
+    /// Nothing: nobody learns anything of the card.
+    Nothing,
+    /// An answer to who has the token's own card, which says nothing new.
+    Answer,
+    /// A guess: the answer says that the card is another.
+    Guess,
+}
 
 /// A card that the processor gave to a repetition.
 #[derive(Clone, Debug)]
@@ -111,30 +125,33 @@ impl Store {
         .await
     }
 
-    /// Ends a repetition; whether it may be answered. One that says something of the card is taken
-    /// out of the budget now, with its answer (`counted`): what a crash kept from an answer costs
-    /// nothing, and however many are under way at once, no more are answered than there are left.
+    /// Ends a repetition; whether it may be answered. Its cost is taken out of the budget now, with
+    /// its answer: what a crash kept from an answer costs nothing, and however many are under way at
+    /// once, no more are answered than the budget has left.
     ///
     /// # Errors
     /// As every operation: [`Failure`].
     pub async fn repetition_ended(
         &self,
         session: SessionId,
-        counted: bool,
+        cost: RepetitionCost,
         event: Event,
     ) -> Result<bool, Failure> {
         self.write(move |tx| {
             Box::pin(async move {
                 record(tx, event);
-                if !counted {
-                    return Ok(true);
-                }
+                let cost = match cost {
+                    RepetitionCost::Nothing => return Ok(true),
+                    RepetitionCost::Answer => 1,
+                    RepetitionCost::Guess => GUESS_COST,
+                };
                 let taken = query(
                     "UPDATE sessions
-                        SET attempts_left = attempts_left - 1
+                        SET attempts_left = CASE WHEN attempts_left > $2 THEN attempts_left - $2 ELSE 0 END
                       WHERE id = $1 AND token_id IS NOT NULL AND attempts_left > 0",
                 )
                 .bind(session.to_string())
+                .bind(i64::from(cost))
                 .execute(&mut *tx)
                 .await?;
                 Ok(taken == 1)

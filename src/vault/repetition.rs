@@ -2,9 +2,9 @@
 //! made it, because the answer may have been lost.
 //!
 //! Whether it is the same card only the processor can tell, from the key that it remembers: nothing
-//! made from card data is kept here. So each is a guess that is answered, and never more than that:
-//! `src/store/repetitions.rs` has its end and its budget, each is an event, and another card is
-//! counted by the watch as a decline is.
+//! made from card data is kept here. So one with another card is a guess that is answered, and never
+//! more than that: `src/store/repetitions.rs` has the end and the budget of both, each is an event,
+//! and another card is counted by the watch as a decline is.
 
 use super::session::Admitted;
 use super::settle::PROCESSOR_KEY_LIFETIME_MS;
@@ -12,7 +12,9 @@ use super::tokenize::{Tokenized, sealed_reference};
 use super::{Capture, Common, Refusal, marks};
 use crate::audit::{Action, Event, Outcome};
 use crate::processor::{Failure, VaultedCard};
-use crate::store::{CardOfToken, REPETITION_AGE_MS_MAX, RepeatedCard, TokenRow, VaultedAnew};
+use crate::store::{
+    CardOfToken, REPETITION_AGE_MS_MAX, RepeatedCard, RepetitionCost, TokenRow, VaultedAnew,
+};
 use crate::token::{TokenId, TokenStatus};
 
 // What is repeated while the processor remembers its key is vaulted once.
@@ -33,7 +35,8 @@ impl Capture {
         let token = token.ok_or(Refusal::NotFound)?;
         if matches!(token.status, TokenStatus::Deleting | TokenStatus::Deleted) {
             let event = ended(&self.common, admitted, Action::TokenRefused);
-            self.end_repetition(admitted, true, event).await?;
+            self.end_repetition(admitted, RepetitionCost::Answer, event)
+                .await?;
             return Err(Refusal::TokenDeleted);
         }
         Ok(token)
@@ -54,8 +57,12 @@ impl Capture {
             Ok(vaulted) => vaulted,
             Err(failure) => {
                 let event = refused(&self.common, admitted, &failure);
-                let counted = tells_of_the_card(&failure);
-                self.end_repetition(admitted, counted, event).await?;
+                let cost = if tells_of_the_card(&failure) {
+                    RepetitionCost::Guess
+                } else {
+                    RepetitionCost::Nothing
+                };
+                self.end_repetition(admitted, cost, event).await?;
                 return Err(failure.into());
             }
         };
@@ -68,7 +75,8 @@ impl Capture {
         };
         if !is_of_token {
             let event = ended(&self.common, admitted, Action::CardMismatched);
-            self.end_repetition(admitted, true, event).await?;
+            self.end_repetition(admitted, RepetitionCost::Guess, event)
+                .await?;
             return Err(Refusal::IdempotencyMismatch);
         }
         let subject = Some(token.id.to_string());
@@ -77,7 +85,8 @@ impl Capture {
         let event = self
             .common
             .event(witness, action, Outcome::Success, subject);
-        self.end_repetition(admitted, true, event).await?;
+        self.end_repetition(admitted, RepetitionCost::Answer, event)
+            .await?;
         Ok(Tokenized {
             next_action: next_action.filter(|_| token.status == TokenStatus::RequiresAction),
             token,
@@ -127,18 +136,18 @@ impl Capture {
         Ok(found == CardOfToken::Same)
     }
 
-    /// Takes it out of the session's budget, where it says something of the card.
+    /// Takes its cost out of the session's budget.
     ///
     /// # Errors
     /// [`Refusal::AttemptsExhausted`] where others under way at once have used the budget up.
     async fn end_repetition(
         &self,
         admitted: &Admitted,
-        counted: bool,
+        cost: RepetitionCost,
         event: Event,
     ) -> Result<(), Refusal> {
         let (store, session) = (&self.common.store, admitted.session.id);
-        if store.repetition_ended(session, counted, event).await? {
+        if store.repetition_ended(session, cost, event).await? {
             return Ok(());
         }
         Err(Refusal::AttemptsExhausted)

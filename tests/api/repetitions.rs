@@ -12,8 +12,8 @@ use crate::engines::{Engine, on_both_engines};
 use crate::support::{Answer, App, VISA, card, eventually};
 
 on_both_engines! {
-    a_used_session_answers_eight_posts_of_four_hundred_and_each_is_an_event,
-    an_answer_that_is_lost_eight_times_is_given_eight_times,
+    a_used_session_answers_eight_guesses_of_four_hundred_and_each_is_an_event,
+    an_answer_that_is_lost_64_times_is_given_64_times,
     other_cards_under_a_used_sessions_key_are_counted_as_declines,
     a_repetition_after_23_hours_is_answered_as_after_the_sessions_end,
     a_card_that_a_repetition_vaults_anew_is_detached,
@@ -57,7 +57,7 @@ fn is_exhausted(answer: &Answer) -> bool {
     answer.problem(429, "rate_limited")["detail"] == detail
 }
 
-async fn a_used_session_answers_eight_posts_of_four_hundred_and_each_is_an_event(engine: Engine) {
+async fn a_used_session_answers_eight_guesses_of_four_hundred_and_each_is_an_event(engine: Engine) {
     let app = App::on(engine);
     let (secret, _) = app.used_session(&json!({})).await;
     for _ in 0..8 {
@@ -89,17 +89,17 @@ async fn a_used_session_answers_eight_posts_of_four_hundred_and_each_is_an_event
     assert_eq!(app.cards_at_the_processor().await, (1, 1));
 }
 
-async fn an_answer_that_is_lost_eight_times_is_given_eight_times(engine: Engine) {
+async fn an_answer_that_is_lost_64_times_is_given_64_times(engine: Engine) {
     let app = App::on(engine);
     let (secret, made) = app.used_session(&json!({ "customer_ref": "anna" })).await;
-    for _ in 0..8 {
+    for _ in 0..64 {
         let again = app.post_card(&secret, &card(VISA), &KEY).await;
         assert_eq!((again.status, again.json()), (201, made.json()));
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
     }
     let again = app.post_card(&secret, &card(VISA), &KEY).await;
     assert!(is_exhausted(&again));
-    assert_eq!(app.events_of("token.repeated", "success").await, 8);
+    assert_eq!(app.events_of("token.repeated", "success").await, 64);
     // Another key, or none, is told that the session is over, and the processor is not asked.
     for headers in [&[("idempotency-key", "pay-2")][..], &[]] {
         app.post_card(&secret, &card(VISA), headers)

@@ -1,6 +1,7 @@
 //! The merchant: what all of its clients share, and how they call. A call has little time, and is
 //! repeated under its key at any node, whatever became of the one before.
 
+use std::cell::Cell;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -108,11 +109,26 @@ impl Merchant {
         patience: Patience,
         chance: &mut Chance,
     ) -> Option<Answer> {
+        let heard = Cell::new(false);
+        self.insist_beside(call, patience, chance, &heard).await
+    }
+
+    /// The same beside others who send the same. A session gives its token's answer 64 times: who is
+    /// refused by that budget needs no answer where another has `heard` it.
+    async fn insist_beside(
+        &self,
+        call: &Call,
+        patience: Patience,
+        chance: &mut Chance,
+        heard: &Cell<bool>,
+    ) -> Option<Answer> {
         while self.stopped().is_none_or(|since| since < INSISTS_FOR) {
             let failed = match self.send(call, chance).await {
                 Ok(answer) if !matches!(answer.status, 408 | 409 | 429 | 500..) => {
+                    heard.set(true);
                     return Some(answer);
                 }
+                Ok(answer) if heard.get() && is_exhausted(&answer) => return None,
                 // `internal` is a fault of ours and says so.
                 Ok(answer) if answer.status == 500 => {
                     Some(format!("{}: {}", call.show(), answer.json()))
@@ -138,10 +154,11 @@ impl Merchant {
         chance: &mut Chance,
     ) -> Vec<Answer> {
         let (mut one, mut other) = (chance.fork(), chance.fork());
+        let heard = Cell::new(false);
         let answers = if chance.percent(TWICE_PERCENT) {
             let both = tokio::join!(
-                self.insist(call, patience, &mut one),
-                self.insist(call, patience, &mut other)
+                self.insist_beside(call, patience, &mut one, &heard),
+                self.insist_beside(call, patience, &mut other, &heard)
             );
             [both.0, both.1]
         } else {
@@ -149,4 +166,10 @@ impl Merchant {
         };
         answers.into_iter().flatten().collect()
     }
+}
+
+/// Whether a session refuses a card because it has given its answer too often.
+fn is_exhausted(answer: &Answer) -> bool {
+    let detail = &answer.json()["detail"];
+    answer.status == 429 && detail == "The capture session has no attempt left; make a new one."
 }

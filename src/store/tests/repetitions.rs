@@ -45,15 +45,15 @@ pub(super) async fn repetitions_have_a_budget_and_end_with_their_session(store: 
             let other = posted(store, id, key, START.plus_s(number)).await;
             assert_eq!(other, Attempt::Used);
         }
-        let ended = store.repetition_ended(id, true, event(Action::TokenRefused));
+        let ended = store.repetition_ended(id, RepetitionCost::Answer, event(Action::TokenRefused));
         assert_eq!(ended.await, Ok(true));
     }
-    let later = START.plus_s(20);
+    let later = START.plus_s(100);
     let again = posted(store, id, Some("attempt-1"), later).await;
     assert_eq!(again, Attempt::Exhausted);
 
     // What was under way with the last of them is not answered any more.
-    let ended = store.repetition_ended(id, true, event(Action::TokenRefused));
+    let ended = store.repetition_ended(id, RepetitionCost::Answer, event(Action::TokenRefused));
     assert_eq!(ended.await, Ok(false));
 
     // What says nothing of the card, or is never answered, costs nothing.
@@ -65,11 +65,30 @@ pub(super) async fn repetitions_have_a_budget_and_end_with_their_session(store: 
     for _ in 0..REPEATED_POSTS_MAX + 3 {
         let again = posted(store, id, Some("attempt-1"), later).await;
         assert_eq!(again, repeated);
-        let ended = store.repetition_ended(id, false, event(Action::TokenRefused));
+        let ended =
+            store.repetition_ended(id, RepetitionCost::Nothing, event(Action::TokenRefused));
         assert_eq!(ended.await, Ok(true));
     }
     let row = store.session(id).await.unwrap().unwrap();
     assert_eq!(row.attempts_left, REPEATED_POSTS_MAX);
+
+    // Of eight guesses the last finds less than it costs, because somebody had the right card.
+    for guess in 0..9 {
+        let cost = if guess == 7 {
+            RepetitionCost::Answer
+        } else {
+            RepetitionCost::Guess
+        };
+        let ended = store.repetition_ended(id, cost, event(Action::TokenRefused));
+        assert_eq!(ended.await, Ok(true), "{guess}");
+    }
+    let again = posted(store, id, Some("attempt-1"), later).await;
+    assert_eq!(again, Attempt::Exhausted);
+    let (id, token) = used(store, |_| {}).await;
+    let repeated = Attempt::Repeated {
+        token,
+        key: "attempt-1".into(),
+    };
 
     // Whatever the key, from its end on the session is over.
     for key in [Some("attempt-1"), Some("other"), None] {
@@ -108,8 +127,8 @@ async fn repetitions_have_a_budget_and_end_with_their_session_on_sqlite() {
     repetitions_have_a_budget_and_end_with_their_session(&bench.store).await;
     let outcomes = bench.outcomes(Action::CardAttempted).await;
     let of = |name| outcomes.iter().filter(|outcome| *outcome == name).count();
-    // Two first ones, eight repetitions, eleven that cost nothing and a last; each post is an event.
-    assert_eq!((of("success"), of("refused")), (22, 20));
+    // Three first ones, 64 repetitions, 67 that cost nothing and a last; each post is an event.
+    assert_eq!((of("success"), of("refused")), (135, 133));
 }
 
 #[tokio::test]
