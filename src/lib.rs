@@ -34,6 +34,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod confinement;
+pub mod directory;
 pub mod evidence;
 pub mod http;
 pub mod incident;

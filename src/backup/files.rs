@@ -9,6 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::Failure;
 use super::manifest::Digest;
+use crate::directory;
 use crate::seal::hex;
 
 pub(super) const FILE_MODE: u32 = 0o600;
@@ -92,14 +93,7 @@ pub fn place_new(from: &Path, to: &Path) -> Result<(), Failure> {
     // Renaming would overwrite; a second name is refused where there is one.
     fs::hard_link(from, to).map_err(|error| refused(to, error))?;
     remove_database(from)?;
-    sync(directory_of(to))
-}
-
-pub(super) fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    }
+    sync(directory::of(to))
 }
 
 /// A file's length and hash.

@@ -14,11 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Failure;
 use super::archive::{Archive, MANIFEST, PARTIAL, SEALED, file_of, rename, takes_files, write};
-use super::files::{
-    FILE_MODE, Tallied, Tally, beside, create, digest_of, directory_of, remove_database, sync,
-};
+use super::files::{FILE_MODE, Tallied, Tally, beside, create, digest_of, remove_database, sync};
 use super::manifest::{Digest, Manifest};
 use crate::clock::Timestamp;
+use crate::directory;
 use crate::seal::backup::{BackupRecipient, Failed, seal};
 use crate::seal::hex;
 use crate::seal::signing::SigningKey;
@@ -305,7 +304,7 @@ fn publish(copy: &Copy, name: &str, note: &str) -> Result<(), Failure> {
     write(&manifest, note.as_bytes())?;
     rename(&copy.path, &file_of(place, name, SEALED))?;
     rename(&manifest, &file_of(place, name, MANIFEST))?;
-    sync(directory_of(&copy.path))
+    sync(directory::of(&copy.path))
 }
 
 impl Write for Copies<'_> {

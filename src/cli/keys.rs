@@ -185,12 +185,17 @@ fn told(dir: &Path, provider: Provider) -> String {
         public,
         Some(names::SESSION_VERIFY),
         Some(names::FINGERPRINT),
+        Some(names::MANIFEST_PUBLIC),
+        Some(names::CHECKPOINT_PUBLIC),
     ]);
     let internal = list(&[
         private,
+        private.map(|_| "keks/ (of keys to come)"),
         Some(names::SESSION_ISSUE),
         Some(names::ORDER),
         Some(names::RECEIPT),
+        Some(names::MANIFEST),
+        Some(names::CHECKPOINT),
     ]);
     let dir = dir.display();
     format!("made in {dir}: for both planes {both}; for the internal plane only {internal}")

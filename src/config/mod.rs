@@ -8,6 +8,7 @@
 mod alerts;
 mod audit;
 mod backup;
+mod environment;
 mod keys;
 mod limits;
 mod postgres;
@@ -23,7 +24,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Format, Toml};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -274,7 +275,7 @@ impl Config {
             return Err(Refused::Missing(path.to_owned()));
         }
         let file = Figment::new().merge(Toml::file_exact(path));
-        Self::of(&file.merge(Env::prefixed("CLOAKROOM__").split("__")))
+        environment::extract(file)?.checked()
     }
 
     /// Reads the text of a file, without the environment; its paths are relative to nothing.
@@ -282,13 +283,16 @@ impl Config {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(text: &str) -> Result<Self, Refused> {
-        Self::of(&Figment::new().merge(Toml::string(text)))
+        let config: Self = Figment::new()
+            .merge(Toml::string(text))
+            .extract()
+            .map_err(Box::new)?;
+        config.checked()
     }
 
-    fn of(figment: &Figment) -> Result<Self, Refused> {
-        let config: Self = figment.extract().map_err(Box::new)?;
-        config.check()?;
-        Ok(config)
+    fn checked(self) -> Result<Self, Refused> {
+        self.check()?;
+        Ok(self)
     }
 
     /// What the types alone do not say.
@@ -297,6 +301,7 @@ impl Config {
         if self.capture.is_none() && self.internal.is_none() {
             return refuse("neither [capture] nor [internal] is there, so there is nothing to run");
         }
+        self.check_listeners()?;
         if self.accounts.is_empty() {
             return refuse("there is no account; add [accounts.default.processor.stripe]");
         }
@@ -345,6 +350,32 @@ impl Config {
             stripe.check()?;
         }
         self.limits.check()
+    }
+
+    /// Each plane has a port of its own; port 0 is a free one.
+    fn check_listeners(&self) -> Result<(), Refused> {
+        let planes = [
+            ("capture", self.capture.as_ref().map(|plane| plane.listen)),
+            ("internal", self.internal.as_ref().map(|plane| plane.listen)),
+            ("ops", self.ops.as_ref().map(|plane| plane.listen)),
+        ];
+        let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+        for (name, listen) in planes
+            .into_iter()
+            .filter_map(|(name, at)| Some((name, at?)))
+        {
+            let meets = |other: &SocketAddr| {
+                let everywhere = other.ip().is_unspecified() || listen.ip().is_unspecified();
+                other.port() == listen.port() && (everywhere || other.ip() == listen.ip())
+            };
+            let other = taken.iter().find(|(_, other)| meets(other));
+            if let Some((other, _)) = other.filter(|_| listen.port() != 0) {
+                let why = format!("[{other}] and [{name}] listen on one address, {listen}");
+                return Err(Refused::Inconsistent(why));
+            }
+            taken.push((name, listen));
+        }
+        Ok(())
     }
 
     fn check_backup(&self) -> Result<(), Refused> {

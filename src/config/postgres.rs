@@ -43,8 +43,9 @@ pub struct PostgresSettings {
     /// Connections that write.
     #[serde(default = "writers_max")]
     pub writers_max: u32,
-    /// Synchronous replicas that must be attached; with fewer, nothing is written. The login needs
-    /// to see `pg_stat_replication` (`pg_read_all_stats`).
+    /// Synchronous replicas that must be attached, and that a commit must wait for (the number in
+    /// `synchronous_standby_names`); with fewer, nothing is written. The login needs to see
+    /// `pg_stat_replication`: `GRANT pg_read_all_stats`.
     #[serde(default)]
     pub require_synchronous_replicas: u32,
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{CHECKS, Check, SUMMARY, Verdict};
 use crate::audit::note::LogKey;
+use crate::directory;
 use crate::seal::hex;
 use crate::seal::signing::SigningKey;
 
@@ -138,7 +139,7 @@ impl Bundle {
         self.file(NOTE, note);
         for (path, bytes) in &self.files {
             let path = dir.join(path);
-            let parent = path.parent().unwrap_or(dir);
+            let parent = directory::of(&path);
             fs::create_dir_all(parent).map_err(|error| refused(parent, error))?;
             fs::write(&path, bytes).map_err(|error| refused(&path, error))?;
         }

@@ -182,7 +182,9 @@ pub async fn read(
 }
 
 fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrder, Problem> {
-    let expires_in_s = order.expires_in_s.unwrap_or(EXPIRES_IN_S_DEFAULT);
+    let expires_in_s = order
+        .expires_in_s
+        .unwrap_or_else(|| EXPIRES_IN_S_DEFAULT.min(lifetime_s_max));
     let origin = order.origin.as_deref().map(canonical_origin);
     let mut checks = Checks::default();
     checks.optional_text(

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::assembly::secret_text;
 use crate::clock::Clock;
 use crate::config::{AwsKmsSettings, Config};
+use crate::directory;
 use crate::seal::custody::SharedKek;
 use crate::seal::manifest::{Entry, Holder};
 use crate::seal::{UnwrapKey, WrapKey, aws_kms, file, pkcs11};
@@ -39,8 +40,7 @@ pub fn make_further_keys(private_file: &Path) -> std::io::Result<()> {
 
 /// Private files of further keys that earlier versions put beside the configured one.
 pub(super) fn keys_beside(private_file: &Path) -> Vec<PathBuf> {
-    let directory = private_file.parent().filter(|path| *path != Path::new(""));
-    let Ok(listed) = fs::read_dir(directory.unwrap_or(Path::new("."))) else {
+    let Ok(listed) = fs::read_dir(directory::of(private_file)) else {
         return Vec::new();
     };
     let names = listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

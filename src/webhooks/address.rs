@@ -38,7 +38,8 @@ const NOT_PUBLIC_V6: [([u16; 8], u32); 3] = [
 ];
 
 /// Whether everybody may be sent there.
-pub(super) fn is_public(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => match embedded_v4(address) {

@@ -20,6 +20,7 @@ mod signature;
 mod tests;
 mod verify;
 
+pub use address::is_public;
 pub use delivered::{Delivered, Reason};
 pub use endpoint::{Endpoint, Message, SECRETS_MAX, Settings, SetupRefused};
 pub use retry::{ATTEMPTS_MAX, pause_ms_after};

@@ -127,7 +127,7 @@ async fn check_passes_on_what_dev_made_and_names_what_is_broken_with_its_mend() 
     set_mode(&key, 0o600);
 }
 
-fn set_mode(path: &std::path::Path, mode: u32) {
+pub(crate) fn set_mode(path: &std::path::Path, mode: u32) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -211,7 +211,7 @@ fn the_greeting_has_lines_to_paste_that_charge_a_token() {
         .args([
             "dev",
             "--dir",
-            "box",
+            "a box",
             "--capture-port",
             "0",
             "--internal-port",

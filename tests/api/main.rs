@@ -49,6 +49,7 @@ mod oracle;
 mod orders;
 mod outages;
 mod pagewatch;
+mod preflight;
 mod problems;
 mod processor;
 mod profiles;

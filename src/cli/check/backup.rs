@@ -8,6 +8,7 @@ use super::Finding;
 use crate::backup::{Ages, Maker};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
+use crate::directory;
 use crate::service;
 use crate::token::Environment;
 
@@ -50,9 +51,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
 /// Places on one device are lost together, and with the database where it is on the same one.
 fn one_device(maker: &Maker) -> Vec<Finding> {
     let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
-    let database = maker.database.parent();
-    let database = database.filter(|parent| !parent.as_os_str().is_empty());
-    let database = database.unwrap_or(Path::new("."));
+    let database = directory::of(&maker.database);
     let places = &maker.archive.places;
     let mut known = vec![(database, device(database))];
     let mut findings = Vec::new();

@@ -2,6 +2,7 @@
 
 mod apart;
 mod backup;
+mod outside;
 
 use std::path::PathBuf;
 
@@ -20,7 +21,7 @@ use crate::processor::{self, Processor};
 use crate::seal::custody::SharedKek;
 use crate::service::{self, Listeners, Service, Start};
 use crate::store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::token::Environment;
 
 #[derive(Debug, Args)]
@@ -137,9 +138,18 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
         }
     };
     let mut findings = vec![Finding::ok("configuration", arguments.config.display())];
+    let beside = match arguments.beside.as_deref().map(Config::read).transpose() {
+        Ok(beside) => beside,
+        Err(refused) => {
+            let mend = "correct the other process's file, or name another with --beside";
+            findings.push(Finding::failed("configuration beside", refused, mend));
+            None
+        }
+    };
+    findings.push(log_level(&config));
     findings.extend(memory(&hardening));
     findings.extend(confinement(&config));
-    findings.extend(apart::look(&config, arguments.beside.as_deref()));
+    findings.extend(apart::look(&config, beside.as_ref()));
     findings.push(schema(&config).await);
     for plane in [PlaneName::Capture, PlaneName::Internal] {
         let runs = match plane {
@@ -154,12 +164,20 @@ async fn look(arguments: &Arguments, hardening: Hardening) -> Vec<Finding> {
     findings.extend(webhooks(&config));
     findings.extend(custody(&config));
     findings.extend(backup::look(&config));
+    findings.extend(outside::look(&config, beside.as_ref()).await);
     if let Some(plane) = &config.capture {
         findings.push(loader(&plane.public_url));
         findings.push(certificate(plane, config.environment));
     }
     findings.push(build(config, hardening).await);
     findings
+}
+
+fn log_level(config: &Config) -> Finding {
+    match telemetry::require_level(&config.log.level) {
+        Ok(()) => Finding::ok("log level", &config.log.level),
+        Err(refused) => Finding::failed("log level", refused, "correct [log] level"),
+    }
 }
 
 /// Whose shares the internal plane waits for, where custodians hold its key.

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::super::{Failure, exit, print};
 use super::write_all;
 use crate::clock::Clock;
+use crate::directory;
 use crate::seal::custody::{
     self, Ceremony, CeremonyFailed, Custodian, Ledger, Order, Papers, SHARES_MAX, THRESHOLD_MIN,
     Transcript, Verdict, verify,
@@ -165,8 +166,8 @@ fn signing_key(text: &str) -> Result<String, String> {
 
 pub(in crate::cli) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Verb::Verify(asked) = arguments.verb;
-    let own = asked.transcript.parent().unwrap_or(Path::new("."));
-    let dir = asked.dir.unwrap_or_else(|| own.to_owned());
+    let own = directory::of(&asked.transcript).to_owned();
+    let dir = asked.dir.unwrap_or(own);
     let papers = Papers {
         acknowledgements: asked.acknowledgements.unwrap_or_else(|| dir.clone()),
         transcript: asked.transcript,

@@ -29,12 +29,12 @@ pub(super) fn human(dir: &Path, ports: Ports, processor: &str) -> String {
         shop,
         ..
     } = ports;
-    let dir = dir.display();
+    let (dir, shown) = (quoted(dir), dir.display());
     let mut text = format!(
         r#"
-Cloakroom is serving the test environment. Everything is in {dir}; stop it with Ctrl-C.
+Cloakroom is serving the test environment. Everything is in {shown}; stop it with Ctrl-C.
 
-  demo shop       https://localhost:{shop}      (trust {dir}/ca.pem, or accept the warning)
+  demo shop       https://localhost:{shop}      (trust {shown}/ca.pem, or accept the warning)
   capture plane   https://localhost:{capture}      browsers: POST /v1/tokens
   internal plane  https://localhost:{internal}      client certificate: sessions, tokens, charges
   ops plane       https://localhost:{ops}      /livez /readyz /metrics
@@ -67,4 +67,14 @@ Test cards, with any CVC and any expiry to come:
         let _infallible = writeln!(text, "  {number:<20} {what}");
     }
     text
+}
+
+/// A path as one word of a shell's line, whatever is in it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if path.bytes().all(is_plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::directory;
 use zeroize::Zeroizing;
 
 /// No key file is larger.
@@ -164,9 +165,5 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeyFileRefused> {
 
 /// A file's name is on the disk only when its directory is.
 fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
+    File::open(directory::of(path))?.sync_all()
 }

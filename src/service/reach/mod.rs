@@ -4,7 +4,7 @@
 //! or a server does not compile until it is decided here.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::value::magic::RelativePathBuf;
 use url::Url;
@@ -15,6 +15,7 @@ use crate::config::{
     Pkcs11Settings, ProcessorSettings, SinkSettings, StoreSettings, StripeSettings,
 };
 use crate::confinement::Reach;
+use crate::directory;
 use crate::store::Host;
 
 use super::Refused;
@@ -127,15 +128,8 @@ impl Needs {
             let file = file.relative();
             let led_to = file.canonicalize().ok();
             let directories = [Some(file), led_to];
-            for directory in directories
-                .iter()
-                .flatten()
-                .filter_map(|file| file.parent())
-            {
-                // The parent of a plain name is nothing, which means here.
-                let named = directory != Path::new("");
-                let directory = if named { directory } else { Path::new(".") };
-                self.read.insert(directory.to_owned());
+            for file in directories.iter().flatten() {
+                self.read.insert(directory::of(file).to_owned());
             }
         }
     }
@@ -159,9 +153,8 @@ impl Needs {
                 ca_file,
             } = sink;
             if let Some(file) = file {
-                let file = file.relative();
-                let directory = file.parent().unwrap_or(Path::new("."));
-                self.write.insert(directory.to_owned());
+                self.write
+                    .insert(directory::of(&file.relative()).to_owned());
             }
             self.files(syslog_socket);
             self.unix_sockets |= syslog_socket.is_some();
@@ -229,10 +222,9 @@ impl Needs {
     fn store(&mut self, store: &StoreSettings) -> Result<(), Refused> {
         match store {
             StoreSettings::Sqlite { path } => {
-                let path = path.relative();
-                let directory = path.parent().unwrap_or(Path::new("."));
                 // The write-ahead log stands beside the database.
-                self.write.insert(directory.to_owned());
+                self.write
+                    .insert(directory::of(&path.relative()).to_owned());
             }
             StoreSettings::Postgres(postgres) => {
                 let hosts = postgres.hosts();
