@@ -100,8 +100,17 @@ impl Health {
                 .data_keys_created(capture.sealer.data_keys_created());
         }
         if let Some(replication) = self.common.store.replication() {
+            self.metrics.store_replicas([
+                ("required", replication.required),
+                ("attached", replication.attached),
+                ("awaited", replication.awaited),
+            ]);
+        }
+        self.metrics
+            .store_failed_commits(self.common.store.failed_commits());
+        if let Some(primary) = self.common.store.primary() {
             self.metrics
-                .store_replicas(replication.required, replication.attached);
+                .store_primary(&primary.host, primary.timeline, primary.changes);
         }
         for (plane, live) in &self.tls {
             let ends = live.ends();
@@ -213,17 +222,17 @@ impl Health {
                 detail: Some(waiting),
             };
         }
-        match internal.open_canary().await {
-            Ok(()) => Line {
+        match tokio::time::timeout(PROBE_MAX, internal.open_canary()).await {
+            Ok(Ok(())) => Line {
                 name,
                 state: State::Ok,
                 detail: None,
             },
-            Err(refusal) => Line {
+            Ok(Err(refusal)) => failed(name, refusal.to_string()),
+            Err(_) => failed(
                 name,
-                state: State::Failed,
-                detail: Some(refusal.to_string()),
-            },
+                format!("it does not open within {} s", PROBE_MAX.as_secs()),
+            ),
         }
     }
 
@@ -354,8 +363,15 @@ fn replication(replication: Option<Replication>) -> Line {
         Some(replication) if replication.is_kept() => State::Ok,
         Some(_) => State::Failed,
     };
-    let told = |Replication { required, attached }: Replication| {
-        format!("{attached} of {required} synchronous replicas are attached")
+    let told = |replication: Replication| {
+        let Replication {
+            required,
+            attached,
+            awaited,
+        } = replication;
+        format!(
+            "{attached} of {required} synchronous replicas are attached, and a commit waits for {awaited}"
+        )
     };
     Line {
         name: "replication",

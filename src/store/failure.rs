@@ -1,5 +1,6 @@
 //! Why an operation failed. No variant carries a value that a caller sent.
 
+use std::path::Path;
 use std::sync::Arc;
 
 /// An operation that was not done, or not known to be done.
@@ -89,6 +90,22 @@ pub enum Cause {
         /// At the last look.
         attached: u32,
     },
+    /// A commit would wait for fewer copies than were promised.
+    #[error(
+        "a commit waits for {awaited} of {required} synchronous replicas; set synchronous_standby_names to ANY {required} or more"
+    )]
+    NotAwaited {
+        /// As the configuration promises.
+        required: u32,
+        /// By the primary's `synchronous_standby_names`.
+        awaited: u32,
+    },
+    /// The login does not see the replicas.
+    #[error("the login does not see the replicas; GRANT pg_read_all_stats to it")]
+    ReplicasHidden,
+    /// What was read came from a server that is the primary no more.
+    #[error("another database server has become the primary")]
+    PrimaryChanged,
     /// The database gave up a statement that took too long; the connection is as good as before.
     #[error("a statement takes too long")]
     Canceled,
@@ -104,6 +121,12 @@ impl Failure {
     /// Whether only this operation failed, and the connection is as good as before.
     pub(super) const fn spares_the_connection(&self) -> bool {
         matches!(self, Self::Unavailable(Cause::Contended | Cause::Canceled))
+    }
+
+    /// A failure of the machine below at a file, which is named.
+    pub(super) fn file(path: &Path, cause: &std::io::Error) -> Self {
+        let path = path.display();
+        Self::Unavailable(Cause::Engine(format!("{path}: {cause}").into()))
     }
 
     /// A failure of the machine below: the disk, a file, its rights.

@@ -118,7 +118,7 @@ pub use orders::{Authentic, Forged, ForgeryReport, Orders};
 pub use orphans::{Adopted, OrphanRow, OrphanWork};
 pub use outbox::{Due, News, Subscriber, Told};
 pub use owed::{Lease, NothingDone, OwedWork, Renewal, Take};
-pub use postgres::{Duty, Host, Postgres, Replication};
+pub use postgres::{Duty, Host, Postgres, PrimaryServer, Replication};
 pub use processor_events::{
     Applied, DueEvent, ProcessorEvent, Publish, Received, Reference, Report,
 };
@@ -132,7 +132,8 @@ pub use refunds::{
     RefundTaken, RefundWork,
 };
 pub use repetitions::{
-    CardOfToken, REPEATED_POSTS_MAX, REPETITION_AGE_MS_MAX, RepeatedCard, VaultedAnew,
+    CardOfToken, REPEATED_POSTS_MAX, REPETITION_AGE_MS_MAX, RepeatedCard, RepetitionCost,
+    VaultedAnew,
 };
 pub use reports::{ReportBudget, ReportRow, ReportTaken};
 pub use reviews::DueReview;
@@ -313,6 +314,21 @@ impl Store {
             + 'static,
     {
         self.readers.read(work).await
+    }
+
+    /// Commits that failed since the process began: the engine was away, full or not replicated.
+    #[must_use]
+    pub fn failed_commits(&self) -> u64 {
+        self.writer.failed_commits()
+    }
+
+    /// Which server is the primary; nothing where the engine has no servers.
+    #[must_use]
+    pub fn primary(&self) -> Option<PrimaryServer> {
+        match &self.readers {
+            Readers::Sqlite(_) => None,
+            Readers::Postgres(readers) => readers.cluster().primary(),
+        }
     }
 
     /// How many copies are promised and made; nothing where the engine makes none.

@@ -51,6 +51,14 @@ impl Source {
         }
     }
 
+    /// Another epoch means another primary: a connection of an earlier one is given up.
+    pub(super) fn epoch(&self) -> u64 {
+        match self {
+            Self::Sqlite(_) => 0,
+            Self::Postgres(cluster) => cluster.epoch(),
+        }
+    }
+
     /// A connection has failed.
     pub(super) fn lost(&self) {
         if let Self::Postgres(cluster) = self {

@@ -6,9 +6,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -26,6 +26,9 @@ enum Job {
     Checkpoint(oneshot::Sender<Result<bool, Failure>>),
 }
 
+/// How long a connection is idle before it is asked for a sign of life.
+const ASKED_AFTER_IDLE: Duration = Duration::from_millis(100);
+
 /// A writer at work; what comes is how the closing went.
 type Task = oneshot::Receiver<Result<(), Failure>>;
 
@@ -34,6 +37,7 @@ type Task = oneshot::Receiver<Result<(), Failure>>;
 pub(super) struct Writer {
     queue: mpsc::Sender<Job>,
     waiting: Arc<AtomicUsize>,
+    failed: Arc<AtomicU64>,
     stop: CancellationToken,
     witness: Witness,
     tasks: Arc<Mutex<Vec<Task>>>,
@@ -61,13 +65,17 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(size(settings.queue_ops_max));
         let jobs = Arc::new(Mutex::new(jobs));
         let waiting = Arc::new(AtomicUsize::new(0));
+        let failed = Arc::new(AtomicU64::new(0));
         let stop = CancellationToken::new();
         let witness = Witness::default();
         let desk = |connection| Desk {
             connection,
+            epoch: source.epoch(),
+            used_at: None,
             source: Arc::clone(source),
             batch_ops_max: size(settings.batch_ops_max),
             waiting: Arc::clone(&waiting),
+            failed: Arc::clone(&failed),
             witness: witness.clone(),
             observer: settings.observer.clone(),
             orders: settings.orders.clone(),
@@ -88,6 +96,7 @@ impl Writer {
         Ok(Self {
             queue,
             waiting,
+            failed,
             stop,
             witness,
             tasks: Arc::new(Mutex::new(tasks)),
@@ -116,6 +125,11 @@ impl Writer {
             closed_well = closed_well.and(task.await.unwrap_or_else(|_| Err(closed())));
         }
         closed_well
+    }
+
+    /// Batches that came to no durable end since the process began.
+    pub(super) fn failed_commits(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Whether somebody vouches for the audit log; while not, nobody's act is written.
@@ -157,9 +171,14 @@ fn on_a_thread(
 struct Desk {
     /// None after a failure: the next batch opens a new one.
     connection: Option<Connection>,
+    /// The source's epoch when the connection was made.
+    epoch: u64,
+    /// When its last batch was committed, if none has failed since.
+    used_at: Option<Instant>,
     source: Arc<Source>,
     batch_ops_max: usize,
     waiting: Arc<AtomicUsize>,
+    failed: Arc<AtomicU64>,
     witness: Witness,
     observer: Option<Observer>,
     orders: Orders,
@@ -210,10 +229,12 @@ impl Desk {
         let begun = Instant::now();
         let operations = writes.len();
         let result = self.transact(&mut writes).await;
+        self.used_at = result.is_ok().then(Instant::now);
         let is_lost = result
             .as_ref()
             .is_err_and(|failure| !failure.spares_the_connection());
         if is_lost {
+            self.failed.fetch_add(1, Ordering::Relaxed);
             // What the connection still holds is not known. A new one starts from what is durable.
             drop(self.connection.take());
             self.source.lost();
@@ -242,8 +263,9 @@ impl Desk {
     /// The connection; a new one in the place of one that was lost,
     /// which a server that was started anew would otherwise make the next request's failure.
     async fn connected(&mut self) -> Result<&mut Connection, Failure> {
-        let mut kept = self.connection.take();
-        if let Some(connection) = &mut kept {
+        let epoch = self.source.epoch();
+        let mut kept = self.connection.take().filter(|_| self.epoch == epoch);
+        if let Some(connection) = kept.as_mut().filter(|_| self.is_idle()) {
             let limit = self.source.sign_of_life_timeout();
             let alive = tokio::time::timeout(limit, connection.is_alive()).await;
             if !alive.unwrap_or(false) {
@@ -252,10 +274,22 @@ impl Desk {
         }
         let mut connection = match kept {
             Some(kept) => kept,
-            None => self.source.connect().await?,
+            None => {
+                // The epoch of before: where this very connection finds another primary, the next
+                // batch makes one more.
+                self.epoch = epoch;
+                self.source.connect().await?
+            }
         };
         connection.set_orders(&self.orders);
         Ok(self.connection.insert(connection))
+    }
+
+    /// Whether the connection has not been used for so long that its server may be another. One in
+    /// constant use needs no round trip for that: its batch would fail.
+    fn is_idle(&self) -> bool {
+        self.used_at
+            .is_none_or(|at| at.elapsed() >= ASKED_AFTER_IDLE)
     }
 
     /// Moves SQLite's log into the database and cuts it; whether no reader was in the way.

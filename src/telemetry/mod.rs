@@ -94,6 +94,24 @@ pub fn start(
     Ok(flush)
 }
 
+/// Whether a level is one that [`start`] takes.
+///
+/// # Errors
+/// [`Refused::Level`].
+pub fn require_level(level: &str) -> Result<(), Refused> {
+    filter(level).map(drop)
+}
+
+fn filter(level: &str) -> Result<EnvFilter, Refused> {
+    let filter = level.parse::<EnvFilter>().map_err(|_| Refused::Level)?;
+    // To the filter a word that is no level is a target's name, and nothing at all is `error`:
+    // a slip of the hand would silence the log.
+    if level.is_empty() || !level.contains('=') && level.parse::<LevelFilter>().is_err() {
+        return Err(Refused::Level);
+    }
+    Ok(filter)
+}
+
 /// What [`start`] sets up, over any writer.
 ///
 /// # Errors
@@ -104,13 +122,7 @@ pub fn subscriber<W: Write + Send + 'static>(
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<impl Subscriber + Send + Sync + use<W>, Refused> {
-    let level = settings.level.as_str();
-    let filter = level.parse::<EnvFilter>().map_err(|_| Refused::Level)?;
-    // To the filter a word that is no level is a target's name, and nothing at all is `error`:
-    // a slip of the hand would silence the log.
-    if level.is_empty() || !level.contains('=') && level.parse::<LevelFilter>().is_err() {
-        return Err(Refused::Level);
-    }
+    let filter = filter(&settings.level)?;
     let scrubbed = Scrubbed::new(writer, settings.log_line_bytes_max, metrics.clone());
     Ok(tracing_subscriber::fmt()
         .json()

@@ -1,8 +1,8 @@
-//! Metrics of the store: its commits, its queue, its replicas.
+//! Metrics of the store: its commits, its queue, its primary and replicas.
 
 use std::time::Duration;
 
-use prometheus::{Histogram, IntGauge, IntGaugeVec};
+use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
 
 use super::Metrics;
 use super::metrics::histogram;
@@ -19,6 +19,10 @@ pub(super) struct Store {
     batch: Histogram,
     queue: IntGauge,
     replicas: IntGaugeVec,
+    primary: IntGaugeVec,
+    timeline: IntGauge,
+    primary_changes: IntCounter,
+    failed_commits: IntCounter,
 }
 
 impl Store {
@@ -41,10 +45,29 @@ impl Store {
             replicas: add.gauges(
                 (
                     "cloakroom_store_synchronous_replicas",
-                    "Synchronous replicas of the database: required by the configuration, and attached.",
+                    "Synchronous replicas of the database: required by the configuration, attached, and awaited by a commit.",
                 ),
                 &["kind"],
             ),
+            primary: add.gauges(
+                (
+                    "cloakroom_store_primary",
+                    "1 for the database server that is the primary.",
+                ),
+                &["host"],
+            ),
+            timeline: add.add(IntGauge::new(
+                "cloakroom_store_timeline",
+                "Timeline of the primary; each promotion begins one.",
+            )),
+            primary_changes: add.add(IntCounter::new(
+                "cloakroom_store_primary_changes_total",
+                "Changes of the primary since the process began.",
+            )),
+            failed_commits: add.add(IntCounter::new(
+                "cloakroom_store_failed_commits_total",
+                "Batches that came to no durable end: the engine was away, full or not replicated.",
+            )),
         }
     }
 }
@@ -63,12 +86,30 @@ impl Metrics {
         self.store().queue.set(operations);
     }
 
-    /// So many synchronous replicas are required, and so many attached.
-    pub fn store_replicas(&self, required: u32, attached: u32) {
+    /// The server that is the primary, its timeline, and how often it has changed.
+    pub fn store_primary(&self, host: &str, timeline: u32, changes: u64) {
+        let store = self.store();
+        store.primary.reset();
+        store.primary.with_label_values(&[host]).set(1);
+        store.timeline.set(i64::from(timeline));
+        raise(&store.primary_changes, changes);
+    }
+
+    /// So many commits have failed since the process began.
+    pub fn store_failed_commits(&self, count: u64) {
+        raise(&self.store().failed_commits, count);
+    }
+
+    /// So many synchronous replicas are required, attached, and waited for.
+    pub fn store_replicas(&self, kinds: [(&str, u32); 3]) {
         let replicas = &self.store().replicas;
-        let kinds = [("required", required), ("attached", attached)];
         for (kind, count) in kinds {
             replicas.with_label_values(&[kind]).set(i64::from(count));
         }
     }
+}
+
+/// Brings a counter to what the store has counted.
+fn raise(counter: &IntCounter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
 }

@@ -78,6 +78,14 @@ const HONEST: &[(&str, &str)] = &[
         "1x180",
     ),
     (
+        r#"cloakroom_store_synchronous_replicas{kind="awaited"}"#,
+        "1x180",
+    ),
+    // One batch a minute fails, and others do not.
+    ("cloakroom_store_failed_commits_total", "0+1x180"),
+    ("cloakroom_store_commit_duration_seconds_count", "0+600x180"),
+    ("cloakroom_store_primary_changes_total", "0x180"),
+    (
         r#"cloakroom_store_commit_duration_seconds_bucket{le="0.25"}"#,
         "0+600x180",
     ),
@@ -220,6 +228,21 @@ const WRONG: &[(&str, &str, &str)] = &[
         "CloakroomReplicasMissing",
         r#"cloakroom_store_synchronous_replicas{kind="attached"}"#,
         "1x60 0x120",
+    ),
+    (
+        "CloakroomReplicasMissing",
+        r#"cloakroom_store_synchronous_replicas{kind="awaited"}"#,
+        "1x60 0x120",
+    ),
+    (
+        "CloakroomStoreUnavailable",
+        "cloakroom_store_commit_duration_seconds_count",
+        "0+600x60 36000x120",
+    ),
+    (
+        "CloakroomPrimaryChanged",
+        "cloakroom_store_primary_changes_total",
+        "0x170 1x10",
     ),
     (
         "CloakroomStoreSlow",

@@ -156,8 +156,8 @@ impl Seen<'_> {
             Some(replication) => Figure {
                 name: "Synchronous replicas".to_owned(),
                 value: format!(
-                    "{} attached, {} required",
-                    replication.attached, replication.required
+                    "{} attached, {} waited for, {} required",
+                    replication.attached, replication.awaited, replication.required
                 ),
                 state: Some(if replication.is_kept() {
                     State::Ok

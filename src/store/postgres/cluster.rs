@@ -4,8 +4,9 @@
 //! primary; one whose timeline is lower than one seen before is a primary that was left behind, and
 //! is never written to again. Neither sqlx nor the wire protocol does this for us.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
@@ -26,13 +27,36 @@ pub(in crate::store) struct Cluster {
     pub(super) replication: watch::Sender<Replication>,
 }
 
+/// How often every server is asked which is the primary.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The least time between two lines of the log about one server that cannot serve.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// What is known of the servers.
 #[derive(Clone, Debug, Default)]
 struct Known {
     /// The primary's place among the hosts, until it fails.
     primary: Option<usize>,
+    /// The primary that was accepted last, which may have failed since.
+    last: Option<usize>,
     /// The highest timeline that a primary had, and whose database it is.
     highest: Option<Incarnation>,
+    /// Goes up whenever another server, or another history, becomes the primary. A connection of
+    /// an earlier epoch is to a server that may have been left behind.
+    epoch: u64,
+    /// When the log last had a line about a host.
+    complained: BTreeMap<usize, Instant>,
+}
+
+/// The primary as it was last accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrimaryServer {
+    /// Its name in the configuration, or its socket's directory.
+    pub host: String,
+    /// Its timeline; each promotion begins one.
+    pub timeline: u32,
+    /// How often the primary has changed since the process began.
+    pub changes: u64,
 }
 
 /// A history of the database.
@@ -54,6 +78,7 @@ impl Cluster {
         let replication = Replication {
             required: settings.require_synchronous_replicas,
             attached: 0,
+            awaited: 0,
         };
         Self {
             settings,
@@ -74,6 +99,22 @@ impl Cluster {
     /// How long a connection may take to be made, or to show that it lives.
     pub(in crate::store) fn connect_timeout(&self) -> Duration {
         milliseconds(self.settings.connect_timeout_ms)
+    }
+
+    /// The present epoch: another one means another primary.
+    pub(in crate::store) fn epoch(&self) -> u64 {
+        self.known().epoch
+    }
+
+    /// The primary as it was last accepted.
+    pub(in crate::store) fn primary(&self) -> Option<PrimaryServer> {
+        let known = self.known();
+        Some(PrimaryServer {
+            host: self.settings.hosts.get(known.last?)?.name(),
+            timeline: u32::try_from(known.highest?.timeline).unwrap_or(0),
+            // The first one is no change.
+            changes: known.epoch.saturating_sub(1),
+        })
     }
 
     /// Whether so many replicas are attached as were promised.
@@ -104,20 +145,25 @@ impl Cluster {
     /// Asks every server, and takes the primary.
     async fn look(&self) -> Result<PgConnection, Failure> {
         let asked = (0..self.settings.hosts.len()).map(|host| self.ask(host));
+        let last = self.known().last;
         let mut primary: Option<Primary> = None;
         let mut failure = Failure::Unavailable(Cause::NoPrimary);
-        for answer in join_all(asked).await {
+        for (host, answer) in join_all(asked).await.into_iter().enumerate() {
             match answer {
                 Ok(other) => {
-                    let newer = primary.as_ref().is_none_or(|primary| {
-                        primary.incarnation.timeline < other.incarnation.timeline
-                    });
-                    if newer {
+                    // Two names may lead to one server: it is not another one each time.
+                    let rank = |primary: &Primary| {
+                        (primary.incarnation.timeline, Some(primary.host) == last)
+                    };
+                    if primary
+                        .as_ref()
+                        .is_none_or(|known| rank(known) < rank(&other))
+                    {
                         primary = Some(other);
                     }
                 }
                 Err(why) => {
-                    tracing::warn!(failure = %why, "a database server cannot serve as the primary");
+                    self.complain(host, &why);
                     failure = why;
                 }
             }
@@ -129,14 +175,62 @@ impl Cluster {
         }
     }
 
+    /// Says why a server is not the primary: rarely, since a standby is asked every second and is
+    /// one for as long as all is well.
+    fn complain(&self, host: usize, why: &Failure) {
+        let standby = matches!(why, Failure::Unavailable(Cause::ReadOnly));
+        let now = Instant::now();
+        let mut known = self.known();
+        let is_new = known
+            .complained
+            .get(&host)
+            .is_none_or(|at| now.duration_since(*at) >= COMPLAINT_INTERVAL);
+        if standby || !is_new {
+            return;
+        }
+        known.complained.insert(host, now);
+        drop(known);
+        let host = self.settings.hosts.get(host).map(Host::name);
+        tracing::warn!(host, failure = %why, "a database server cannot serve as the primary");
+    }
+
+    /// Looks at every server now, and once a second until the cluster is gone: who reads or writes
+    /// at a primary that was left behind would otherwise learn of the new one by a failure, which
+    /// a server that still answers does not give.
+    pub(super) async fn watch(self: &Arc<Self>) -> Result<(), Failure> {
+        let mut connection = self.look().await?;
+        self.note_replicas(Some(self.replicas(&mut connection).await?));
+        sqlx::Connection::close(connection).await?;
+        let cluster = Arc::downgrade(self);
+        drop(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+                let Some(cluster) = cluster.upgrade() else {
+                    return;
+                };
+                // Who cannot be asked has no replicas.
+                cluster.note_replicas(cluster.look_again().await.ok());
+            }
+        }));
+        Ok(())
+    }
+
+    async fn look_again(&self) -> Result<(u32, u32), Failure> {
+        let mut connection = self.look().await?;
+        let replicas = self.replicas(&mut connection).await?;
+        sqlx::Connection::close(connection).await?;
+        Ok(replicas)
+    }
+
     /// Remembers the primary, unless it was left behind.
     fn accept(&self, primary: &Primary) -> bool {
+        let host = self.settings.hosts.get(primary.host).map(Host::name);
         let mut known = self.known();
         if let Some(highest) = known.highest {
             let same = highest.system == primary.incarnation.system;
             if !same || primary.incarnation.timeline < highest.timeline {
                 tracing::error!(
-                    host = ?self.settings.hosts.get(primary.host),
+                    host,
                     timeline = primary.incarnation.timeline,
                     seen = highest.timeline,
                     "a database server believes to be the primary and was left behind, or is another's"
@@ -144,8 +238,24 @@ impl Cluster {
                 return false;
             }
         }
+        let is_other =
+            known.highest != Some(primary.incarnation) || known.last != Some(primary.host);
+        if is_other {
+            known.epoch = known.epoch.saturating_add(1);
+        }
+        let was = known.last.filter(|_| is_other);
         known.highest = Some(primary.incarnation);
         known.primary = Some(primary.host);
+        known.last = Some(primary.host);
+        drop(known);
+        if let Some(was) = was {
+            tracing::warn!(
+                host,
+                was = self.settings.hosts.get(was).map(Host::name),
+                timeline = primary.incarnation.timeline,
+                "the database has another primary"
+            );
+        }
         true
     }
 

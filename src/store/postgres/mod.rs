@@ -14,6 +14,9 @@
 //!   every new connection that reads makes one synchronous write first, and what it reads from then
 //!   on was replicated before that write.
 //!
+//! A primary that was left behind goes on answering reads. So every server is asked once a second,
+//! and a connection of before the last change of the primary answers nothing.
+//!
 //! Read `cluster` for which server is asked, `readers` for the pool, `replicas` for the promise of
 //! how many copies there are.
 
@@ -35,6 +38,7 @@ use super::writer::Writer;
 use super::{Failure, Settings, schema};
 
 pub(super) use cluster::Cluster;
+pub use cluster::PrimaryServer;
 pub(super) use readers::Readers;
 pub use replicas::Replication;
 pub use role::Duty;
@@ -87,6 +91,16 @@ pub enum Host {
     },
 }
 
+impl Host {
+    /// What the log and the metrics call it.
+    fn name(&self) -> String {
+        match self {
+            Self::Tcp { name, port } => format!("{name}:{port}"),
+            Self::Socket { directory, port } => format!("{}:{port}", directory.display()),
+        }
+    }
+}
+
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Postgres")
@@ -108,7 +122,7 @@ pub(super) async fn open(
     if let Link::Postgres(link) = first.link() {
         role::check(link, postgres.duty).await?;
     }
-    cluster.watch_replicas().await?;
+    cluster.watch().await?;
     let mut connections = vec![Some(first)];
     // The others are made when they are needed.
     connections.resize_with(

@@ -23,6 +23,8 @@ pub(in crate::store) struct Readers {
 #[derive(Default)]
 struct State {
     pool: Option<PgPool>,
+    /// The cluster's epoch when the pool was made.
+    epoch: u64,
     closed: bool,
     /// How many pools were given up.
     generation: u64,
@@ -34,9 +36,27 @@ impl std::fmt::Debug for Readers {
     }
 }
 
-/// Which pool a connection came from, to say that it failed.
+/// Which pool a connection came from, to say that it failed, and the primary that it leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Generation(u64);
+struct Generation {
+    number: u64,
+    epoch: u64,
+}
+
+impl State {
+    const fn generation(&self) -> Generation {
+        Generation {
+            number: self.generation,
+            epoch: self.epoch,
+        }
+    }
+
+    /// The pool is dropped, and not closed: closing would wait.
+    fn give_up(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+        drop(self.pool.take());
+    }
+}
 
 impl Readers {
     pub(super) fn new(cluster: Arc<Cluster>, connections_max: u32) -> Self {
@@ -59,6 +79,10 @@ impl Readers {
         let answer = tokio::time::timeout(self.cluster.batch_timeout(), work(&mut connection))
             .await
             .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)));
+        if generation.epoch != self.cluster.epoch() {
+            // It may have been read at a primary that was left behind meanwhile.
+            return Err(Failure::Unavailable(Cause::PrimaryChanged));
+        }
         if let Err(failure @ Failure::Unavailable(_)) = &answer
             && !failure.spares_the_connection()
         {
@@ -83,10 +107,8 @@ impl Readers {
     /// cut off would be waited for in vain.
     fn failed(&self, generation: Generation) {
         let mut state = self.state();
-        if state.generation == generation.0 {
-            state.generation = state.generation.wrapping_add(1);
-            // Dropped, and not closed: closing would wait.
-            drop(state.pool.take());
+        if state.generation == generation.number {
+            state.give_up();
             self.cluster.lost();
         }
     }
@@ -104,21 +126,29 @@ impl Readers {
 
     async fn present(&self) -> Result<(PgPool, Generation), Failure> {
         {
-            let state = self.state();
+            let mut state = self.state();
             if state.closed {
                 return Err(Failure::Unavailable(Cause::Closed));
             }
+            if state.pool.is_some() && state.epoch != self.cluster.epoch() {
+                // To a primary that may have been left behind, and answers all the same.
+                state.give_up();
+            }
             if let Some(pool) = &state.pool {
-                return Ok((pool.clone(), Generation(state.generation)));
+                return Ok((pool.clone(), state.generation()));
             }
         }
         // Finds the primary, whose address the pool is made of.
         drop(self.cluster.connect().await?);
+        let epoch = self.cluster.epoch();
         let pool = self.pool()?;
         let mut state = self.state();
         // Another may have been as quick.
+        if state.pool.is_none() {
+            state.epoch = epoch;
+        }
         let pool = state.pool.get_or_insert(pool).clone();
-        Ok((pool, Generation(state.generation)))
+        Ok((pool, state.generation()))
     }
 
     fn pool(&self) -> Result<PgPool, Failure> {

@@ -4,7 +4,7 @@ mod readers;
 mod snapshot;
 
 use std::fs::{OpenOptions, Permissions};
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::source::Source;
 use super::writer::Writer;
 use super::{Failure, Settings, schema};
+use crate::directory;
 
 pub(super) use readers::Readers;
 pub use snapshot::{CopyFacts, inspect, snapshot};
@@ -67,6 +68,10 @@ impl Database {
 /// Opens an existing database whose schema is exactly the one this build knows.
 pub(super) async fn open(settings: &Settings, path: &Path) -> Result<(Writer, Readers), Failure> {
     if !path.exists() {
+        let directory = directory::of(path);
+        if !directory.exists() {
+            return Err(no_directory(directory));
+        }
         return Err(schema::missing());
     }
     restrict(path)?;
@@ -95,8 +100,15 @@ fn create(path: &Path) -> Result<(), Failure> {
     match made {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(Failure::engine(&error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(no_directory(directory::of(path))),
+        Err(error) => Err(Failure::file(path, &error)),
     }
+}
+
+/// The directory is the operator's to make, with the owner and the rights of the service.
+fn no_directory(directory: &Path) -> Failure {
+    let missing = Error::new(ErrorKind::NotFound, "there is no such directory; make it");
+    Failure::file(directory, &missing)
 }
 
 /// Takes the rights of others off the database and its companions, if somebody gave them.
@@ -107,7 +119,7 @@ pub(super) fn restrict(path: &Path) -> Result<(), Failure> {
         let file = PathBuf::from(name);
         match std::fs::set_permissions(&file, Permissions::from_mode(FILE_MODE)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Failure::engine(&error));
+                return Err(Failure::file(&file, &error));
             }
             _ => {}
         }

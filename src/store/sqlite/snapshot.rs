@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::FILE_MODE;
 use crate::audit::tree::{Edge, Hash};
+use crate::directory;
 use crate::seal::KekId;
 use crate::store::Failure;
 
@@ -59,10 +60,7 @@ pub fn snapshot(database: &Path, to: &Path) -> Result<(), Failure> {
         .ok_or_else(|| Failure::engine(&"its path is not text"))?;
     connection.execute("VACUUM INTO ?1", [name])?;
     file.sync_all().map_err(|error| Failure::engine(&error))?;
-    // The parent of a bare name is empty, and no directory.
-    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = directory.unwrap_or(Path::new("."));
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    let synced = File::open(directory::of(to)).and_then(|directory| directory.sync_all());
     synced.map_err(|error| Failure::engine(&error))
 }
 

@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::seal::manifest::{Entry, Manifest};
 use crate::seal::signing::VerifyingKey;
 use crate::seal::{KekId, Opener, Sealer, UnwrapKey, WrapKey};
-use crate::store::KeyJob;
+use crate::store::{Failure, KeyJob};
 
 /// Days before the end of a key's cryptoperiod at which readiness starts to warn.
 const CRYPTOPERIOD_WARNING_MS: u64 = 30 * DAY_MS;
@@ -61,6 +61,29 @@ struct Seen {
     in_service_until: Option<Timestamp>,
     /// What the manifest names.
     keks: Option<Vec<KekId>>,
+}
+
+/// Why a key manifest was not put in force.
+#[derive(Debug, thiserror::Error)]
+enum NotFollowed {
+    /// The store did not answer: that says nothing of the manifest.
+    #[error("{0}")]
+    Unread(#[from] Failure),
+    /// The manifest, or a key that it names, is not to be believed.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<String> for NotFollowed {
+    fn from(complaint: String) -> Self {
+        Self::Refused(complaint)
+    }
+}
+
+impl From<&str> for NotFollowed {
+    fn from(complaint: &str) -> Self {
+        Self::Refused(complaint.to_owned())
+    }
 }
 
 /// A job of rotation that stands still.
@@ -134,9 +157,8 @@ impl Rotation {
     }
 
     /// Reads the manifest that is in force now.
-    async fn read(&self, common: &Common) -> Result<Option<Manifest>, String> {
-        let stored = common.store.manifest().await;
-        let Some((version, jws)) = stored.map_err(|failure| failure.to_string())? else {
+    async fn read(&self, common: &Common) -> Result<Option<Manifest>, NotFollowed> {
+        let Some((version, jws)) = common.store.manifest().await? else {
             return Ok(None);
         };
         let key = self.verifying.as_ref().ok_or(
@@ -145,7 +167,7 @@ impl Rotation {
         let manifest = Manifest::open(&jws, key, common.environment, version)
             .map_err(|_| "the key manifest is not one that our key has signed")?;
         if version < self.version.load(Ordering::Acquire) {
-            return Err("the key manifest is older than one that was in force".to_owned());
+            return Err("the key manifest is older than one that was in force".into());
         }
         self.version.store(version, Ordering::Release);
         Ok(Some(manifest))
@@ -163,11 +185,20 @@ impl Rotation {
         opener: Option<&Opener>,
     ) -> Result<(), String> {
         let followed = self.try_follow(common, sealer, opener).await;
-        if let Err(complaint) = &followed {
-            tracing::error!(complaint, "the key manifest is not followed");
-        }
-        self.seen().complaint = followed.clone().err();
-        followed
+        let complaint = match &followed {
+            Ok(()) => None,
+            // What was followed before stands; the store's trouble has a check of its own.
+            Err(NotFollowed::Unread(failure)) => {
+                tracing::warn!(%failure, "the key manifest could not be read");
+                return Err(failure.to_string());
+            }
+            Err(NotFollowed::Refused(complaint)) => {
+                tracing::error!(complaint, "the key manifest is not followed");
+                Some(complaint.clone())
+            }
+        };
+        self.seen().complaint.clone_from(&complaint);
+        complaint.map_or(Ok(()), Err)
     }
 
     async fn try_follow(
@@ -175,7 +206,7 @@ impl Rotation {
         common: &Common,
         sealer: &Sealer,
         opener: Option<&Opener>,
-    ) -> Result<(), String> {
+    ) -> Result<(), NotFollowed> {
         let Some(manifest) = self.read(common).await? else {
             return Ok(());
         };
@@ -188,7 +219,7 @@ impl Rotation {
         if kek != sealer.kek() {
             let wrap = self.maker.wrap(active)?;
             if *wrap.kek() != kek {
-                return Err("the key in service is not the one of its name".to_owned());
+                return Err("the key in service is not the one of its name".into());
             }
             sealer
                 .wrap_with(wrap)

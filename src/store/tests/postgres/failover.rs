@@ -132,3 +132,49 @@ async fn a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_wakes() 
     until_it_writes(&store).await;
     assert!(store.token(&account(), token).await.unwrap().is_some());
 }
+
+/// The trap: a server that was left behind answers reads for as long as it runs, and nothing fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_leave_a_primary_that_was_left_behind_and_still_answers() {
+    let Stage {
+        server: mut primary,
+        store,
+        ..
+    } = stage().await;
+    store.close().await.unwrap();
+    let mut copy = primary.standby("copy");
+    primary.kill();
+    primary.run(&["synchronous_standby_names=copy"]);
+    is_followed(&primary).await;
+    let store = open(&settings_of_both(&primary, &copy)).await.unwrap();
+    let token = new(token_on(&store, |_| {}).await);
+    assert!(store.token(&account(), token).await.unwrap().is_some());
+    let before = store.primary().unwrap();
+    assert_eq!(before.changes, 0);
+
+    // The copy is promoted, and the old primary runs on.
+    assert_eq!(copy.sql("SELECT pg_promote()"), "t");
+    let stop = AtomicBool::new(false);
+    let (acknowledged, ()) = tokio::join!(write_on(&store, token, &stop), async {
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        stop.store(true, Ordering::SeqCst);
+    });
+    let of_new: usize = copy.sql("SELECT count(*) FROM charges").parse().unwrap();
+    assert!(acknowledged.len() > 5, "{}", acknowledged.len());
+    assert!(of_new >= acknowledged.len(), "{of_new}");
+    for id in &acknowledged {
+        let found = store.charge(&account(), *id).await.unwrap();
+        assert!(found.is_some(), "{id} was acknowledged and is not read");
+    }
+    let after = store.primary().unwrap();
+    assert_eq!(after.changes, 1, "{after:?}");
+    assert!(
+        after.timeline > before.timeline && after.host != before.host,
+        "{after:?}"
+    );
+    // The control: whoever asks the old one reads what it was when it was left.
+    let of_old: usize = primary.sql("SELECT count(*) FROM charges").parse().unwrap();
+    assert!(of_old < acknowledged.len(), "{of_old}");
+    copy.kill();
+    primary.kill();
+}

@@ -285,17 +285,83 @@ async fn a_server_that_goes_away_makes_only_unavailable_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_promised_replicas_nothing_is_written() {
     let Stage { server, .. } = stage().await;
-    server.sql("GRANT pg_read_all_stats TO billing");
     let mut place = cluster::place(&server, "billing");
     place.require_synchronous_replicas = 1;
     let settings = Settings {
         place: Place::Postgres(Box::new(place)),
         ..settings(PathBuf::new())
     };
+    // Whoever does not see the replicas would count none, and look for them in vain.
+    let refused = open(&settings).await.unwrap_err();
+    assert_eq!(refused, Failure::Unavailable(Cause::ReplicasHidden));
+    server.sql("GRANT pg_read_all_stats TO billing");
     let refused = open(&settings).await.unwrap_err();
     let alone = Cause::NotReplicated {
         required: 1,
         attached: 0,
     };
     assert_eq!(refused, Failure::Unavailable(alone));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_no_commit_waits_for_are_not_the_promised_ones() {
+    let Stage {
+        server: primary,
+        store,
+        ..
+    } = stage().await;
+    store.close().await.unwrap();
+    primary.sql("GRANT pg_read_all_stats TO billing");
+    let copies = [primary.standby("one"), primary.standby("two")];
+    let promising = |required| {
+        let mut place = cluster::place(&primary, "billing");
+        place.require_synchronous_replicas = required;
+        Settings {
+            place: Place::Postgres(Box::new(place)),
+            ..settings(PathBuf::new())
+        }
+    };
+    let both = promising(2);
+    let waits_for = |number: u32| {
+        primary.sql(&format!(
+            "ALTER SYSTEM SET synchronous_standby_names = 'ANY {number} (one, two)'"
+        ));
+        primary.sql("SELECT pg_reload_conf()");
+    };
+    waits_for(1);
+    let attached =
+        || primary.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'");
+    for _ in 0..200 {
+        if attached() == "2" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(attached(), "2");
+
+    // Two are attached, and an acknowledged row may be on one of them only.
+    let awaited = Failure::Unavailable(Cause::NotAwaited {
+        required: 2,
+        awaited: 1,
+    });
+    assert_eq!(open(&both).await.unwrap_err(), awaited);
+    waits_for(2);
+    let store = until(async || open(&both).await.ok()).await;
+    store.record(event(Action::TokenRead)).await.unwrap();
+    // A running process sees a change of the setting within a second or two.
+    waits_for(1);
+    let refused = until(async || store.record(event(Action::TokenRead)).await.err()).await;
+    assert_eq!(refused, awaited);
+    drop(copies);
+}
+
+/// Tries again until there is something, for ten seconds.
+async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
+    for _ in 0..100 {
+        if let Some(found) = found().await {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("not within 10 s");
 }
