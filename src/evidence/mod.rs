@@ -35,17 +35,27 @@ pub enum Verdict {
     NotApplicable,
     /// It is as it must be.
     Pass,
-    /// It is not, or it could not be seen.
+    /// It could not be looked at, so nothing is said of it: as red as a failure, unless a bundle of
+    /// another host has seen it.
+    NotSeen,
+    /// It is not as it must be.
     Fail,
 }
 
 impl Verdict {
+    /// Whether it keeps a bundle from being accepted.
+    #[must_use]
+    pub const fn is_red(self) -> bool {
+        matches!(self, Self::NotSeen | Self::Fail)
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::NotApplicable => "not_applicable",
             Self::Pass => "pass",
+            Self::NotSeen => "not_seen",
             Self::Fail => "fail",
         }
     }

@@ -1,5 +1,7 @@
 //! Who may do what: planes apart, clients' scopes, processor keys, and who is told of misuse.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::scene::{Process, Scene};
@@ -114,6 +116,28 @@ fn certificates(config: &Config) -> Vec<(&'static str, std::path::PathBuf)> {
     named.map(|(name, file)| (name, file.relative())).collect()
 }
 
+/// What a client may change, by who does such work: whoever makes the sessions stands in the shop,
+/// the shop does not take the money, and neither deletes tokens or opens a sealed service (PCI DSS
+/// 7.2.2). Reading is part of every duty.
+fn duties(scopes: &BTreeSet<ScopeName>) -> Vec<&'static str> {
+    let mut duties = BTreeSet::new();
+    for scope in scopes {
+        duties.extend(match scope {
+            ScopeName::SessionsCreate | ScopeName::TokensAttach => Some("makes sessions"),
+            ScopeName::ChargesCreate | ScopeName::RefundsCreate => Some("takes money"),
+            ScopeName::TokensDelete => Some("deletes tokens"),
+            ScopeName::KeysUnseal => Some("opens keys"),
+            ScopeName::TokensRead
+            | ScopeName::ChargesRead
+            | ScopeName::EventsRead
+            | ScopeName::ReportsRead
+            | ScopeName::StatusRead
+            | ScopeName::KeysStatus => None,
+        });
+    }
+    duties.into_iter().collect()
+}
+
 fn clients(scene: &Scene, bundle: &mut Bundle) {
     let mut look = Look::at(
         "client_access",
@@ -127,17 +151,17 @@ fn clients(scene: &Scene, bundle: &mut Bundle) {
         }
         for client in &config.clients {
             let scopes: Vec<&str> = client.scopes.iter().map(|scope| scope.name()).collect();
-            // Whoever makes the sessions stands in the shop, and the shop does not take the money.
-            let both = client.scopes.contains(&ScopeName::SessionsCreate)
-                && client.scopes.contains(&ScopeName::ChargesCreate);
-            let all = client.scopes.len() == ScopeName::ALL.len();
-            let what = if both || all {
-                "makes sessions and takes money: give the shop and billing a client each"
-            } else {
-                "no more than one of them"
+            let duties = duties(&client.scopes);
+            let what = match duties.as_slice() {
+                [] => "only reads".to_owned(),
+                [one] => format!("{one}, and nothing else that changes anything"),
+                several => format!(
+                    "{}: give each of these duties a client of its own",
+                    several.join(" and ")
+                ),
             };
             look.must(
-                !both && !all,
+                duties.len() <= 1,
                 format_args!("{} ({}): {what}", client.san, scopes.join(", ")),
             );
             shown.push(json!({ "san": client.san, "account": client.account, "scopes": scopes }));

@@ -1,6 +1,7 @@
 //! The audit log: whether it is what was signed, where its copies are, and how far it goes back.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,8 @@ use super::super::audit::Log;
 use super::scene::Scene;
 use crate::audit::verify::Report;
 use crate::clock::Timestamp;
-use crate::config::{AuditSettings, RelativePathBuf};
+use crate::config::{AuditSettings, RelativePathBuf, SinkSettings, StoreSettings};
+use crate::directory;
 use crate::evidence::{Bundle, Look, Verdict};
 use crate::service::sinks;
 use crate::store::Store;
@@ -20,6 +22,8 @@ const SINKS_MIN: usize = 2;
 /// Checkpoints that are read together.
 const PAGE_ROWS_MAX: u32 = 1_000;
 const DAY_MS: u64 = 86_400_000;
+/// PCI DSS 10.5.1: twelve months of audit log history.
+const KEPT_DAYS_MIN: u64 = 365;
 
 /// What going through the log came to.
 struct Gone {
@@ -170,6 +174,7 @@ fn copies(scene: &Scene, gone: Option<&Gone>, bundle: &mut Bundle) {
                 );
                 continue;
             }
+            beside_the_database(scene, settings, &mut look);
             let held = held(scene, sink);
             let newest = gone.map_or(0, |gone| gone.newest);
             match held {
@@ -205,6 +210,38 @@ fn copies(scene: &Scene, gone: Option<&Gone>, bundle: &mut Bundle) {
     bundle.check(look.done());
 }
 
+/// A copy on the device of the embedded database is lost, and rewritten, together with it.
+fn beside_the_database(scene: &Scene, sink: &SinkSettings, look: &mut Look) {
+    let Some(file) = sink.file.as_ref().map(RelativePathBuf::relative) else {
+        return;
+    };
+    let device = |path: &Path| {
+        let metadata = std::fs::metadata(directory::of(path)).ok();
+        metadata.map(|metadata| metadata.dev())
+    };
+    let databases = scene
+        .processes
+        .iter()
+        .filter_map(|process| match &process.config.store {
+            StoreSettings::Sqlite { path } => Some(path.relative()),
+            StoreSettings::Postgres(_) => None,
+        });
+    for database in databases {
+        if device(&file).is_some() && device(&file) == device(&database) {
+            let verdict = if scene.is_live() {
+                Verdict::Fail
+            } else {
+                Verdict::NotApplicable
+            };
+            let file = file.display();
+            look.saw(
+                verdict,
+                format_args!("{file} is on the device of the database"),
+            );
+        }
+    }
+}
+
 /// How many events the last good checkpoint of a place is over.
 fn held(scene: &Scene, sink: &crate::audit::sink::Sink) -> Result<u64, String> {
     let key = scene
@@ -231,6 +268,21 @@ fn retention(scene: &Scene, gone: Option<&Gone>, bundle: &mut Bundle) {
                     at.rfc3339()
                 ),
             );
+            if days < KEPT_DAYS_MIN {
+                // A log that was begun anew looks like this, too.
+                let verdict = if scene.is_live() {
+                    Verdict::NotSeen
+                } else {
+                    Verdict::NotApplicable
+                };
+                look.saw(
+                    verdict,
+                    format_args!(
+                        "{days} of {KEPT_DAYS_MIN} days can be shown; earlier bundles and the copies \
+                         of checkpoints show that nothing was before"
+                    ),
+                );
+            }
         }
         None => look.must(false, "no event could be read"),
     }

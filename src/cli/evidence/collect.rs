@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::super::{Failure, exit, operator, print};
 use super::scene::{Process, Scene};
-use super::{access, audit, backups, database, keys, listeners, papers, running};
+use super::{access, audit, backups, database, keys, listeners, papers, process, running};
 use crate::audit::note::LogKey;
 use crate::clock::Clock;
 use crate::config::{Config, RelativePathBuf};
@@ -30,6 +30,10 @@ pub(super) struct Arguments {
     /// embedded database needs none.
     #[arg(long, value_name = "FILE")]
     auditor: Option<PathBuf>,
+    /// A node that does not run on this host and whose bundle is collected on its own; may be
+    /// repeated. What it alone could show is not applicable here, and not unseen.
+    #[arg(long, value_name = "NODE")]
+    elsewhere: Vec<String>,
     /// A file of the service's log, to be searched for card numbers and secrets; may be repeated.
     #[arg(long, value_name = "FILE")]
     log: Vec<PathBuf>,
@@ -55,12 +59,21 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         processes,
         auditor: arguments.auditor.clone().unwrap_or(first),
         logs: arguments.log.clone(),
+        elsewhere: arguments.elsewhere.clone(),
         clock,
     };
+    if let Some(unknown) = scene.unknown_elsewhere() {
+        return Err(Failure::new(
+            exit::USAGE,
+            format_args!("--elsewhere {unknown}: no configuration here is of that node"),
+        ));
+    }
     let made = Made {
         at: scene.now().rfc3339(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        program_sha256: program().map_err(|error| Failure::new(exit::SOFTWARE, error))?,
+        program_sha256: std::env::current_exe()
+            .and_then(|program| sha256_of(&program))
+            .map_err(|error| Failure::new(exit::SOFTWARE, error))?,
         environment: scene.environment().name().to_owned(),
         nodes: scene
             .processes
@@ -69,7 +82,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             .collect(),
         by: operator(),
     };
-    let bundle = look(&scene).await;
+    let bundle = look(&scene, &made.program_sha256).await;
     let checks = bundle.checks().to_vec();
     bundle.write(&arguments.out, made, &key)?;
     report(
@@ -125,10 +138,10 @@ fn signing_key(given: Option<&Path>, processes: &[Process]) -> Result<SigningKey
     SigningKey::read(&path).map_err(|refused| Failure::new(exit::CONFIG, refused))
 }
 
-/// SHA-256 of the program that runs.
-fn program() -> std::io::Result<String> {
+/// SHA-256 of a file.
+pub(super) fn sha256_of(path: &Path) -> std::io::Result<String> {
     use std::io::Read as _;
-    let mut file = fs::File::open(std::env::current_exe()?)?;
+    let mut file = fs::File::open(path)?;
     let (mut hash, mut chunk) = (Context::new(&SHA256), vec![0_u8; CHUNK_BYTES]);
     loop {
         let read = file.read(&mut chunk)?;
@@ -141,7 +154,7 @@ fn program() -> std::io::Result<String> {
 
 /// Every look, in the order of the summary. None depends on another; the last searches what the
 /// others have written down.
-async fn look(scene: &Scene) -> Bundle {
+async fn look(scene: &Scene, own_sha256: &str) -> Bundle {
     let mut bundle = Bundle::default();
     for paper in PAPERS {
         bundle.file(paper.path, paper.text);
@@ -152,6 +165,7 @@ async fn look(scene: &Scene) -> Bundle {
     access::look(scene, &mut bundle);
     listeners::look(scene, &mut bundle).await;
     running::look(scene, &mut bundle).await;
+    process::look(scene, own_sha256, &mut bundle);
     database::look(scene, &mut bundle).await;
     audit::look(scene, &mut bundle).await;
     backups::look(scene, &mut bundle);
@@ -173,6 +187,7 @@ fn report(
             .count()
     };
     let (failed, passed) = (count(Verdict::Fail), count(Verdict::Pass));
+    let unseen = count(Verdict::NotSeen);
     if arguments.json {
         let verdicts: Vec<_> = checks
             .iter()
@@ -182,6 +197,7 @@ fn report(
             "out": arguments.out,
             "checks": verdicts,
             "failed": failed,
+            "not_seen": unseen,
             "vkey": key.text(),
             "seconds": seconds,
         }))?;
@@ -196,24 +212,27 @@ fn report(
             let failed = check
                 .observations
                 .iter()
-                .filter(|seen| seen.starts_with("fail"));
+                .filter(|seen| seen.starts_with("fail") || seen.starts_with("not_seen"));
             for seen in failed {
                 print(format_args!("               {seen}"))?;
             }
         }
         print(format_args!(
-            "{passed} pass, {failed} fail, {} not applicable, in {seconds:.1} s; {} is signed; its \
+            "{passed} pass, {failed} fail, {unseen} not seen, {} not applicable, in {seconds:.1} s; {} is signed; its \
              verifier key is\n{}",
             count(Verdict::NotApplicable),
             arguments.out.display(),
             key.text()
         ))?;
     }
-    match failed {
+    match failed.saturating_add(unseen) {
         0 => Ok(()),
-        failed => Err(Failure::new(
+        _ => Err(Failure::new(
             exit::DATA,
-            format_args!("{failed} of {} checks fail", checks.len()),
+            format_args!(
+                "of {} checks {failed} fail and {unseen} could not be seen",
+                checks.len()
+            ),
         )),
     }
 }

@@ -180,13 +180,17 @@ pub(super) async fn search(scene: &Scene, bundle: &mut Bundle) {
                     found == 0,
                     format_args!("{}: {found} in {bytes} bytes", file.display()),
                 );
+                if bytes == 0 {
+                    let seen = format_args!("{} is empty: nothing was searched", file.display());
+                    look.saw(Verdict::NotSeen, seen);
+                }
                 searched.push(json!({ "file": file, "bytes": bytes, "found": found }));
             }
             Err(why) => look.must(false, why),
         }
     }
     if scene.logs.is_empty() {
-        look.saw(Verdict::NotApplicable, "no log was named: --log FILE");
+        look.saw(Verdict::NotSeen, "no log was named: --log FILE");
     }
     for (path, process) in logins(scene) {
         match in_tables(scene, process).await {

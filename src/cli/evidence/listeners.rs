@@ -116,7 +116,7 @@ async fn transport(scene: &Scene, bundle: &mut Bundle) {
     );
     let mut shown = Vec::new();
     for plane in scene.planes() {
-        match agreed(&plane, &mut look).await {
+        match agreed(scene, &plane, &mut look).await {
             Ok(value) => shown.push(value),
             Err(why) => look.must(false, format_args!("{}: {why}", plane.title())),
         }
@@ -127,7 +127,7 @@ async fn transport(scene: &Scene, bundle: &mut Bundle) {
     bundle.check(look.done());
 }
 
-async fn agreed(plane: &Plane<'_>, look: &mut Look) -> Result<Value, String> {
+async fn agreed(scene: &Scene, plane: &Plane<'_>, look: &mut Look) -> Result<Value, String> {
     let certificate = own_certificate(plane)?;
     let tls = |version| {
         let tls = client_tls_of(certificate.clone(), version);
@@ -137,10 +137,8 @@ async fn agreed(plane: &Plane<'_>, look: &mut Look) -> Result<Value, String> {
     let negotiated = match handshake(address, tls(&rustls::version::TLS13)?).await {
         Ok(negotiated) => negotiated,
         Err(Unseen::Nobody(why)) => {
-            look.saw(
-                Verdict::NotApplicable,
-                format_args!("{title} does not run here: {why}"),
-            );
+            let (verdict, absent) = scene.absent(plane.node);
+            look.saw(verdict, format_args!("{title} {absent}: {why}"));
             return Ok(json!({ "of": title, "address": address, "runs": false }));
         }
         Err(Unseen::Refused(why)) => return Err(format!("no handshake by TLS 1.3: {why}")),

@@ -11,6 +11,7 @@ mod database;
 mod keys;
 mod listeners;
 mod papers;
+mod process;
 pub(super) mod running;
 pub(super) mod scene;
 

@@ -31,8 +31,8 @@ pub(super) async fn look(scene: &Scene, bundle: &mut Bundle) {
         .planes()
         .filter(|plane| plane.name == PlaneName::Capture)
     {
-        scripts(&plane, bundle).await;
-        contact(&plane, bundle).await;
+        scripts(scene, &plane, bundle).await;
+        contact(scene, &plane, bundle).await;
     }
 }
 
@@ -91,6 +91,12 @@ async fn readiness(scene: &Scene, bundle: &mut Bundle) {
             readiness,
         });
     }
+    // A process without a plane for probes says nothing of itself.
+    let silent = scene
+        .processes
+        .iter()
+        .filter(|process| process.config.ops.is_none());
+    let silent: Vec<&str> = silent.map(|process| process.config.node.as_str()).collect();
     let shown: Vec<Value> = all
         .iter()
         .map(|told| json!({ "node": told.node, "readiness": told.readiness.as_ref().ok() }))
@@ -102,30 +108,39 @@ async fn readiness(scene: &Scene, bundle: &mut Bundle) {
         "each process finds itself able to do its work: store, audit, keys, clock, certificates",
         &["10.6.1", "10.7.2"],
     );
-    bundle.check(of_lines(ready, &all, |name| !is_protection(name)));
+    let all = (scene, all.as_slice(), silent.as_slice());
+    bundle.check(of_lines(ready, all, |name| !is_protection(name)));
     let memory = Look::at(
         "memory",
         "what a process holds is in no core, swap or debugger",
         &["3.3.1", "3.6.1"],
     );
-    bundle.check(of_lines(memory, &all, |name| name == "memory_hardening"));
+    bundle.check(of_lines(memory, all, |name| name == "memory_hardening"));
     let confined = Look::at(
         "confinement",
         "each process has given up the files, ports and system calls that it has no use for",
         &["2.2.4", "2.2.6"],
     );
-    bundle.check(of_lines(confined, &all, |name| name == "confinement"));
+    bundle.check(of_lines(confined, all, |name| name == "confinement"));
 }
 
 /// The check that some of the lines make.
-fn of_lines(mut look: Look, all: &[Told], is_of_it: impl Fn(&str) -> bool) -> Check {
+fn of_lines(
+    mut look: Look,
+    (scene, all, silent): (&Scene, &[Told], &[&str]),
+    is_of_it: impl Fn(&str) -> bool,
+) -> Check {
+    for node in silent {
+        let seen = format_args!("{node} has no [ops], so its process says nothing of itself");
+        look.saw(Verdict::NotSeen, seen);
+    }
     for told in all {
         let node = &told.node;
         match &told.readiness {
             Err(why) => look.must(false, format_args!("{node}: {why}")),
             Ok(None) => {
-                let seen = format_args!("{node} does not run here");
-                look.saw(Verdict::NotApplicable, seen);
+                let (verdict, why) = scene.absent(node);
+                look.saw(verdict, format_args!("{node} {why}"));
             }
             Ok(Some(readiness)) => {
                 let lines = readiness.checks.iter();
@@ -147,7 +162,7 @@ fn of_lines(mut look: Look, all: &[Told], is_of_it: impl Fn(&str) -> bool) -> Ch
     look.done()
 }
 
-async fn scripts(plane: &Plane<'_>, bundle: &mut Bundle) {
+async fn scripts(scene: &Scene, plane: &Plane<'_>, bundle: &mut Bundle) {
     let mut look = Look::at(
         "payment_page",
         "what browsers get are the scripts of the inventory, byte for byte, under headers that let \
@@ -178,10 +193,8 @@ async fn scripts(plane: &Plane<'_>, bundle: &mut Bundle) {
             Err(why) => Some((false, format!("{path}: {why}"))),
         };
         let Some((holds, seen)) = seen else {
-            look.saw(
-                Verdict::NotApplicable,
-                format_args!("{} does not run here", plane.title()),
-            );
+            let (verdict, why) = scene.absent(plane.node);
+            look.saw(verdict, format_args!("{} {why}", plane.title()));
             break;
         };
         look.must(holds, seen);
@@ -232,7 +245,7 @@ fn weak_headers(headers: &BTreeMap<String, String>) -> Vec<&'static str> {
     missing.map(|(_, what)| what).collect()
 }
 
-async fn contact(plane: &Plane<'_>, bundle: &mut Bundle) {
+async fn contact(scene: &Scene, plane: &Plane<'_>, bundle: &mut Bundle) {
     let mut look = Look::at(
         "incident_contact",
         "anybody finds out where to report an incident",
@@ -256,10 +269,10 @@ async fn contact(plane: &Plane<'_>, bundle: &mut Bundle) {
                 ),
             );
         }
-        Ok(None) => look.saw(
-            Verdict::NotApplicable,
-            format_args!("{} does not run here", plane.title()),
-        ),
+        Ok(None) => {
+            let (verdict, why) = scene.absent(plane.node);
+            look.saw(verdict, format_args!("{} {why}", plane.title()));
+        }
         Err(why) => look.must(false, why),
     }
     look.again(again(plane, path));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::audit::note::LogKey;
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, RelativePathBuf, StoreSettings};
+use crate::evidence::Verdict;
 use crate::http::PlaneName;
 use crate::service::store_settings;
 use crate::store::Store;
@@ -33,6 +34,8 @@ pub(super) struct Scene {
     pub(super) processes: Vec<Process>,
     /// The configuration whose login reads the audit log.
     pub(super) auditor: PathBuf,
+    /// Nodes that run on another host, whose bundle shows what this one cannot.
+    pub(super) elsewhere: Vec<String>,
     /// Log files to be searched.
     pub(super) logs: Vec<PathBuf>,
     pub(super) clock: Clock,
@@ -110,6 +113,26 @@ impl Scene {
 
     pub(super) fn planes(&self) -> impl Iterator<Item = Plane<'_>> {
         self.processes.iter().flat_map(Process::planes)
+    }
+
+    /// A node of `--elsewhere` that is none of the configurations'.
+    pub(super) fn unknown_elsewhere(&self) -> Option<&str> {
+        let mut named = self.elsewhere.iter();
+        let unknown = named.find(|node| {
+            let mut processes = self.processes.iter();
+            !processes.any(|process| process.config.node == **node)
+        });
+        unknown.map(String::as_str)
+    }
+
+    /// What is said of a process that does not answer here: it was not seen, unless another host's
+    /// bundle is to show it.
+    pub(super) fn absent(&self, node: &str) -> (Verdict, &'static str) {
+        if self.elsewhere.iter().any(|other| other == node) {
+            (Verdict::NotApplicable, "runs elsewhere, by --elsewhere")
+        } else {
+            (Verdict::NotSeen, "does not run here")
+        }
     }
 
     pub(super) fn now(&self) -> Timestamp {

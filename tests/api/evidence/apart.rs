@@ -17,7 +17,10 @@ impl Two {
         self.made.set(self.made.get() + 1);
         let out = self.app.path(&format!("bundle-{}", self.made.get()));
         let key = self.app.path("checkpoint.key");
-        let all = [&["--key", key.to_str().unwrap()], more].concat();
+        let logs = ["capture-log", "internal-log"].map(|name| self.app.path(name));
+        let [capture, internal] = logs.each_ref().map(|log| log.to_str().unwrap());
+        let logs = ["--log", capture, "--log", internal];
+        let all = [&["--key", key.to_str().unwrap()], &logs[..], more].concat();
         let configs = self.configs.each_ref().map(PathBuf::as_path);
         collect(&out, &configs, &all)
     }

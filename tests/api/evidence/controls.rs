@@ -143,6 +143,45 @@ async fn every_check_turns_red_when_what_it_watches_is_broken() {
     assert_eq!(after.red(), BTreeSet::new(), "{:?}", after.checks);
 }
 
+#[tokio::test]
+async fn what_a_stopped_service_would_have_shown_is_not_seen_and_so_red() {
+    let app = App::start();
+    let token = app.token(VISA).await;
+    assert_eq!(app.charge(&token, "k").await.status, 201);
+    let config = of_dev(&app);
+    signed(&config).await;
+    let dir = std::sync::Arc::clone(&app.dir);
+    assert!(app.stop().success());
+    let of_process = BTreeSet::from([
+        "transport",
+        "readiness",
+        "memory",
+        "confinement",
+        "payment_page",
+        "incident_contact",
+        "running_program",
+    ]);
+    let stopped = collect(&dir.path().join("stopped"), &[&config], &[]);
+    assert_eq!(stopped.red(), of_process, "{:?}", stopped.checks);
+    assert_eq!(stopped.ended("not_seen"), of_process);
+    // Whoever says that the node runs on another host, has its bundle from there.
+    let elsewhere = ["--elsewhere", "dev"];
+    let elsewhere = collect(&dir.path().join("elsewhere"), &[&config], &elsewhere);
+    assert_eq!(elsewhere.red(), BTreeSet::new(), "{:?}", elsewhere.checks);
+    assert!(elsewhere.seen("memory").contains("by --elsewhere"));
+    let out = dir.path().join("unknown");
+    let unknown = evidence(&[
+        "collect",
+        "--out",
+        out.to_str().unwrap(),
+        "--config",
+        config.to_str().unwrap(),
+        "--elsewhere",
+        "nobody",
+    ]);
+    assert_eq!(unknown.status.code(), Some(64));
+}
+
 fn files(stage: &mut Stage) {
     let config = stage.config.clone();
     let key = stage.app.path("receipt.key");
@@ -160,6 +199,14 @@ fn files(stage: &mut Stage) {
         &[],
         (&config, &["--log", log.to_str().unwrap()]),
         "planted.log: 1 in",
+    );
+    let empty = stage.app.path("empty.log");
+    fs::write(&empty, "").unwrap();
+    stage.is_red(
+        "leaks",
+        &[],
+        (&config, &["--log", empty.to_str().unwrap()]),
+        "empty.log is empty",
     );
 }
 
@@ -188,6 +235,25 @@ fn configuration(stage: &mut Stage) {
         )],
         "makes sessions and takes money",
     );
+    stage.red_with(
+        "client_access",
+        &[],
+        &[("\"charges:create\"", "\"charges:create\", \"keys:unseal\"")],
+        "opens keys and takes money",
+    );
+    stage.red_with(
+        "client_access",
+        &[],
+        &[("\"tokens:delete\"", "\"tokens:delete\", \"refunds:create\"")],
+        "deletes tokens and takes money",
+    );
+    // A configuration that hides the plane that would tell.
+    let text = fs::read_to_string(&stage.config).unwrap();
+    let ops = text.split("[ops]").nth(1).unwrap();
+    let ops = ops.split("\n[").next().unwrap();
+    let hidden = format!("[ops]{ops}");
+    let told_there = ["readiness", "memory", "confinement"];
+    stage.red_with("readiness", &told_there, &[(&hidden, "")], "has no [ops]");
     let live = stage.app.path("live.key");
     fs::write(&live, "sk_live_0123456789abcdef0123456789abcdef").unwrap();
     mode(&live, 0o600);
@@ -246,11 +312,17 @@ fn configuration(stage: &mut Stage) {
 fn listeners(stage: &mut Stage) {
     let old = Impostor::start(&stage.app, "TLSv1_2", "200", "{}");
     let (from, to) = stage.in_place_of(&stage.app.at.internal.clone(), &old);
-    stage.red_with("transport", &[], &[(&from, &to)], "no handshake by TLS 1.3");
+    let program = ["running_program"];
+    stage.red_with(
+        "transport",
+        &program,
+        &[(&from, &to)],
+        "no handshake by TLS 1.3",
+    );
 
     let page = Impostor::start(&stage.app, "TLSv1_3", "200", "steal(document.forms)");
     let (from, to) = stage.in_place_of(&stage.app.at.capture.clone(), &page);
-    let of_page = ["incident_contact", "transport"];
+    let of_page = ["incident_contact", "transport", "running_program"];
     stage.red_with(
         "payment_page",
         &of_page,
@@ -259,7 +331,7 @@ fn listeners(stage: &mut Stage) {
     );
     let page = Impostor::start(&stage.app, "TLSv1_3", "404", "");
     let (from, to) = stage.in_place_of(&stage.app.at.capture.clone(), &page);
-    let of_page = ["payment_page", "transport"];
+    let of_page = ["payment_page", "transport", "running_program"];
     stage.red_with(
         "incident_contact",
         &of_page,
@@ -274,8 +346,15 @@ fn listeners(stage: &mut Stage) {
         let ops = Impostor::start(&stage.app, "TLSv1_3", "200", &told);
         let (from, to) = stage.in_place_of(&stage.app.at.ops.clone(), &ops);
         let says = format!("{line} warning");
-        stage.red_with(check, &["transport"], &[(&from, &to)], &says);
+        let also = ["transport", "running_program"];
+        stage.red_with(check, &also, &[(&from, &to)], &says);
     }
+    // A server of twelve lines that says that all is well.
+    let told = r#"{"status":"ready","checks":[{"name":"store","state":"ok"},{"name":"memory_hardening","state":"ok"},{"name":"confinement","state":"ok"}]}"#;
+    let ops = Impostor::start(&stage.app, "TLSv1_3", "200", told);
+    let (from, to) = stage.in_place_of(&stage.app.at.ops.clone(), &ops);
+    let changes = [(from.as_str(), to.as_str())];
+    stage.red_with("running_program", &["transport"], &changes, "which runs");
     // A service that gives nothing up, and says so.
     let lax = App::start_with(&[], &[("CLOAKROOM__PROCESS__CONFINEMENT", "off")]);
     let (from, to) = (
@@ -294,7 +373,8 @@ fn listeners(stage: &mut Stage) {
         .iter()
         .map(|(from, to)| (from.as_str(), to.as_str()))
         .collect();
-    stage.red_with("confinement", &[], &changes, "confinement");
+    let also = ["running_program"];
+    stage.red_with("confinement", &also, &changes, "confinement");
 }
 
 async fn rows(stage: &mut Stage) {

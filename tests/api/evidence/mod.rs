@@ -36,8 +36,11 @@ impl Collected {
         ended.map(|(id, _)| id.as_str()).collect()
     }
 
+    /// What fails, and what could not be seen.
     fn red(&self) -> BTreeSet<&str> {
-        self.ended("fail")
+        let mut red = self.ended("fail");
+        red.append(&mut self.ended("not_seen"));
+        red
     }
 
     fn seen(&self, id: &str) -> &str {
@@ -53,6 +56,11 @@ fn collect(out: &Path, configs: &[&Path], more: &[&str]) -> Collected {
         arguments.extend(["--config", config.to_str().unwrap()]);
     }
     arguments.extend(more);
+    // The log of `dev`, which the tests keep beside its configuration.
+    let log = configs[0].with_file_name("log");
+    if log.exists() && !more.contains(&"--log") {
+        arguments.extend(["--log", log.to_str().unwrap()]);
+    }
     let output = evidence(&arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{said}"));
@@ -74,7 +82,11 @@ fn collect(out: &Path, configs: &[&Path], more: &[&str]) -> Collected {
         code: output.status.code(),
     };
     let red = collected.red();
-    assert_eq!(told["failed"].as_u64(), u64::try_from(red.len()).ok());
+    let count = |name: &str| told[name].as_u64().unwrap();
+    assert_eq!(
+        count("failed") + count("not_seen"),
+        u64::try_from(red.len()).unwrap()
+    );
     assert_eq!(
         collected.code,
         Some(if red.is_empty() { 0 } else { 65 }),
