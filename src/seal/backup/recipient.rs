@@ -13,9 +13,7 @@ use crate::seal::custody::lock::Locked;
 use crate::seal::data_key::{KEY_BYTES, KeyBytes, hex};
 use crate::seal::envelope::length_prefixed;
 use crate::seal::file::hpke::{self, POINT_BYTES};
-use crate::seal::file::{
-    self, GenerateFailed, Kdf, KeyFileRefused, PASSPHRASE_BYTES_MIN, Stretch, Why,
-};
+use crate::seal::file::{self, GenerateFailed, Kdf, KeyFileRefused, Stretch, Why};
 use crate::token::Environment;
 
 const PUBLIC_FORMAT: &str = "cloakroom-backup-public/1";
@@ -80,9 +78,7 @@ pub fn generate(
     environment: Environment,
     passphrase: &[u8],
 ) -> Result<BackupFiles, GenerateFailed> {
-    if passphrase.len() < PASSPHRASE_BYTES_MIN {
-        return Err(GenerateFailed::PassphraseTooShort);
-    }
+    file::require_passphrase(passphrase)?;
     let crypto = GenerateFailed::Crypto;
     let (public, private) = hpke::generate().ok_or(crypto)?;
     let public = PublicFile {

@@ -17,9 +17,7 @@ use crate::clock::Timestamp;
 use crate::seal::data_key::{KEY_BYTES, hex};
 use crate::seal::envelope::length_prefixed;
 use crate::seal::file::hpke::{self, POINT_BYTES};
-use crate::seal::file::{
-    self, GenerateFailed, Kdf, KeyFileRefused, PASSPHRASE_BYTES_MIN, Stretch, Why,
-};
+use crate::seal::file::{self, GenerateFailed, Kdf, KeyFileRefused, Stretch, Why};
 use crate::seal::signing::{PUBLIC_KEY_BYTES, SigningKey};
 use crate::token::Environment;
 
@@ -150,9 +148,7 @@ pub fn generate(
     passphrase: &[u8],
     now: Timestamp,
 ) -> Result<CustodianFiles, GenerateFailed> {
-    if passphrase.len() < PASSPHRASE_BYTES_MIN {
-        return Err(GenerateFailed::PassphraseTooShort);
-    }
+    file::require_passphrase(passphrase)?;
     let crypto = GenerateFailed::Crypto;
     let (key, pem) = CustodianKey::make(name, now).ok_or(crypto)?;
     let custodian = key.custodian.clone();

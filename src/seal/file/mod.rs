@@ -31,7 +31,11 @@ pub(super) use hpke::{INFO as HPKE_INFO, POINT_BYTES};
 pub use disk::{KeyFileRefused, Why, read_passphrase, read_private, read_public, write_private};
 pub use document::{PrivateKekFile, PublicKekFile};
 pub(super) use passphrase::Kdf;
-pub use passphrase::{LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_BYTES_MIN, Stretch};
+pub(in crate::seal) use passphrase::require as require_passphrase;
+pub use passphrase::{
+    DISTINCT_CHARS_MIN, LANES_MAX, MEMORY_KIB_MAX, PASSES_MAX, PASSPHRASE_CHARS_MIN, Stretch,
+    WORDS_CHARS_MIN,
+};
 
 /// How hard the passphrase of a private document is stretched, as the document says; the key stays
 /// sealed.
@@ -48,8 +52,14 @@ pub fn stretch_of(path: &Path) -> Result<Stretch, KeyFileRefused> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateFailed {
     /// PCI DSS 8.3.6 asks for twelve characters.
-    #[error("the passphrase is shorter than {PASSPHRASE_BYTES_MIN} bytes")]
+    #[error("the passphrase has fewer than {PASSPHRASE_CHARS_MIN} characters")]
     PassphraseTooShort,
+    /// PCI DSS 8.3.6 asks for letters and digits.
+    #[error(
+        "the passphrase has fewer than {DISTINCT_CHARS_MIN} different characters, or no letter, or no \
+         digit; without digits it takes {WORDS_CHARS_MIN} characters"
+    )]
+    PassphraseTooSimple,
     /// The parameters are weaker than this environment allows, or beyond what is ever read.
     #[error("the key-stretching parameters are out of bounds for this environment")]
     StretchOutOfBounds,
@@ -80,9 +90,7 @@ pub fn generate_with(
     passphrase: &[u8],
     stretch: Stretch,
 ) -> Result<(PublicKekFile, PrivateKekFile), GenerateFailed> {
-    if passphrase.len() < PASSPHRASE_BYTES_MIN {
-        return Err(GenerateFailed::PassphraseTooShort);
-    }
+    passphrase::require(passphrase)?;
     if !stretch.allowed_in(environment) {
         return Err(GenerateFailed::StretchOutOfBounds);
     }

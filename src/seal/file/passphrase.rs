@@ -1,20 +1,27 @@
 //! The private key under a passphrase: Argon2id (RFC 9106), then AES-256-GCM over the key with
 //! every field of the document as authenticated data.
 
+use std::collections::BTreeSet;
+
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use rustls::crypto::hpke::HpkePrivateKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::GenerateFailed;
 use super::disk::Why;
 use super::document::{PrivateKekFile, PublicKekFile, base64_of, bytes_of};
 use crate::seal::data_key::KEY_BYTES;
 use crate::seal::envelope::length_prefixed;
 use crate::token::Environment;
 
-/// PCI DSS 8.3.6: twelve characters.
-pub const PASSPHRASE_BYTES_MIN: usize = 12;
+/// PCI DSS 8.3.6: twelve characters, letters and digits among them.
+pub const PASSPHRASE_CHARS_MIN: usize = 12;
+/// Of so many characters, words alone will do: `correct horse battery staple`.
+pub const WORDS_CHARS_MIN: usize = 20;
+/// `aaaaaaaaaaaa1` is no passphrase.
+pub const DISTINCT_CHARS_MIN: usize = 6;
 /// A document that asks for more memory is not obeyed.
 pub const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 /// Nor one that asks for more passes.
@@ -24,6 +31,30 @@ pub const LANES_MAX: u32 = 16;
 
 const ALGORITHM: &str = "argon2id";
 const SALT_BYTES: usize = 16;
+
+/// Refuses a passphrase that is guessed too soon, whatever is made of it. Characters are counted, not
+/// bytes; one that is no UTF-8 is counted by bytes.
+pub(in crate::seal) fn require(passphrase: &[u8]) -> Result<(), GenerateFailed> {
+    let (count, distinct, has_both) = match std::str::from_utf8(passphrase) {
+        Ok(text) => measured(text.chars()),
+        Err(_) => measured(passphrase.iter().map(|&byte| char::from(byte))),
+    };
+    if count < PASSPHRASE_CHARS_MIN {
+        return Err(GenerateFailed::PassphraseTooShort);
+    }
+    if distinct < DISTINCT_CHARS_MIN || (!has_both && count < WORDS_CHARS_MIN) {
+        return Err(GenerateFailed::PassphraseTooSimple);
+    }
+    Ok(())
+}
+
+/// How many characters, how many different ones, and whether letters and others are among them.
+fn measured(characters: impl Iterator<Item = char> + Clone) -> (usize, usize, bool) {
+    let distinct: BTreeSet<char> = characters.clone().collect();
+    let has_letter = distinct.iter().any(|character| character.is_alphabetic());
+    let has_digit = distinct.iter().any(|character| character.is_numeric());
+    (characters.count(), distinct.len(), has_letter && has_digit)
+}
 
 /// How hard Argon2id works on the passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

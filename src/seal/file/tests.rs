@@ -247,6 +247,34 @@ fn a_short_passphrase_makes_no_key() {
 }
 
 #[test]
+fn a_passphrase_is_counted_in_characters_and_must_not_be_guessed_at_once() {
+    let made = |passphrase: &str| generate_with(Test, passphrase.as_bytes(), CHEAP).err();
+    let (short, simple) = (
+        Some(GenerateFailed::PassphraseTooShort),
+        Some(GenerateFailed::PassphraseTooSimple),
+    );
+    for (passphrase, refused) in [
+        ("elevenchars", short),
+        // Six characters in twelve bytes.
+        ("éééééé", short),
+        ("aaaaaaaaaaaa", simple),
+        ("aaaaaaaaaaaa1", simple),
+        ("onlyletters and", simple),
+        ("1234567890123", simple),
+        ("aaaaaaaaaaaaaaaaaaaaaaaa", simple),
+        ("twelve-chars1", None),
+        ("ключ-от-базы-7", None),
+        ("correct horse battery", None),
+    ] {
+        assert_eq!(made(passphrase), refused, "{passphrase}");
+    }
+    // What is no text is counted by bytes.
+    let bytes: Vec<u8> = (200..=250).collect();
+    let made = generate_with(Test, &bytes, CHEAP);
+    assert!(made.is_ok(), "{:?}", made.err());
+}
+
+#[test]
 fn a_secret_file_that_others_can_read_is_refused_with_the_mend() {
     let keys = Keys::new();
     write_private(&keys.path("mac"), MacKey::generate().as_bytes()).unwrap();
