@@ -25,9 +25,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Plane::Capture => openapi::capture_document(),
         Plane::Internal => openapi::internal_document(),
     };
-    print(
-        document
-            .to_pretty_json()
-            .map_err(|error| Failure::new(exit::SOFTWARE, error))?,
-    )
+    let text = serde_json::to_string_pretty(&document);
+    print(text.map_err(|error| Failure::new(exit::SOFTWARE, error))?)
 }

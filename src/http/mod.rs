@@ -10,6 +10,7 @@ mod answers;
 pub mod body;
 pub mod charges;
 pub mod checks;
+mod contract;
 pub mod cors;
 pub mod documented;
 pub mod drain;
@@ -47,7 +48,7 @@ use actix_web::dev::{AppConfig, Server};
 use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, Error, Resource, web};
+use actix_web::{App, Error, Resource, Route, guard, web};
 use rustls::ServerConfig;
 
 use self::accept::AcceptingFactory;
@@ -169,35 +170,41 @@ pub fn capture(
                     .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
             )
             .service(only(NOTICES_PATH, "POST").route(web::post().to(notices::take)))
-            .service(only("/return", "GET").route(web::get().to(fields::returned)))
+            .service(only("/return", "GET, HEAD").route(get_or_head().to(fields::returned)))
             .service(only("/v1/reports", "POST").route(web::post().to(reports::create)))
             .service(
-                only("/report", "GET, POST")
-                    .route(web::get().to(reports::form))
+                only("/report", "GET, HEAD, POST")
+                    .route(get_or_head().to(reports::form))
                     .route(web::post().to(reports::submit)),
             )
-            .service(only("/report/{id}", "GET").route(web::get().to(reports::thanks)))
+            .service(only("/report/{id}", "GET, HEAD").route(get_or_head().to(reports::thanks)))
             .service(
-                only("/.well-known/security.txt", "GET")
-                    .route(web::get().to(reports::security_txt)),
+                only("/.well-known/security.txt", "GET, HEAD")
+                    .route(get_or_head().to(reports::security_txt)),
             )
             .service(
-                only("/pay/charges/{charge}", "GET, POST")
-                    .route(web::get().to(fields::charge_page::show))
+                only("/pay/charges/{charge}", "GET, HEAD, POST")
+                    .route(get_or_head().to(fields::charge_page::show))
                     .route(web::post().to(fields::charge_page::ask)),
             )
-            .service(only("/pay/{session}", "GET").route(web::get().to(fields::pay)))
-            .service(only("/fields/v1/frame", "GET").route(web::get().to(fields::frame)))
+            .service(only("/pay/{session}", "GET, HEAD").route(get_or_head().to(fields::pay)))
+            .service(only("/fields/v1/frame", "GET, HEAD").route(get_or_head().to(fields::frame)))
             .service(
                 only(fields::REPORTS_PATH, "POST").route(web::post().to(fields::reports::take)),
             )
-            .service(only("/fields/v1/loader.js", "GET").route(web::get().to(fields::loader)))
-            .service(only("/fields/v1/{loader}", "GET").route(web::get().to(fields::named_loader)))
             .service(
-                only("/fields/v1/{release}/{name:.+}", "GET").route(web::get().to(fields::file)),
+                only("/fields/v1/loader.js", "GET, HEAD").route(get_or_head().to(fields::loader)),
             )
-            .service(only("/openapi.json", "GET").route(web::get().to(openapi::capture)))
-            .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
+            .service(
+                only("/fields/v1/{loader}", "GET, HEAD")
+                    .route(get_or_head().to(fields::named_loader)),
+            )
+            .service(
+                only("/fields/v1/{release}/{name:.+}", "GET, HEAD")
+                    .route(get_or_head().to(fields::file)),
+            )
+            .service(only("/openapi.json", "GET, HEAD").route(get_or_head().to(openapi::capture)))
+            .service(only("/problems/{code}", "GET, HEAD").route(get_or_head().to(pages::problem)));
     })
 }
 
@@ -219,42 +226,48 @@ pub fn internal(
             .app_data(vault.clone())
             .app_data(health.clone())
             .service(only("/v1/capture_sessions", "POST").route(web::post().to(sessions::create)))
-            .service(only("/v1/capture_sessions/{id}", "GET").route(web::get().to(sessions::read)))
-            .service(only("/v1/tokens", "GET").route(web::get().to(tokens::list)))
+            .service(
+                only("/v1/capture_sessions/{id}", "GET, HEAD")
+                    .route(get_or_head().to(sessions::read)),
+            )
+            .service(only("/v1/tokens", "GET, HEAD").route(get_or_head().to(tokens::list)))
             .service(
                 only("/v1/tokens/attach", "POST").route(web::post().to(tokens::attach::attach)),
             )
             .service(
-                only("/v1/tokens/{id}", "GET, DELETE")
-                    .route(web::get().to(tokens::read))
+                only("/v1/tokens/{id}", "GET, HEAD, DELETE")
+                    .route(get_or_head().to(tokens::read))
                     .route(web::delete().to(tokens::delete)),
             )
             .service(
-                only("/v1/charges", "GET, POST")
-                    .route(web::get().to(charges::list))
+                only("/v1/charges", "GET, HEAD, POST")
+                    .route(get_or_head().to(charges::list))
                     .route(web::post().to(charges::create)),
             )
-            .service(only("/v1/charges/{id}", "GET").route(web::get().to(charges::read)))
+            .service(only("/v1/charges/{id}", "GET, HEAD").route(get_or_head().to(charges::read)))
             .service(
                 only("/v1/charges/{id}/capture", "POST").route(web::post().to(charges::capture)),
             )
             .service(only("/v1/charges/{id}/cancel", "POST").route(web::post().to(charges::cancel)))
             .service(
-                only("/v1/refunds", "GET, POST")
-                    .route(web::get().to(refunds::list))
+                only("/v1/refunds", "GET, HEAD, POST")
+                    .route(get_or_head().to(refunds::list))
                     .route(web::post().to(refunds::create)),
             )
-            .service(only("/v1/refunds/{id}", "GET").route(web::get().to(refunds::read)))
-            .service(only("/v1/events", "GET").route(web::get().to(events::list)))
-            .service(only("/v1/reports", "GET").route(web::get().to(reports::list)))
-            .service(only(status::PATH, "GET").route(web::get().to(status::read)))
+            .service(only("/v1/refunds/{id}", "GET, HEAD").route(get_or_head().to(refunds::read)))
+            .service(only("/v1/events", "GET, HEAD").route(get_or_head().to(events::list)))
+            .service(only("/v1/reports", "GET, HEAD").route(get_or_head().to(reports::list)))
+            .service(only(status::PATH, "GET, HEAD").route(get_or_head().to(status::read)))
             .service(only("/v1/keys/unseal", "POST").route(web::post().to(unseal::unseal)))
-            .service(only("/v1/keys/seal_status", "GET").route(web::get().to(unseal::status)))
             .service(
-                only("/.well-known/jwks.json", "GET").route(web::get().to(pages::receipt_keys)),
+                only("/v1/keys/seal_status", "GET, HEAD").route(get_or_head().to(unseal::status)),
             )
-            .service(only("/openapi.json", "GET").route(web::get().to(openapi::internal)))
-            .service(only("/problems/{code}", "GET").route(web::get().to(pages::problem)));
+            .service(
+                only("/.well-known/jwks.json", "GET, HEAD")
+                    .route(get_or_head().to(pages::receipt_keys)),
+            )
+            .service(only("/openapi.json", "GET, HEAD").route(get_or_head().to(openapi::internal)))
+            .service(only("/problems/{code}", "GET, HEAD").route(get_or_head().to(pages::problem)));
     })
 }
 
@@ -272,9 +285,9 @@ pub fn ops(
     serve(listener, tls, plane, move |routes| {
         routes
             .app_data(health.clone())
-            .service(only("/livez", "GET").route(web::get().to(health::alive)))
-            .service(only("/readyz", "GET").route(web::get().to(readiness::ready)))
-            .service(only("/metrics", "GET").route(web::get().to(health::metrics)));
+            .service(only("/livez", "GET, HEAD").route(get_or_head().to(health::alive)))
+            .service(only("/readyz", "GET, HEAD").route(get_or_head().to(readiness::ready)))
+            .service(only("/metrics", "GET, HEAD").route(get_or_head().to(health::metrics)));
     })
 }
 
@@ -283,6 +296,11 @@ fn only(path: &'static str, methods: &'static str) -> Resource {
     let refuse =
         move || async move { Err::<&str, _>(Problem::new(Code::MethodNotAllowed).allow(methods)) };
     web::resource(path).default_service(web::to(refuse))
+}
+
+/// What reads also says how its answer would begin (RFC 9110 section 9.1: every server has both).
+fn get_or_head() -> Route {
+    Route::new().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn nowhere() -> Result<&'static str, Problem> {

@@ -3,12 +3,14 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
+use super::contract::{Side, finished};
 use super::{charges, events, notices, pages, refunds, reports, sessions, status, tokens, unseal};
-use crate::view::Decline;
+use crate::view::{Decline, Dispute};
 
 /// A problem (RFC 9457), as every error is answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -90,7 +92,7 @@ struct CaptureApi;
         pages::receipt_keys,
         pages::problem,
     ),
-    components(schemas(ProblemDocument)),
+    components(schemas(ProblemDocument, Dispute)),
     modifiers(&Descriptions),
 )]
 struct InternalApi;
@@ -135,14 +137,14 @@ impl Modify for Descriptions {
 
 /// The capture plane's document.
 #[must_use]
-pub fn capture_document() -> utoipa::openapi::OpenApi {
-    CaptureApi::openapi()
+pub fn capture_document() -> Value {
+    finished(&CaptureApi::openapi(), Side::Capture)
 }
 
 /// The internal plane's document.
 #[must_use]
-pub fn internal_document() -> utoipa::openapi::OpenApi {
-    InternalApi::openapi()
+pub fn internal_document() -> Value {
+    finished(&InternalApi::openapi(), Side::Internal)
 }
 
 /// Serves the capture plane's document.

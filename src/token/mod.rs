@@ -91,6 +91,9 @@ macro_rules! names {
         }
 
         impl $name {
+            /// Every value, in the order of its life.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
             /// The name on the wire and in the schema.
             #[must_use]
             pub const fn name(self) -> &'static str {

@@ -7,22 +7,6 @@ use crate::store::{ChargeRow, News, RefundRow, TokenRow};
 use crate::token::{Account, EventId};
 use crate::view;
 
-/// A dispute as the processor tells of it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Dispute {
-    /// The processor's name of it.
-    pub(crate) id: String,
-    pub(crate) object: &'static str,
-    pub(crate) charge: String,
-    /// In the currency's minor unit.
-    pub(crate) amount: i64,
-    pub(crate) currency: String,
-    /// The processor's words: `fraudulent`, `product_not_received`.
-    pub(crate) reason: String,
-    /// The processor's words: `needs_response`, `won`, `lost`.
-    pub(crate) status: String,
-}
-
 impl Common {
     /// Tells of a charge in its present state.
     pub(crate) fn charge_news(

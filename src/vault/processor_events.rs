@@ -5,7 +5,6 @@
 //! that events may come late, twice and in any order. What cannot be applied yet is kept.
 
 use super::grant::Origin;
-use super::news::Dispute;
 use super::owed::retry_at;
 use super::refund::status_of;
 use super::{Capture, Common, Internal, Refusal, Witness, marks};
@@ -17,6 +16,7 @@ use crate::store::{
     Applied, DisputeChange, DisputeRow, DueEvent, News, ProcessorEvent, Publish, Received, Report,
 };
 use crate::token::{Account, ChargeStatus, Environment};
+use crate::view;
 
 /// Milliseconds for which an event is kept whose object is not known here: it may belong to a
 /// charge whose outcome we have not heard yet, or to somebody else who uses the account.
@@ -268,7 +268,7 @@ impl Common {
     ) -> impl Fn(&DisputeRow, DisputeChange) -> News + Clone + Send + Sync + use<> + 'static {
         let common = self.clone();
         move |row, change| {
-            let dispute = Dispute {
+            let dispute = view::Dispute {
                 id: row.id.clone(),
                 object: "dispute",
                 charge: row.charge.to_string(),

@@ -2,6 +2,7 @@
 //! share. Nothing here is sealed, and nothing here can charge.
 
 mod charge;
+mod dispute;
 mod event;
 mod refund;
 mod report;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use charge::{Charge, ChargePage, ChargePageLink, Checks, Contradiction, Processor};
+pub use dispute::Dispute;
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
 pub use report::{Report, ReportPage, ReportTicket};

@@ -56,6 +56,52 @@ fn the_contract_is_what_the_snapshot_says() {
     }
 }
 
+/// What a generator of clients needs beside paths: where, by what right, in which group; constants
+/// and known names, and what is posted to endpoints.
+#[test]
+fn a_generated_client_knows_servers_tags_credentials_names_and_webhooks() {
+    for plane in PLANES {
+        let document: Value = serde_json::from_str(&printed(plane)).unwrap();
+        let server = document["servers"][0]["url"].as_str().unwrap();
+        assert!(server.starts_with("https://"), "{server}");
+        let named: Vec<&Value> = document["tags"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tag| &tag["name"])
+            .collect();
+        for (path, method, operation) in operations(&document) {
+            let tags = operation["tags"].as_array().unwrap();
+            assert_eq!(tags.len(), 1, "{method} {path}");
+            assert!(named.contains(&&tags[0]), "{method} {path}: {tags:?}");
+        }
+        let problem = &document["components"]["schemas"]["ProblemDocument"]["properties"];
+        let codes = problem["code"]["anyOf"][0]["enum"].as_array().unwrap();
+        assert!(codes.contains(&"idempotency_mismatch".into()), "{codes:?}");
+        // The open tail: a code of a later version is read, too.
+        assert_eq!(problem["code"]["anyOf"][1]["type"], "string");
+    }
+    let internal: Value = serde_json::from_str(&printed("internal")).unwrap();
+    assert_eq!(
+        internal["components"]["securitySchemes"]["client_certificate"]["type"],
+        "mutualTLS"
+    );
+    let schemas = &internal["components"]["schemas"];
+    let charge = &schemas["Charge"]["properties"];
+    assert_eq!(charge["object"]["const"], "charge");
+    let statuses = charge["status"]["anyOf"][0]["enum"].as_array().unwrap();
+    // Every status has its event, and the event the type of its data.
+    for status in statuses {
+        let kind = format!("charge.{}", status.as_str().unwrap());
+        let body = &internal["webhooks"][&kind]["post"]["requestBody"]["content"];
+        let schema = body["application/json"]["schema"]["$ref"].as_str().unwrap();
+        assert_eq!(schema, "#/components/schemas/ChargeEvent", "{kind}");
+    }
+    let data = &schemas["ChargeEvent"]["allOf"][1]["properties"]["data"]["$ref"];
+    assert_eq!(data, "#/components/schemas/Charge");
+    assert!(internal["webhooks"]["dispute.opened"].is_object());
+}
+
 #[test]
 fn no_operation_hides_a_status_behind_default() {
     for plane in PLANES {

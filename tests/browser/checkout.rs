@@ -65,6 +65,7 @@ impl Shop {
             window.back = returned();
             const fields = await loadFields({{ clientSecret: {secret} }});
             const card = fields.create("card", {options});
+            card.on("ready", () => (window.readyAt = performance.now()));
             for (const name of ["ready", "change", "submit", "error"]) {{
               card.on(name, (detail) => window.events.push([name, detail?.code ?? detail ?? null]));
             }}

@@ -81,7 +81,11 @@ impl Browser {
                 let link = Link::web_driver(port);
                 let mut wanted = chromium(app, profile.path());
                 for (name, value) in options.as_object().unwrap() {
-                    wanted["goog:chromeOptions"][name] = value.clone();
+                    let option = &mut wanted["goog:chromeOptions"][name];
+                    match (option.as_array_mut(), value.as_array()) {
+                        (Some(ours), Some(more)) => ours.extend_from_slice(more),
+                        _ => *option = value.clone(),
+                    }
                 }
                 (vec![driver], link, wanted)
             }

@@ -30,4 +30,5 @@ mod status;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "shared with tests/api, which uses all of it")]
 mod support;
+mod times;
 mod typing;
