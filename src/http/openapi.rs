@@ -7,7 +7,10 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::{charges, events, notices, pages, refunds, reports, sessions, status, tokens, unseal};
+use super::{
+    charges, events, notices, pages, refunds, reports, security_codes, sessions, status, tokens,
+    unseal,
+};
 use crate::view::Decline;
 
 /// A problem (RFC 9457), as every error is answered.
@@ -55,7 +58,7 @@ pub struct KeySet {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cloakroom capture plane", description = "What browsers reach: a card in, an opaque token out."),
-    paths(tokens::capture::create, notices::take, reports::create, pages::problem),
+    paths(tokens::capture::create, security_codes::create, notices::take, reports::create, pages::problem),
     components(schemas(ProblemDocument)),
     modifiers(&ClientSecret, &Descriptions),
 )]

@@ -15,7 +15,7 @@ pub use charge::{Charge, ChargePage, ChargePageLink, Checks, Contradiction, Proc
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
 pub use report::{Report, ReportPage, ReportTicket};
-pub use session::SessionStatus;
+pub use session::{SessionStatus, collects};
 pub use token::{Card, Token, TokenPage};
 
 /// Where the shopper must go.
