@@ -38,7 +38,7 @@ async fn main_path(kind: Kind) {
     // One field, as long as the brand's code; nothing of the card is asked for or shown.
     browser.enter("iframe").await;
     let shown = browser
-        .run("return [...document.querySelectorAll('input')].filter((one) => one.checkVisibility?.() ?? one.offsetParent).map((one) => [one.id, one.inputMode, one.autocomplete, one.placeholder, one.maxLength])")
+        .run("return [...document.querySelectorAll('input')].filter((one) => one.checkVisibility?.() ?? one.offsetParent).map((one) => [one.id, one.inputMode, one.getAttribute('autocomplete'), one.placeholder, one.maxLength])")
         .await;
     assert_eq!(shown, json!([["cvc", "numeric", "cc-csc", "1234", 4]]));
     assert_eq!(browser.text("label[for=cvc]").await, "Security code");
