@@ -1,11 +1,12 @@
 /**
- * @file Takes the card to the service: one request, repeated under the same key when its outcome
+ * @file Takes the card, or the code of a saved one, to the service: one request, repeated under the same key when its outcome
  * is not known, so that however often it is sent there is one token.
  */
 
 /** @typedef {{number: string, exp_month: number, exp_year: number, cvc: string}} Card */
 /** @typedef {{code: string, retryable: boolean, decline?: string, fields?: Record<string, string>}} Fault */
 /** @typedef {{token: string, card: Record<string, unknown>, status: string, redirectUrl?: string}} Made */
+/** @typedef {{securityCode: string, token: string, expiresAt: string}} Taken of a saved card */
 /** @typedef {(state: "slow"|"retrying") => void} Tell */
 
 const REQUEST_MS = 60_000;
@@ -61,9 +62,9 @@ export class Courier {
 
   /**
    * @param {string} secret the session's
-   * @param {{card: Card, billing_details?: object, return_path?: string}} order
+   * @param {{card: Card, billing_details?: object, return_path?: string} | {cvc: string}} order
    * @param {Tell} tell
-   * @returns {Promise<Made>} rejects with a Fault
+   * @returns {Promise<Made | Taken>} rejects with a Fault
    */
   async deliver(secret, order, tell) {
     const body = JSON.stringify(order);
@@ -74,7 +75,7 @@ export class Courier {
     }
     const slow = setTimeout(() => tell("slow"), SLOW_MS);
     try {
-      const made = await this.#insist(secret, body, tell);
+      const made = await this.#insist("cvc" in order ? "/v1/security_codes" : "/v1/tokens", secret, body, tell);
       this.#key = "";
       return made;
     } finally {
@@ -82,10 +83,10 @@ export class Courier {
     }
   }
 
-  /** @param {string} secret @param {string} body @param {Tell} tell @returns {Promise<Made>} */
-  async #insist(secret, body, tell) {
+  /** @param {string} path @param {string} secret @param {string} body @param {Tell} tell @returns {Promise<Made | Taken>} */
+  async #insist(path, secret, body, tell) {
     for (let lost = 0, busy = 0; ; ) {
-      const answer = await post(secret, this.#key, body).catch(() => undefined);
+      const answer = await post(path, secret, this.#key, body).catch(() => undefined);
       const problem = answer && (await answer.json().catch(() => undefined));
       if (answer?.ok && typeof problem?.id === "string") return made(problem);
       if (answer?.status === 409 && busy < BUSY_MAX) {
@@ -113,9 +114,9 @@ async function hashOf(text) {
   return String.fromCharCode(...new Uint8Array(hash));
 }
 
-/** @param {string} secret @param {string} key @param {string} body */
-const post = (secret, key, body) =>
-  fetch("/v1/tokens", {
+/** @param {string} path @param {string} secret @param {string} key @param {string} body */
+const post = (path, secret, key, body) =>
+  fetch(path, {
     method: "POST",
     headers: { "Authorization": `Bearer ${secret}`, "Content-Type": "application/json", "Idempotency-Key": key },
     body,
@@ -125,8 +126,9 @@ const post = (secret, key, body) =>
     signal: AbortSignal.timeout(REQUEST_MS),
   });
 
-/** @param {any} token @returns {Made} */
+/** @param {any} token or code @returns {Made | Taken} */
 function made(token) {
+  if (token.object === "security_code") return { securityCode: token.id, token: token.token, expiresAt: token.expires_at };
   const redirectUrl = token.next_action?.redirect_url;
   return {
     token: token.id,
@@ -157,7 +159,7 @@ function pointed(problem) {
   /** @type {Record<string, string>} */
   const fields = {};
   for (const { pointer, reason } of Array.isArray(problem.errors) ? problem.errors : []) {
-    const name = String(pointer).replace(/^\/card\//, "").replace(/^exp_.*/, "expiry");
+    const name = String(pointer).replace(/^\/(card\/)?/, "").replace(/^exp_.*/, "expiry");
     if (["number", "expiry", "cvc"].includes(name)) fields[name] = reason === "past" || reason === "expired" ? "past" : "invalid";
   }
   return fields;

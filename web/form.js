@@ -10,6 +10,7 @@ import { dress } from "./theme.js";
 
 /** @typedef {import("./courier.js").Fault} Fault */
 /** @typedef {import("./courier.js").Made} Made */
+/** @typedef {import("./courier.js").Taken} Taken */
 /** @typedef {{complete: boolean, empty: boolean, brand: string, error: string | null}} State */
 /** @typedef {{submit: () => void, change: (state: State) => void, dropped: (names: string[]) => void}} Hooks */
 /** @typedef {"name"|"number"|"expiry"|"cvc"|"postal"} Field */
@@ -38,6 +39,8 @@ export class CardForm {
   #hooks;
   #courier = new Courier();
   #country = "";
+  /** The brand of a saved card: then its code is asked for and nothing else. */
+  #saved = /** @type {import("./card.js").Brand | ""} */ (document.documentElement.dataset["saved"] ?? "");
   #split = false;
   #done = false;
   /** What is shown as wrong. @type {Map<Field, string>} */
@@ -86,10 +89,12 @@ export class CardForm {
     if (options["scheme"]) root.dataset["scheme"] = options["scheme"];
     if (options["country"]) this.#country = options["country"];
     if (options["expiry"]) this.#split = options["expiry"] === "split";
-    if ("name" in options) part("name-field").hidden = !options["name"];
-    if ("postalCode" in options) part("postal-field").hidden = !options["postalCode"];
-    part("expiry-field").hidden = this.#split;
-    part("split-field").hidden = !this.#split;
+    const saved = this.#saved !== "";
+    if ("name" in options) part("name-field").hidden = saved || !options["name"];
+    if ("postalCode" in options) part("postal-field").hidden = saved || !options["postalCode"];
+    part("number-field").hidden = saved;
+    part("expiry-field").hidden = saved || this.#split;
+    part("split-field").hidden = saved || !this.#split;
     const refused = options["theme"] ? dress(root, options["theme"]) : [];
     this.#hooks.dropped([...left, ...refused.map((name) => `theme.${name}`)]);
     const last = this.#fields().at(-1) ?? "cvc";
@@ -125,7 +130,7 @@ export class CardForm {
    * @param {string} secret
    * @param {Record<string, any>} billing
    * @param {string} [returnPath]
-   * @returns {Promise<Made>} rejects with a Fault
+   * @returns {Promise<Made | Taken>} rejects with a Fault
    */
   async tokenize(secret, billing, returnPath) {
     if (this.#done) throw /** @type {Fault} */ ({ code: "session_over", retryable: false });
@@ -139,15 +144,17 @@ export class CardForm {
     this.#busy(true);
     // It is seen by the line that runs over the form: a box would push the shop's button away from
     // under the finger.
-    this.#notice(this.texts.sending, "sending");
+    if (!this.#saved) this.#notice(this.texts.sending, "sending");
     try {
       const tell = (/** @type {"slow"|"retrying"} */ state) => this.#notice(this.texts[state] ?? "", "busy");
       const made = await this.#courier.deliver(secret, this.#order(billing, returnPath), tell);
       this.#done = true;
       this.clear();
       this.#lock(true);
-      this.#taken(made.card);
-      this.#notice(made.redirectUrl ? this.texts.leaving : this.texts.saved, "success");
+      if ("card" in made) {
+        this.#taken(made.card);
+        this.#notice(made.redirectUrl ? this.texts.leaving : this.texts.saved, "success");
+      } else this.#notice(this.texts.code_taken, "success");
       return made;
     } catch (thrown) {
       const fault = /** @type {Fault} */ (thrown);
@@ -161,6 +168,7 @@ export class CardForm {
 
   /** @param {Record<string, any>} billing @param {string} [returnPath] */
   #order(billing, returnPath) {
+    if (this.#saved) return { cvc: input("cvc").value };
     const expiry = this.#expiry();
     const address = { ...billing["address"] };
     if (this.#fields().includes("postal")) {
@@ -219,6 +227,7 @@ export class CardForm {
 
   /** @returns {Field[]} the fields there are, in their order */
   #fields() {
+    if (this.#saved) return /** @type {Field[]} */ (["cvc"]);
     /** @type {Field[]} */
     const fields = ["number", "expiry", "cvc"];
     if (!part("name-field").hidden) fields.unshift("name");
@@ -247,7 +256,7 @@ export class CardForm {
         return expiryFault(this.#expiry(), new Date());
       case "cvc": {
         const { length } = input("cvc").value;
-        const brand = brandOf(digitsOf(input("number").value));
+        const brand = this.#brand();
         return length === cvcLength(brand) || (brand === "unknown" && length === 4) ? "" : "incomplete";
       }
       case "postal": {
@@ -262,10 +271,9 @@ export class CardForm {
   /** @param {Field} field */
   #typed(field) {
     const digits = digitsOf(input("number").value);
-    const brand = brandOf(digits);
+    const brand = this.#brand();
     if (field === "number") {
       part("brand").setAttribute("href", `#brand-${brand}`);
-      input("cvc").maxLength = brand === "unknown" ? 4 : cvcLength(brand);
       this.#hint(brand);
     }
     const fault = this.#fault(field);
@@ -355,7 +363,7 @@ export class CardForm {
     [input("month").placeholder = "", input("year").placeholder = ""] = texts.hint.split(" / ");
     input("expiry").placeholder = texts.hint;
     input("number").placeholder = "1234 1234 1234 1234";
-    this.#hint(brandOf(digitsOf(input("number").value)));
+    this.#hint(this.#brand());
     input("postal").inputMode = american || this.#country === "DE" || this.#country === "FR" ? "numeric" : "text";
     for (const [field, fault] of [...this.#shown]) {
       this.#shown.delete(field);
@@ -363,8 +371,14 @@ export class CardForm {
     }
   }
 
-  /** Shows where the code is and how long. @param {string} brand */
+  /** @returns {import("./card.js").Brand} */
+  #brand() {
+    return this.#saved || brandOf(digitsOf(input("number").value));
+  }
+
+  /** Shows where the code is and how long. @param {import("./card.js").Brand} brand */
   #hint(brand) {
+    input("cvc").maxLength = brand === "unknown" ? 4 : cvcLength(brand);
     const front = brand === "amex";
     part("code").setAttribute("href", front ? "#code-front" : "#code-back");
     input("cvc").placeholder = front ? "1234" : "123";
@@ -377,7 +391,7 @@ export class CardForm {
     const state = {
       complete: fields.every((field) => !this.#fault(field)),
       empty: fields.every((field) => this.#empty(field)),
-      brand: brandOf(digitsOf(input("number").value)),
+      brand: this.#brand(),
       error: first ? first.join("_") : null,
     };
     const told = JSON.stringify(state);

@@ -67,7 +67,7 @@ function take(data) {
       document.body.classList.remove("waiting");
       measure();
       new ResizeObserver(measure).observe(document.body);
-      return tell({ type: "ready" });
+      return tell({ type: "ready", kind: root.dataset["saved"] ? "cvc" : "card" });
     case "update":
       return update(message["options"]);
     case "fail":
@@ -94,8 +94,8 @@ async function tokenize({ id, billing, returnPath }) {
   if (running) return tell({ type: "answer", id, fault: { code: "busy", retryable: true } });
   running = true;
   try {
-    const { token, status, redirectUrl, card } = await form.tokenize(secret, billing ?? {}, returnPath);
-    tell({ type: "answer", id, made: { token, status, redirectUrl, card } });
+    const made = await form.tokenize(secret, billing ?? {}, returnPath);
+    tell({ type: "answer", id, made });
   } catch (thrown) {
     const { code, retryable, decline, fields } = /** @type {import("./courier.js").Fault} */ (thrown);
     const field = fields && Object.keys(fields)[0];

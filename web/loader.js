@@ -3,7 +3,7 @@
  * port; what is typed stays in the frame. Guide: docs/checkout.md.
  */
 
-/** @typedef {import("./npm/index.js").Made} Result */
+/** @typedef {import("./npm/index.js").Made & import("./npm/index.js").TakenCode} Result of a card, or of a saved one's code */
 
 const HOME = new URL(import.meta.url).origin;
 /** A frame that has loaded says so at once; one that says nothing is not ours, or was lost. */
@@ -106,6 +106,7 @@ export class Card {
   __v_skip = true;
   #secret;
   #options;
+  #kind;
   /** @type {HTMLIFrameElement | undefined} */
   #frame;
   /** @type {MessagePort | undefined} */
@@ -129,10 +130,11 @@ export class Card {
   #pageshow = (/** @type {PageTransitionEvent} */ event) => this.#returned?.(event.persisted);
   #dark = matchMedia("(prefers-color-scheme: dark)");
 
-  /** @param {string} secret @param {Record<string, any>} options */
-  constructor(secret, options) {
+  /** @param {string} secret @param {Record<string, any>} options @param {string} [kind] what the form asks for */
+  constructor(secret, options, kind = "card") {
     this.#secret = secret;
     this.#options = options;
+    this.#kind = kind;
   }
 
   /** Shows the form in an element, or in what a selector finds. @param {string | Element | ShadowRoot} target */
@@ -155,7 +157,7 @@ export class Card {
     }
     const frame = (this.#frame = document.createElement("iframe"));
     frame.dataset["cloakroom"] = "";
-    frame.title = this.#options["title"] ?? "Card";
+    frame.title = this.#options["title"] ?? (this.#kind === "cvc" ? "Security code" : "Card");
     frame.referrerPolicy = "no-referrer";
     // Four pixels around, for the ring of what has the focus.
     frame.style.cssText = "border:0;display:block;width:calc(100% + 8px);margin:-4px;height:160px";
@@ -322,11 +324,16 @@ export class Card {
 
   /** @param {Record<string, any>} message */
   #take(message) {
-    const { type, id, value, complete, empty, brand, error, names } = message;
+    const { type, id, value, complete, empty, brand, error, names, kind } = message;
     if (type === "height" && value > 0 && value < 4000) {
       if (this.#frame) this.#frame.style.height = `${value}px`;
     } else if (type === "ready") {
       clearTimeout(this.#timer);
+      if ((kind ?? "card") !== this.#kind) {
+        // The session is for something else.
+        this.unmount();
+        return this.#emit("error", new CardError({ code: "wrong_session" }));
+      }
       this.#ready = true;
       if (this.#told) this.#send({ type: "fail", code: this.#told });
       this.#emit("ready", undefined);
@@ -353,10 +360,10 @@ export class Card {
 export async function loadFields({ clientSecret }) {
   const session = sessionOf(clientSecret);
   if (!session) throw new TypeError("clientSecret is not a session's");
-  /** @param {"card"} kind @param {Record<string, any>} [options] */
+  /** @param {"card" | "cvc"} kind a card, or the security code of a saved one @param {Record<string, any>} [options] */
   const create = (kind, options = {}) => {
-    if (kind !== "card") throw new TypeError(kind);
-    return new Card(clientSecret, { ...options });
+    if (kind !== "card" && kind !== "cvc") throw new TypeError(kind);
+    return new Card(clientSecret, { ...options }, kind);
   };
   return { session, create };
 }

@@ -19,19 +19,19 @@ const NAMES =
   "|number_incomplete|number_invalid|expiry_incomplete|expiry_invalid|expiry_past" +
   "|cvc_incomplete|cvc_incorrect|name_incomplete|postal_incomplete|postal_invalid" +
   "|sending|slow|retrying|network|declined|insufficient_funds|session_over|too_many|unavailable|saved|leaving" +
-  "|verification_required|canceled|go_back|pay";
+  "|verification_required|canceled|go_back|pay|code_taken";
 
 const ENGLISH = `Card details|Card number|Expiry date|MM / YY|Month|Year|Security code|Name on card|Postal code|ZIP code|Save card
 |Enter the full card number.|This card number is not right.|Enter the full expiry date.|This expiry date is not right.|This card has expired.
 |Enter the full security code.|This security code is not right.|Enter the name on the card.|Enter the postal code.|This postal code is not right.
 |Sending your card …|This takes longer than usual. Please stay on this page.|The connection was lost. Trying again …|No connection. Nothing was lost: please try again.|The card was declined. Please use another card.|The card has insufficient funds.|This form has expired. Please reload the page.|Too many attempts. Please start again.|This does not work right now. Please try again.|Card saved.|Your bank asks you to confirm. Taking you there …
-|One more check is needed. Please start the payment again.|You came back without your bank’s answer. Please reload the page.|Please go back to the shop and start again.|Pay {amount}`;
+|One more check is needed. Please start the payment again.|You came back without your bank’s answer. Please reload the page.|Please go back to the shop and start again.|Pay {amount}|Security code received.`;
 
 /** @type {Record<string, string>} */
 const OTHERS = { ar, da, de, es, fr, he, it, ja, nl, pl, pt, sv };
 const RIGHT_TO_LEFT = ["ar", "he"];
 
-/** @typedef {Record<string, string> & Record<"lang"|"dir"|"title"|"number"|"expiry"|"hint"|"month"|"year"|"cvc"|"name"|"postal"|"zip"|"save"|"pay"|"sending"|"unavailable"|"saved"|"leaving"|"declined", string>} Texts */
+/** @typedef {Record<string, string> & Record<"lang"|"dir"|"title"|"number"|"expiry"|"hint"|"month"|"year"|"cvc"|"name"|"postal"|"zip"|"save"|"pay"|"sending"|"unavailable"|"saved"|"leaving"|"declined"|"code_taken", string>} Texts */
 
 /** @param {string} lang @param {string} words @returns {Texts} */
 function texts(lang, words) {

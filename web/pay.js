@@ -86,7 +86,7 @@ async function pay() {
   running = true;
   save.setAttribute("aria-disabled", "true");
   try {
-    const made = await form.tokenize(secret, {}, returnPath);
+    const made = /** @type {import("./courier.js").Made} */ (await form.tokenize(secret, {}, returnPath));
     take(place);
     if (made.redirectUrl) {
       keep(`cloakroom:${session}`, made.token);

@@ -164,7 +164,7 @@ names! {
     Action {
         /// A client made a capture session (PCI DSS 10.2.1.5: a credential was made).
         SessionCreated = "session.created",
-        /// A card was posted to a session (10.2.1.1).
+        /// A card, or the security code of a saved one, was posted to a session (10.2.1.1).
         CardAttempted = "card.attempted",
         /// A card became a token, or its token was found (10.2.1.7: a system-level object was made).
         TokenCreated = "token.created",
@@ -174,6 +174,10 @@ names! {
         TokenRepeated = "token.repeated",
         /// Another card was posted under the key of one before (10.2.1.4).
         CardMismatched = "card.mismatched",
+        /// The security code of a saved card was given to the processor for one charge (10.2.1.1).
+        CardCodeTaken = "card.code_taken",
+        /// One was not taken (10.2.1.4 where the access was invalid).
+        CardCodeRefused = "card.code_refused",
         /// A sealed value was, or is about to be, opened (10.2.1.1: access to account data).
         TokenOpened = "token.opened",
         /// What the world may know of one token was read (10.2.1.1).

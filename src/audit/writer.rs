@@ -43,6 +43,8 @@ const fn is_captures_act(action: Action) -> bool {
     matches!(
         action,
         Action::CardAttempted
+            | Action::CardCodeRefused
+            | Action::CardCodeTaken
             | Action::CardMatched
             | Action::CardMismatched
             | Action::GrantRefused

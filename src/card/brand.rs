@@ -141,17 +141,43 @@ impl Brand {
     /// Whether a verification code of this brand can have so many digits.
     #[must_use]
     pub fn has_cvc_length(self, digits: usize) -> bool {
+        match self.cvc_digits() {
+            Some(known) => digits == known,
+            None => matches!(digits, 3 | 4),
+        }
+    }
+
+    /// The digits of a verification code of this brand, where all have the same number.
+    #[must_use]
+    pub const fn cvc_digits(self) -> Option<usize> {
         match self {
-            Self::Amex => digits == 4,
-            Self::Unknown => matches!(digits, 3 | 4),
+            Self::Amex => Some(4),
+            Self::Unknown => None,
             Self::Visa
             | Self::Mastercard
             | Self::Discover
             | Self::Diners
             | Self::Jcb
             | Self::UnionPay
-            | Self::Maestro => digits == 3,
+            | Self::Maestro => Some(3),
         }
+    }
+
+    /// The brand of that [`name`](Self::name).
+    #[must_use]
+    pub fn from_name(name: &str) -> Self {
+        [
+            Self::Visa,
+            Self::Mastercard,
+            Self::Amex,
+            Self::Discover,
+            Self::Diners,
+            Self::Jcb,
+            Self::UnionPay,
+        ]
+        .into_iter()
+        .find(|brand| brand.name() == name)
+        .unwrap_or(Self::Unknown)
     }
 
     /// The brand's name as Stripe's `card.brand` says it, so that what a form guesses and what the

@@ -23,8 +23,8 @@ pub struct StripeSettings {
     /// Base URL of the API; https only.
     #[serde(default = "defaults::stripe_base_url", deserialize_with = "https")]
     pub base_url: Url,
-    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s: the capture
-    /// plane.
+    /// A restricted key (`rk_…`) that may make `PaymentMethod`s and `SetupIntent`s, and `Token`s where
+    /// security codes of saved cards are collected: the capture plane.
     #[schemars(with = "Option<String>")]
     pub capture_key_file: Option<RelativePathBuf>,
     /// The key that may charge: the internal plane only.

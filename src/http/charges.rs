@@ -13,6 +13,7 @@ use super::fields;
 use super::grants::required_idempotency_key;
 use super::paths::{Page, id_in_query, in_body, in_path, in_query};
 use super::presentation::SHOP_NAME_CHARS_MAX;
+use super::security_codes::is_away;
 use super::sessions::canonical_origin;
 use crate::card::scan::stored;
 use crate::problem::{Code, Problem};
@@ -53,10 +54,9 @@ pub struct ChargeRequest {
     #[serde(default = "yes")]
     #[schema(default = true)]
     capture: bool,
-    /// Whether the shopper is away.
-    #[serde(default = "yes")]
+    /// Whether the shopper is away; with a `security_code` they are there.
     #[schema(default = true)]
-    off_session: bool,
+    off_session: Option<bool>,
     /// Shown in the processor's dashboard; at most 500 characters.
     #[schema(min_length = 1, max_length = 500)]
     description: Option<String>,
@@ -82,6 +82,14 @@ pub struct ChargeRequest {
     /// A page to mail to the shopper when the issuer wants to see them: it holds after a try that
     /// failed.
     hosted_page: Option<HostedPage>,
+    /// The `id` of the security code that the shopper has given again for this charge. The issuer
+    /// checks it: `checks.cvc` of the charge says what it found.
+    #[schema(
+        min_length = 1,
+        max_length = 500,
+        example = "cvc_AQGPjVXHd3ZzX4UCN0d1h4mA…"
+    )]
+    security_code: Option<String>,
 }
 
 /// The page on which a shopper confirms a charge at the issuer.
@@ -116,6 +124,7 @@ impl Described for ChargeRequest {
         "/hosted_page",
         "/hosted_page/expires_in_s",
         "/hosted_page/shop_name",
+        "/security_code",
     ];
 }
 
@@ -369,18 +378,21 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
         let in_range = PAGE_EXPIRES_IN_S.contains(&page.expires_in_s);
         checks.require(in_range, "/hosted_page/expires_in_s", "out_of_range");
     }
+    let code = order.security_code.as_deref();
+    let away = is_away(&mut checks, order.off_session, code);
     checks.verdict()?;
     Ok(ChargeOrder {
         token,
         amount: order.amount,
         currency: order.currency,
         capture: order.capture,
-        off_session: order.off_session,
+        off_session: away,
         description: order.description,
         statement_descriptor_suffix: order.statement_descriptor_suffix,
         metadata: order.metadata,
         return_url,
         hosted_page,
+        security_code: order.security_code,
     })
 }
 

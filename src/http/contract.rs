@@ -32,6 +32,11 @@ const TAGS: &[(&str, &str, &str)] = &[
         "Cards at the processor, under opaque ids.",
     ),
     (
+        "Security codes",
+        "/v1/security_codes",
+        "The code of a saved card, given again by its holder and good for one charge.",
+    ),
+    (
         "Charges",
         "/v1/charges",
         "Money taken from tokens, at once or authorized and captured later.",

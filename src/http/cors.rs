@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use crate::problem::{Code, Problem};
 use crate::vault::Capture;
 
-/// Answers a browser's preflight of `POST /v1/tokens`. A preflight carries no session, so it is
+/// Answers a browser's preflight of `POST /v1/tokens` and `POST /v1/security_codes`. A preflight carries no session, so it is
 /// answered for the origins that some open session names.
 ///
 /// # Errors

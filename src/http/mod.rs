@@ -31,6 +31,7 @@ mod readiness;
 pub mod refunds;
 mod refusals;
 pub mod reports;
+pub mod security_codes;
 pub mod sessions;
 pub mod status;
 pub mod tls;
@@ -71,6 +72,7 @@ const fn routes(plane: PlaneName) -> &'static [&'static str] {
     match plane {
         PlaneName::Capture => &[
             "/v1/tokens",
+            "/v1/security_codes",
             NOTICES_PATH,
             "/openapi.json",
             "/problems/{code}",
@@ -167,6 +169,11 @@ pub fn capture(
             .service(
                 only("/v1/tokens", "POST, OPTIONS")
                     .route(web::post().to(tokens::capture::create))
+                    .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
+            )
+            .service(
+                only("/v1/security_codes", "POST, OPTIONS")
+                    .route(web::post().to(security_codes::create))
                     .route(web::method(actix_web::http::Method::OPTIONS).to(cors::preflight)),
             )
             .service(only(NOTICES_PATH, "POST").route(web::post().to(notices::take)))

@@ -9,7 +9,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::contract::{Side, finished};
-use super::{charges, events, notices, pages, refunds, reports, sessions, status, tokens, unseal};
+use super::{
+    charges, events, notices, pages, refunds, reports, security_codes, sessions, status, tokens,
+    unseal,
+};
 use crate::view::{Decline, Dispute};
 
 /// A problem (RFC 9457), as every error is answered.
@@ -57,7 +60,7 @@ pub struct KeySet {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cloakroom capture plane", description = "What browsers reach: a card in, an opaque token out."),
-    paths(tokens::capture::create, notices::take, reports::create, pages::problem),
+    paths(tokens::capture::create, security_codes::create, notices::take, reports::create, pages::problem),
     components(schemas(ProblemDocument)),
     modifiers(&ClientSecret, &Descriptions),
 )]

@@ -11,6 +11,7 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unauthenticated(why) => Self::new(Code::Unauthenticated).detail(why),
+            Refusal::NotGranted(why) => Self::new(Code::NotGranted).detail(why),
             Refusal::NotFound => Self::new(Code::NotFound),
             Refusal::TokenDeleted => Self::new(Code::TokenDeleted),
             Refusal::InvalidCard(faults) => faults

@@ -1,5 +1,5 @@
-//! `/v1/capture_sessions`: a merchant backend asks for the right to take one card, and what became
-//! of it.
+//! `/v1/capture_sessions`: a merchant backend asks for the right to take one card, or the security
+//! code of a saved one, and what became of it.
 
 use std::collections::BTreeMap;
 
@@ -12,15 +12,15 @@ use super::answers::{created, replayable};
 use super::body::{Described, Json};
 use super::checks::Checks;
 use super::grants::idempotency_key;
-use super::paths::in_path;
+use super::paths::{in_body, in_path};
 use super::presentation::Presentation;
 use crate::card::scan::stored;
 use crate::problem::Problem;
-use crate::token::Usage;
+use crate::token::{TokenId, Usage};
 use crate::vault::Internal;
 use crate::vault::grant::{Granted, SessionsCreate};
 use crate::vault::session::{Issued, SessionOrder};
-use crate::view::SessionStatus;
+use crate::view::{SessionStatus, collects};
 
 /// Seconds that a session lives when its maker does not say.
 const EXPIRES_IN_S_DEFAULT: u32 = 900;
@@ -58,6 +58,10 @@ pub struct CaptureSessionOrder {
     metadata: BTreeMap<String, String>,
     /// What the hosted page shows; needs an `origin`.
     presentation: Option<Presentation>,
+    /// A saved card: the session takes its security code again, for a charge of this token, and no
+    /// card. `customer_ref` and `usage` are the token's.
+    #[schema(example = "tok_01h455vb4pex5vsknk084sn02q")]
+    token: Option<String>,
 }
 
 /// How the token is going to be charged.
@@ -96,6 +100,7 @@ impl Described for CaptureSessionOrder {
         "/presentation/country",
         "/presentation/scheme",
         "/presentation/theme",
+        "/token",
     ];
 }
 
@@ -121,6 +126,10 @@ pub struct CaptureSession {
     /// What the hosted page shows.
     #[schema(value_type = Option<Presentation>)]
     presentation: Option<serde_json::Value>,
+    /// What it takes: `card`, or `security_code` of a saved one.
+    collects: &'static str,
+    /// The saved card's token, whose security code it takes.
+    token: Option<String>,
     /// RFC 3339.
     created_at: String,
     /// RFC 3339.
@@ -149,7 +158,14 @@ pub async fn create(
     order: Json<CaptureSessionOrder>,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    let order = checked(order.0, vault.common.limits.session_lifetime_s_max)?;
+    let common = &vault.common;
+    let token = order.0.token.as_deref();
+    let token = token.map(|id| in_body(id, common.environment, "/token"));
+    let order = checked(
+        order.0,
+        token.transpose()?,
+        common.limits.session_lifetime_s_max,
+    )?;
     let issued = vault.open_session(&granted, order, key.as_ref()).await?;
     Ok(replayable(created(&answer(&issued)), issued.replayed))
 }
@@ -181,7 +197,11 @@ pub async fn read(
     Ok(HttpResponse::Ok().json(SessionStatus::of(&session, now)))
 }
 
-fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrder, Problem> {
+fn checked(
+    order: CaptureSessionOrder,
+    saved: Option<TokenId>,
+    lifetime_s_max: u32,
+) -> Result<SessionOrder, Problem> {
     let expires_in_s = order
         .expires_in_s
         .unwrap_or_else(|| EXPIRES_IN_S_DEFAULT.min(lifetime_s_max));
@@ -207,6 +227,11 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
         checks.require(order.origin.is_some(), "/origin", "required");
         presentation.check(&mut checks);
     }
+    if saved.is_some() {
+        let (no_usage, no_page) = (order.usage.is_none(), order.presentation.is_none());
+        checks.require(no_usage, "/usage", "not_with_token");
+        checks.require(no_page, "/presentation", "not_with_token");
+    }
     checks.verdict()?;
     Ok(SessionOrder {
         customer_ref: order.customer_ref,
@@ -216,6 +241,7 @@ fn checked(order: CaptureSessionOrder, lifetime_s_max: u32) -> Result<SessionOrd
         shopper_verified: order.shopper_verified,
         metadata: order.metadata,
         presentation: order.presentation.as_ref().map(Presentation::text),
+        security_code_of: saved,
     })
 }
 
@@ -267,6 +293,8 @@ fn answer(issued: &Issued) -> CaptureSession {
         usage: session.usage.name(),
         metadata: serde_json::from_str(&session.metadata).unwrap_or_default(),
         presentation: shown.and_then(|text| serde_json::from_str(text).ok()),
+        collects: collects(session),
+        token: session.security_code_of.map(|token| token.to_string()),
         created_at: session.created_at.rfc3339(),
         expires_at: session.expires_at.rfc3339(),
     }

@@ -5,8 +5,9 @@
 //! believed. Nothing that a processor writes as free text comes through this door, because such
 //! text may quote what was sent.
 //!
-//! A card passes here once, in [`Processor::vault_card`]: encoded in place into one wiped buffer
-//! and dropped before the first await. Everything else carries references only.
+//! A card passes here once, in [`Processor::vault_card`], and the security code of a saved one in
+//! [`Processor::take_security_code`]: encoded in place into one wiped buffer and dropped before the
+//! first await. Everything else carries references only.
 //!
 //! A second processor is a new arm of [`Processor`] and a module beside [`stripe`]. Read
 //! [`Processor`] for the verbs, [`Failure`] for how they end badly, then `stripe/cards.rs`.
@@ -32,7 +33,7 @@ pub use governor::{
 pub use listed::{ListedDispute, ListedPayment, ListedRefund, ListedStatus, Page};
 pub use order::{
     Address, AttachOrder, BillingDetails, CancelOrder, CaptureOrder, CardOrder, ChallengeOrder,
-    ChargeOrder, RefundOrder, Sought,
+    ChargeOrder, RefundOrder, SecurityCodeOrder, Sought,
 };
 pub use outcome::{
     CardState, Check, NextAction, Payment, PaymentDetails, PaymentStatus, Refund, RefundState,
@@ -43,7 +44,7 @@ pub use settings::{SecretKey, SecretKeyRefused, Settings, SetupRefused};
 
 pub use crate::token::RefundReason;
 
-use crate::card::Card;
+use crate::card::{Card, Cvc};
 use crate::clock::Timestamp;
 
 /// A processor: one arm for each that is spoken.
@@ -77,6 +78,23 @@ impl Processor {
     ) -> Result<VaultedCard, Failure> {
         match self {
             Self::Stripe(stripe) => stripe.vault_card(card, order).await,
+        }
+    }
+
+    /// Turns the security code of a saved card into the processor's name of it, good for one charge.
+    ///
+    /// The code is dropped, and so wiped, before anything is awaited. Whether it is right only the
+    /// issuer tells, when it is charged with.
+    ///
+    /// # Errors
+    /// [`Failure::CardInvalid`] is the shopper's to mend; the others are told by their names.
+    pub async fn take_security_code(
+        &self,
+        code: Cvc,
+        order: &SecurityCodeOrder<'_>,
+    ) -> Result<String, Failure> {
+        match self {
+            Self::Stripe(stripe) => stripe.take_security_code(code, order).await,
         }
     }
 

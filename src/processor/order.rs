@@ -89,6 +89,17 @@ pub struct AttachOrder<'a> {
     pub session: Option<&'a str>,
 }
 
+/// How the security code of a saved card is to be taken in.
+#[derive(Clone, Copy, Debug)]
+pub struct SecurityCodeOrder<'a> {
+    /// Repeating an order with this key has no second effect.
+    pub idempotency_key: &'a str,
+    /// On whose behalf.
+    pub client: &'a str,
+    /// The capture session that it was posted to.
+    pub session: &'a str,
+}
+
 /// What is to be charged, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct ChargeOrder<'a> {
@@ -117,6 +128,8 @@ pub struct ChargeOrder<'a> {
     pub metadata: &'a BTreeMap<String, String>,
     /// Where the shopper goes after authenticating.
     pub return_url: &'a str,
+    /// The processor's name of the security code that the shopper has given again for this charge.
+    pub security_code: Option<&'a str>,
     /// Repeating an order with this key has no second effect.
     pub idempotency_key: &'a str,
     /// On whose behalf.

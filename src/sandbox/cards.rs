@@ -259,6 +259,7 @@ test_cards! {
     "d7" "4000000000000119" Visa Credit "US" refuse(&PROCESSING), "declined: processing_error";
     "d8" "4000000000006975" Visa Credit "US" refuse(&VELOCITY), "declined: card_velocity_exceeded";
     "d9" "4242424242424241" Visa Credit "US" APPROVE, "refused at once: incorrect_number";
+    "w1" "4000000000000101" Visa Credit "US" APPROVE, "approved; the check of the security code fails";
     "e1" "4000000000000341" Visa Credit "US" Behaviour { strict_at_set_up: false, ..refuse(&GENERIC) }, "can be saved, every charge is declined";
     "r1" "4100000000000019" Visa Credit "US" refuse(&FRAUDULENT), "always blocked by fraud rules: fraudulent";
     "r2" "4000000000004954" Visa Credit "US" refuse(&FRAUDULENT), "highest risk, blocked by fraud rules: fraudulent";
@@ -275,6 +276,9 @@ test_cards! {
     "q3" "4000000000001976" Visa Credit "US" then(Aftermath::Disputed(disputes::Kind::Inquiry)), "approved, then the issuer inquires";
     "q4" "4000000000005423" Visa Credit "US" then(Aftermath::Warned), "approved, then an early fraud warning";
 }
+
+/// The card whose security code the issuer finds wrong, and which it charges all the same.
+pub(super) const WRONG_CODE: &str = "w1";
 
 /// The code of a card that is not in the table.
 pub(super) const OTHER: &str = "zz";

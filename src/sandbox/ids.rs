@@ -83,6 +83,15 @@ impl Card {
         cards::behaviour_of(&self.code)
     }
 
+    /// What the issuer finds when it checks the security code.
+    pub(super) fn cvc_check(&self) -> &'static str {
+        if self.code == cards::WRONG_CODE {
+            "fail"
+        } else {
+            "pass"
+        }
+    }
+
     /// A new `PaymentMethod` id that says all of this.
     pub(super) fn new_id(&self) -> String {
         format!(

@@ -161,7 +161,8 @@ impl Job {
 }
 
 fn has_card(form: &Form) -> bool {
-    form.fields().any(|(name, _)| name.starts_with("card"))
+    let is_card = |name: &str| name.starts_with("card") || name.starts_with("cvc_update");
+    form.fields().any(|(name, _)| is_card(name))
 }
 
 fn staged(fault: &Fault) -> Refusal {

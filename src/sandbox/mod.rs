@@ -77,6 +77,7 @@ mod charges;
 mod control;
 mod courier;
 mod customers;
+mod cvc_tokens;
 mod declines;
 mod disputes;
 mod errors;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::attempts::{self, Manner};
 use super::charges;
+use super::cvc_tokens;
 use super::errors::Refusal;
 use super::events;
 use super::form::Form;
@@ -59,6 +60,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
                 .param("off_session"),
         );
     }
+    cvc_tokens::check(state, form)?;
     let mut intent = orders::read(state, call)?;
     // The method is looked at before anything is made: a wrong id leaves nothing behind.
     let core = &mut intent.core;
@@ -73,6 +75,7 @@ pub(super) fn create(state: &mut State, call: &Call<'_>) -> Outcome {
     state.made.payment_intents = state.made.payment_intents.saturating_add(1);
     let made = events::about::<PaymentIntent>(state, call, "payment_intent.created", &id);
     if confirm {
+        cvc_tokens::spend(state, form);
         attempts::attempt(state, call, &id, manner)
     } else {
         Ok(made)
@@ -107,6 +110,7 @@ pub(super) fn confirm(state: &mut State, call: &Call<'_>) -> Outcome {
     form.only(KNOWN_AT_CONFIRM)?;
     let manner = Manner::of(call)?;
     let usage = form.choice("setup_future_usage", USAGES)?;
+    cvc_tokens::check(state, form)?;
     if !matches!(
         found::<PaymentIntent>(state, call.id)?.core.status,
         "requires_payment_method" | "requires_confirmation" | "requires_action"
@@ -118,6 +122,7 @@ pub(super) fn confirm(state: &mut State, call: &Call<'_>) -> Outcome {
         ));
     }
     intents::choose::<PaymentIntent>(state, call)?;
+    cvc_tokens::spend(state, form);
     let intent = found::<PaymentIntent>(state, call.id)?;
     intent.setup_future_usage = usage.or(intent.setup_future_usage);
     attempts::attempt(state, call, call.id, manner)

@@ -324,7 +324,7 @@ pub(super) fn checks(method: &PaymentMethod) -> Value {
     json!({
         "address_line1_check": sent("/address/line1"),
         "address_postal_code_check": sent("/address/postal_code"),
-        "cvc_check": "pass",
+        "cvc_check": method.card.cvc_check(),
     })
 }
 

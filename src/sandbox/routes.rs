@@ -8,8 +8,8 @@ use super::records::{Charge, Dispute, PaymentIntent, Refund, SetupIntent};
 use super::state::{Call, Outcome, State};
 use super::webhooks::{self, Endpoint};
 use super::{
-    card_updates, charges, customers, disputes, payment_intents, payment_methods, refunds, search,
-    setup_intents,
+    card_updates, charges, customers, cvc_tokens, disputes, payment_intents, payment_methods,
+    refunds, search, setup_intents,
 };
 
 /// The sandbox's one account.
@@ -64,6 +64,7 @@ static ROUTES: &[Route] = &[
     vaulting("GET", "/v1/customers", "rak_customer_read", customers::list),
     vaulting("GET", "/v1/customers/{id}", "rak_customer_read", customers::read),
     vaulting("GET", "/v1/customers/{id}/payment_methods", "rak_payment_method_read", payment_methods::list_of_customer),
+    vaulting("POST", "/v1/tokens", "rak_token_write", cvc_tokens::create),
     vaulting("POST", "/v1/payment_methods", "rak_payment_method_write", payment_methods::create),
     vaulting("GET", "/v1/payment_methods", "rak_payment_method_read", payment_methods::list),
     vaulting("POST", "/v1/payment_methods/{id}", "rak_payment_method_write", card_updates::by_hand),

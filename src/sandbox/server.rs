@@ -204,7 +204,9 @@ pub(super) async fn handle(req: HttpRequest, shared: Data<Shared>) -> HttpRespon
     }
     let mut headers = Headers::of(&req);
     // Whatever else a card is sent to, its connection is closed.
-    headers.close = names_a_number(&body) || names_a_number(req.query_string().as_bytes());
+    headers.close = [body.as_slice(), req.query_string().as_bytes()]
+        .into_iter()
+        .any(names_a_card);
     let right = match shared.keyring.right_of(&req) {
         Ok(right) => right,
         Err(refusal) => return headers.answer(&shared, Err(refusal)),
@@ -232,9 +234,11 @@ pub(super) async fn handle(req: HttpRequest, shared: Data<Shared>) -> HttpRespon
     }
 }
 
-/// Percent-encoded or not, a card's field is called `…number`.
-fn names_a_number(text: &[u8]) -> bool {
-    text.windows(6).any(|window| window == b"number")
+/// Percent-encoded or not, a card's field is called `…number`, and that of its code alone
+/// `cvc_update…`.
+fn names_a_card(text: &[u8]) -> bool {
+    let names = |word: &[u8]| text.windows(word.len()).any(|window| window == word);
+    names(b"number") || names(b"cvc_update")
 }
 
 fn forbidden(permission: &str) -> Refusal {

@@ -9,6 +9,7 @@ use aws_lc_rs::hmac;
 use serde_json::Value;
 
 use super::agenda::Agenda;
+use super::cvc_tokens::CvcToken;
 use super::errors::Refusal;
 use super::events::Event;
 use super::faults::Faults;
@@ -24,6 +25,7 @@ use super::webhooks::{self, Endpoint};
 use crate::clock::Timestamp;
 
 const CUSTOMERS_MAX: usize = 50_000;
+const CVC_TOKENS_MAX: usize = 10_000;
 const PAYMENT_METHODS_MAX: usize = 50_000;
 const SETUP_INTENTS_MAX: usize = 50_000;
 const PAYMENT_INTENTS_MAX: usize = 100_000;
@@ -166,6 +168,7 @@ pub(super) struct Made {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) customers: Bounded<Customer>,
+    pub(super) cvc_tokens: Bounded<CvcToken>,
     pub(super) payment_methods: Bounded<PaymentMethod>,
     pub(super) setup_intents: Bounded<SetupIntent>,
     pub(super) payment_intents: Bounded<PaymentIntent>,
@@ -192,6 +195,7 @@ impl State {
     pub(super) fn new() -> Self {
         Self {
             customers: Bounded::new(CUSTOMERS_MAX),
+            cvc_tokens: Bounded::new(CVC_TOKENS_MAX),
             payment_methods: Bounded::new(PAYMENT_METHODS_MAX),
             setup_intents: Bounded::new(SETUP_INTENTS_MAX),
             payment_intents: Bounded::new(PAYMENT_INTENTS_MAX),

@@ -21,6 +21,7 @@
 //! - [`custody`]: a private key that takes several custodians to open.
 //! - [`backup`]: a stream that only its recipient opens.
 //! - [`order`]: what shows that a row was ordered by who may order it.
+//! - [`handover`]: a value that the capture plane hands the internal plane through a browser.
 //! - [`mac`] and [`signing`] are the service's other two keys: an HMAC key for the secrets of
 //!   capture sessions, and an Ed25519 key for deletion receipts.
 //!
@@ -33,6 +34,7 @@ pub mod custody;
 mod data_key;
 mod envelope;
 pub mod file;
+pub mod handover;
 pub mod mac;
 pub mod manifest;
 mod opener;

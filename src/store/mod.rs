@@ -102,7 +102,7 @@ pub use charge_pages::{Asked, NewPage, PAGE_QUESTIONS_MAX, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
     Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,
-    NoOperation, NotChargeable, OperationBegun, OperationRow,
+    NewSecurityCode, NoOperation, NotChargeable, OperationBegun, OperationRow,
 };
 pub use claims::{Begun, Claim, first_processor_key};
 pub use deletions::{DeletionBegun, DeletionWork, NoDeletion};

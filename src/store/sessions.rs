@@ -1,4 +1,5 @@
-//! Capture sessions: the right to turn one card into one token.
+//! Capture sessions: the right to turn one card into one token, or to give the security code of a
+//! saved one again.
 
 use super::claims::{self, Begun, Claim, Entered, Found, Won};
 use super::connection::Connection;
@@ -40,6 +41,8 @@ pub struct NewSession {
     pub presentation: Option<String>,
     /// The keyed hash of that, where there is one.
     pub presentation_mac: Option<[u8; 32]>,
+    /// The saved token whose security code it takes; nothing where it takes a card.
+    pub security_code_of: Option<TokenId>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it takes.
@@ -77,6 +80,8 @@ pub struct SessionRow {
     pub presentation: Option<String>,
     /// The keyed hash of that, where there is one.
     pub presentation_mac: Option<Vec<u8>>,
+    /// The saved token whose security code it takes; nothing where it takes a card.
+    pub security_code_of: Option<TokenId>,
     /// Whether the merchant says that it has verified the shopper for it.
     pub shopper_verified: bool,
     /// How many posted cards it will still take.
@@ -253,8 +258,8 @@ pub(super) fn forged(session: &SessionRow) -> Forged {
 
 async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<(), Failure> {
     let written = query(
-        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14, $15, $16)",
+        "INSERT INTO sessions (id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, last_seen_at_ms, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac, security_code_of)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, $11, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(session.id.to_string())
     .bind(session.account.as_str())
@@ -272,6 +277,7 @@ async fn insert(tx: &mut Connection, _won: Won, session: &NewSession) -> Result<
     .bind(session.owner_mac.as_slice())
     .bind(session.presentation.as_deref())
     .bind(session.presentation_mac.as_ref().map(<[u8; 32]>::as_slice))
+    .bind(session.security_code_of.map(|token| token.to_string()))
     .execute(tx)
     .await?;
     one_row(written, "sessions", &session.id)
@@ -284,7 +290,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<Option<SessionRow>, Failure> {
     let row: Option<Row> = query(
-        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac, token_proof, last_seen_at_ms
+        "SELECT id, account, client, customer_ref, processor_customer, origin, usage, metadata, secret_mac, attempts_left, attempts_made, busy_until_ms, token_id, token_key, created_at_ms, expires_at_ms, shopper_verified, owner_mac, presentation, presentation_mac, security_code_of, token_proof, last_seen_at_ms
            FROM sessions
           WHERE id = $1",
     )
@@ -316,6 +322,7 @@ row! {
         owner_mac: Option<Vec<u8>>,
         presentation: Option<String>,
         presentation_mac: Option<Vec<u8>>,
+        security_code_of: Option<String>,
         token_proof: Option<Vec<u8>>,
         last_seen_at_ms: i64,
     }
@@ -338,6 +345,8 @@ impl Row {
             owner_mac: self.owner_mac,
             presentation: self.presentation,
             presentation_mac: self.presentation_mac,
+            security_code_of: reading
+                .id_if_any("security_code_of", self.security_code_of.as_deref())?,
             attempts_left: reading.number("attempts_left", self.attempts_left)?,
             attempts_made: reading.number("attempts_made", self.attempts_made)?,
             busy_until: moment_if_any(self.busy_until_ms),

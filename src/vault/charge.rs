@@ -48,6 +48,9 @@ pub struct ChargeOrder {
     /// The page on which the shopper may confirm it, as often as it takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosted_page: Option<PageOrder>,
+    /// By what the shop names the security code that the shopper has given again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_code: Option<String>,
 }
 
 fn as_text<S: serde::Serializer>(id: &TokenId, to: S) -> Result<S::Ok, S::Error> {
@@ -95,7 +98,7 @@ impl Internal {
         //    From its commit on, whoever comes next knows that money may move.
         let witness = Witness::of(&granted);
         let claim = common.claim(&granted, key, &order);
-        let new = self.new_charge(&granted, &order, &claim);
+        let new = self.new_charge(&granted, &order, &claim)?;
         let events = vec![
             common.event(
                 &witness,
@@ -127,6 +130,7 @@ impl Internal {
             Begun::Mismatch => return Err(Refusal::IdempotencyMismatch),
             Begun::Refused(NotChargeable::Unknown) => return Err(Refusal::NotFound),
             Begun::Refused(NotChargeable::Deleted) => return Err(Refusal::TokenDeleted),
+            Begun::Refused(NotChargeable::CodeExpired) => return Err(Self::code_expired()),
         };
 
         // 2-4. The rest goes on even if the caller hangs up, and a stop waits for it.
@@ -173,10 +177,12 @@ impl Internal {
         granted: &Granted<ChargesCreate>,
         order: &ChargeOrder,
         claim: &Claim,
-    ) -> NewCharge {
+    ) -> Result<NewCharge, Refusal> {
+        let code = order.security_code.as_deref();
+        let code = code.map(|code| self.security_code(granted, (order.token, code)));
         let now = self.common.now();
         let id = ChargeId::new(self.common.environment, now);
-        NewCharge {
+        Ok(NewCharge {
             id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
@@ -190,10 +196,11 @@ impl Internal {
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             return_url: order.return_url.clone(),
             page: self.new_page(id, order, now),
+            security_code: code.transpose()?,
             processor_key: self.processor_key(claim),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
-        }
+        })
     }
 
     /// Reads a charge. One that waits for the shopper is read at the processor first: who has just

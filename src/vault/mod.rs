@@ -38,6 +38,7 @@ mod repetition;
 pub mod report;
 mod review;
 pub mod rotation;
+pub mod security_code;
 pub mod session;
 mod settle;
 pub mod status;

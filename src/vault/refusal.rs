@@ -43,6 +43,9 @@ pub enum Refusal {
     /// rightful owner.
     #[error("not authenticated")]
     Unauthenticated(&'static str),
+    /// The credential is a right to something else; the words say to what.
+    #[error("not granted")]
+    NotGranted(&'static str),
     /// There is no such thing for this caller.
     #[error("not found")]
     NotFound,

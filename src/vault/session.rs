@@ -1,4 +1,5 @@
-//! Capture sessions: a merchant backend asks for one, its shopper's browser spends it.
+//! Capture sessions: a merchant backend asks for one, its shopper's browser spends it, on a card or on
+//! the security code of a saved one.
 //!
 //! The client secret is shown once. The store keeps only a keyed hash of it, and a replay of the
 //! same request shows it again because it is made, not drawn: an HMAC of the session's id under a
@@ -18,10 +19,12 @@ use crate::audit::{Action, Actor, Outcome};
 use crate::clock::Timestamp;
 use crate::seal::mac::MacKey;
 use crate::store::{Begun, Forged, NewSession, SessionBegun, SessionRow};
-use crate::token::{SessionId, Usage};
+use crate::token::{SessionId, TokenId, Usage};
 
 /// Between the session's id and its secret in a client secret.
 const SECRET_MARK: &str = "_secret_";
+/// The processor's customer of a session that vaults no card.
+const NO_CUSTOMER: &str = "-";
 
 /// What a merchant asks for.
 #[derive(Clone, Debug, Serialize)]
@@ -43,11 +46,23 @@ pub struct SessionOrder {
     /// before there were such.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub presentation: Option<String>,
+    /// The saved token whose security code it is to take. An order without one is the same as before
+    /// there were such.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "id_if_any")]
+    pub security_code_of: Option<TokenId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 pub(super) fn usage_name<S: serde::Serializer>(usage: &Usage, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(usage.name())
+}
+
+#[expect(clippy::ref_option, reason = "serde gives a reference")]
+fn id_if_any<S: serde::Serializer>(id: &Option<TokenId>, to: S) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => to.collect_str(id),
+        None => to.serialize_none(),
+    }
 }
 
 /// A session with its secret, for the one answer that shows it.
@@ -96,9 +111,18 @@ impl Internal {
         }
 
         // 2. A reusable PaymentMethod needs a Customer; asking twice with one key makes one.
-        let processor_customer = self
-            .customer(granted, order.customer_ref.as_deref(), &id.to_string())
-            .await?;
+        //    A saved card has its customer already.
+        let (customer_ref, usage, processor_customer) = match order.security_code_of {
+            None => {
+                let customer = order.customer_ref.as_deref();
+                let made = self.customer(granted, customer, &id.to_string()).await?;
+                (order.customer_ref, order.usage, made)
+            }
+            Some(token) => {
+                let saved = self.saved_token(granted, token, customer).await?;
+                (saved.customer_ref, saved.usage, NO_CUSTOMER.to_owned())
+            }
+        };
 
         // 3. One transaction writes the session, its claim and its audit event.
         let secret = self.secret_of(id);
@@ -106,16 +130,17 @@ impl Internal {
             id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
-            customer_ref: order.customer_ref,
+            customer_ref,
             processor_customer,
             origin: order.origin,
-            usage: order.usage,
+            usage,
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             shopper_verified: order.shopper_verified,
             secret_mac: kept(&self.session_verify_key, &secret),
             owner_mac: [0; 32],
             presentation_mac: None,
             presentation: order.presentation,
+            security_code_of: order.security_code_of,
             attempts_max: common.limits.session_attempts_max,
             created_at: now,
             expires_at: now.plus_s(order.expires_in_s),
@@ -238,6 +263,7 @@ struct Ownership<'a> {
     shopper_verified: bool,
     expires_at: Timestamp,
     presentation: Option<&'a str>,
+    security_code_of: Option<String>,
 }
 
 /// Both forms of a session have the same fields of these names.
@@ -254,6 +280,7 @@ macro_rules! ownership {
             shopper_verified: $session.shopper_verified,
             expires_at: $session.expires_at,
             presentation: $session.presentation.as_deref(),
+            security_code_of: $session.security_code_of.map(|token| token.to_string()),
         }
     };
 }
@@ -299,14 +326,21 @@ impl<'a> Ownership<'a> {
         ];
         // A session without one is bound as before there were such.
         parts.extend(self.presentation.map(str::as_bytes));
+        // Two parts more, so that what is bound here is never taken for a presentation.
+        if let Some(token) = &self.security_code_of {
+            parts.extend([SECURITY_CODE.as_bytes(), token.as_bytes()]);
+        }
         run(&parts)
     }
 }
 
+/// Before the token whose security code a session takes.
+const SECURITY_CODE: &str = "security code of";
+
 /// What a session's [`Ownership`] is tagged for.
 const OWNERSHIP: &str = "session ownership 1";
 
-/// The right to turn one card into one token, held by who presents a session's secret.
+/// The right to what a session is for, held by who presents its secret.
 #[derive(Debug)]
 pub struct Admitted {
     pub(crate) session: SessionRow,

@@ -148,7 +148,7 @@ impl Capture {
     }
 
     /// Takes one attempt, or finds that this key has already made the session's token.
-    async fn claim_attempt(
+    pub(super) async fn claim_attempt(
         &self,
         admitted: &Admitted,
         key: Option<&IdempotencyKey>,
@@ -227,7 +227,7 @@ impl Capture {
         }
     }
 
-    async fn release(
+    pub(super) async fn release(
         &self,
         admitted: &Admitted,
         attempt: u32,
@@ -338,7 +338,7 @@ pub(crate) const fn sealed_reference<'a>(
     }
 }
 
-enum Claimed {
+pub(super) enum Claimed {
     New { number: u32 },
     Again { token: TokenId, key: String },
 }
@@ -356,6 +356,7 @@ const fn outcome_name(outcome: &Result<Tokenized, Refusal>) -> &'static str {
         Err(Refusal::InvalidCard(_)) => "invalid_card",
         Err(
             Refusal::Unauthenticated(_)
+            | Refusal::NotGranted(_)
             | Refusal::AttemptsExhausted
             | Refusal::VerificationRequired,
         ) => "session_refused",

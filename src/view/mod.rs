@@ -17,7 +17,7 @@ pub use dispute::Dispute;
 pub use event::{Event, EventPage};
 pub use refund::{Refund, RefundPage};
 pub use report::{Report, ReportPage, ReportTicket};
-pub use session::SessionStatus;
+pub use session::{SessionStatus, collects};
 pub use token::{Card, Token, TokenPage};
 
 /// Where the shopper must go.

@@ -20,7 +20,10 @@ pub struct SessionStatus {
     /// are used up.
     #[schema(example = "open")]
     status: &'static str,
-    /// The token that it has made; a card that the customer had already is the token of before.
+    /// What it takes: `card`, or `security_code` of a saved one.
+    collects: &'static str,
+    /// The token that it has made; a card that the customer had already is the token of before. Of a
+    /// session that takes a security code, the saved card's token.
     token: Option<String>,
     /// The merchant's own name for its customer.
     customer_ref: Option<String>,
@@ -54,7 +57,11 @@ impl SessionStatus {
             id: row.id.to_string(),
             object: "capture_session",
             status: status_of(row, now),
-            token: row.token.map(|token| token.to_string()),
+            collects: collects(row),
+            token: row
+                .token
+                .or(row.security_code_of)
+                .map(|token| token.to_string()),
             customer_ref: row.customer_ref.clone(),
             usage: row.usage.name(),
             origin: row.origin.clone(),
@@ -70,6 +77,15 @@ impl SessionStatus {
             updated_at: row.last_seen_at.rfc3339(),
             expires_at: row.expires_at.rfc3339(),
         }
+    }
+}
+
+/// What a session takes.
+#[must_use]
+pub const fn collects(row: &SessionRow) -> &'static str {
+    match row.security_code_of {
+        None => "card",
+        Some(_) => "security_code",
     }
 }
 

@@ -360,6 +360,19 @@ async fn another_accounts_things_are_not_found() {
     app.get(Who::Billing, &at(&format!("/v1/charges/{charge}")))
         .await
         .problem(404, "not_found");
+    let of_code = app
+        .call(
+            Who::Checkout,
+            Method::POST,
+            &at("/v1/capture_sessions"),
+            &json!({ "token": token }),
+        )
+        .await
+        .problem(422, "invalid_request");
+    assert_eq!(
+        of_code["errors"],
+        json!([{ "pointer": "/token", "reason": "unknown" }])
+    );
     let body = json!({"token": token, "amount": 100, "currency": "eur"}).to_string();
     let charge_it = request(
         Method::POST,

@@ -61,6 +61,7 @@ mod reports;
 mod rotation;
 mod same_card;
 mod sealed;
+mod security_codes;
 mod sessions;
 mod stalled_log;
 mod status;

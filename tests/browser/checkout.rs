@@ -58,13 +58,18 @@ impl Shop {
 
     /// Puts up the checkout page for a session, with options of the card.
     pub(crate) fn checkout(&self, secret: &str, options: &Value) {
+        self.checkout_of("card", secret, options);
+    }
+
+    /// The same with what the form asks for: a card, or the security code of a saved one.
+    pub(crate) fn checkout_of(&self, kind: &str, secret: &str, options: &Value) {
         let script = format!(
             r##"
             import {{ loadFields, returned }} from "{capture}/fields/v1/loader.js";
             window.events = [];
             window.back = returned();
             const fields = await loadFields({{ clientSecret: {secret} }});
-            const card = fields.create("card", {options});
+            const card = fields.create("{kind}", {options});
             card.on("ready", () => (window.readyAt = performance.now()));
             for (const name of ["ready", "change", "submit", "error"]) {{
               card.on(name, (detail) => window.events.push([name, detail?.code ?? detail ?? null]));

@@ -24,6 +24,7 @@ mod mishaps;
 mod morphs;
 mod npm;
 mod reports;
+mod security_code;
 mod shops;
 mod site;
 mod status;

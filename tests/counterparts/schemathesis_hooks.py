@@ -55,10 +55,12 @@ def certificate(method, path):
 class CaptureSession:
     """A session of its own for each card: one session makes one token."""
 
+    ORDER = {"customer_ref": "schemathesis"}
+
     def get(self, case, context):
         answer = requests.post(
             f"{INTERNAL}/v1/capture_sessions",
-            json={"customer_ref": "schemathesis"},
+            json=self.ORDER,
             cert=certificate("POST", "/v1/capture_sessions"),
             verify=f"{DIRECTORY}/ca.pem",
             timeout=30,
@@ -68,6 +70,13 @@ class CaptureSession:
 
     def set(self, case, data, context):
         case.headers["Authorization"] = f"Bearer {data}"
+
+
+@schemathesis.auth(refresh_interval=None).apply_to(path="/v1/security_codes", method="POST")
+class CodeSession(CaptureSession):
+    """A session of its own for the code of a saved card."""
+
+    ORDER = {"token": os.environ["CLOAKROOM_TOKENS"].split()[0]}
 
 
 @schemathesis.hook
@@ -103,6 +112,8 @@ def make_real(case):
     body = case.body if isinstance(case.body, dict) else {}
     if operation == ("POST", "/v1/tokens") and isinstance(body.get("card"), dict):
         body["card"] = {"number": next(CARDS), "exp_month": 12, "exp_year": 2034, "cvc": "123"}
+    elif operation == ("POST", "/v1/security_codes") and "cvc" in body:
+        body["cvc"] = "123"
     elif operation == ("POST", "/v1/charges") and "token" in body:
         body["token"] = next(TOKENS)
         if "statement_descriptor_suffix" in body:

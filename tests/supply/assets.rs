@@ -15,6 +15,14 @@ pub(super) const ASSETS: &[Asset] = &[
         ],
     },
     Asset {
+        algorithm: "HMAC-SHA-256, AES-256-GCM",
+        primitive: "ae",
+        bits: 256,
+        what_for: "the processor's names of security codes, between the planes, under a key made for each session",
+        standard: "RFC 2104, NIST SP 800-38D",
+        places: &[("src/seal/handover.rs", "AES_256_GCM")],
+    },
+    Asset {
         algorithm: "AES-256-GCM",
         primitive: "ae",
         bits: 256,
@@ -112,6 +120,14 @@ pub(super) const ASSETS: &[Asset] = &[
         what_for: "checkpoints of the audit log, manifests of evidence",
         standard: "C2SP signed-note, RFC 8032",
         places: &[("src/audit/note.rs", "Ed25519")],
+    },
+    Asset {
+        algorithm: "SHA-256",
+        primitive: "hash",
+        bits: 128,
+        what_for: "what a charge's order keeps of a sealed security code",
+        standard: "FIPS 180-4",
+        places: &[("src/store/charges/proof.rs", "SHA256")],
     },
     Asset {
         algorithm: "SHA-256",

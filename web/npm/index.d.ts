@@ -69,6 +69,15 @@ export interface TakenCard {
   country: string | null;
 }
 
+/** The security code of a saved card, for one charge of `token` before `expiresAt`. */
+export interface TakenCode {
+  /** What the charge names as its `security_code`. */
+  securityCode: string;
+  token: string;
+  /** RFC 3339. */
+  expiresAt: string;
+}
+
 export interface Made {
   token: string;
   card: TakenCard;
@@ -86,6 +95,7 @@ export type CardErrorCode =
   | "malformed"
   | "canceled"
   | "session_over"
+  | "wrong_session"
   | "not_ready"
   | "embedded"
   | "busy"
@@ -111,21 +121,30 @@ export interface Listeners {
   error?: (error: CardError | TypeError) => void;
 }
 
-export interface Card {
+export interface CodeOptions extends Pick<CardOptions, "locale" | "scheme" | "title" | "theme"> {}
+
+/** What a card's form and that of a saved card's security code have in common. */
+export interface Form<Options, Orders extends unknown[], Result> {
   mount(target: string | Element | ShadowRoot): this;
   unmount(): this;
   hide(): this;
   show(): this;
   clear(): this;
   focus(): this;
-  update(options: CardOptions): this;
+  update(options: Options): this;
   on<Name extends keyof Listeners>(name: Name, listener: NonNullable<Listeners[Name]>): () => void;
   /** Rejects with a `CardError`. */
-  tokenize(order?: Order): Promise<Made>;
+  tokenize(...order: Orders): Promise<Result>;
 }
+
+export interface Card extends Form<CardOptions, [order?: Order], Made> {}
+
+/** Its session is made for the saved card's token. */
+export interface SecurityCode extends Form<CodeOptions, [], TakenCode> {}
 
 export interface Fields {
   session: string;
+  create(kind: "cvc", options?: CodeOptions): SecurityCode;
   create(kind: "card", options?: CardOptions): Card;
 }
 

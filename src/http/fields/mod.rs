@@ -56,14 +56,18 @@ pub async fn frame(
     let open = find(&vault, &asked.session)
         .await?
         .filter(|session| is_open(&vault, session));
-    let known = open.and_then(|session| Some((session.id, session.origin?)));
+    let saved = match &open {
+        Some(session) => vault.saved_brand(session).await?,
+        None => Some(""),
+    };
+    let known = open.and_then(|session| Some((session.id, session.origin?, saved?)));
     Ok(match known {
-        Some((id, origin)) => page(
+        Some((id, origin, saved)) => page(
             &request,
             &templates::FRAME,
             Embedding::By(&origin),
             Reporting::To(&report_address(&vault, &id.to_string())),
-            templates::frame(&origin, scheme(&asked.scheme)),
+            templates::frame(&origin, scheme(&asked.scheme), saved),
         ),
         None => over(&request),
     })
@@ -91,7 +95,9 @@ pub async fn pay(
     let open = find(&vault, &session)
         .await?
         .filter(|session| is_open(&vault, session));
-    let Some(session) = open else {
+    // A code alone is taken in the shop's page only.
+    let of_card = open.filter(|session| session.security_code_of.is_none());
+    let Some(session) = of_card else {
         return Ok(over(&request));
     };
     let SessionRow {

@@ -69,9 +69,10 @@ pub(super) static RETURN: LazyLock<Template> = template!("return.html");
 /// What stands where there is no open session.
 pub(super) static OVER: LazyLock<Template> = template!("over.html");
 
-/// The frame, for a shop of that origin, in the scheme that its page is drawn in.
-pub(super) fn frame(origin: &str, scheme: &str) -> String {
-    FRAME.filled(&[("origin", origin), ("scheme", scheme)])
+/// The frame, for a shop of that origin, in the scheme that its page is drawn in. With the brand of a
+/// saved card it asks for the security code of that and nothing else.
+pub(super) fn frame(origin: &str, scheme: &str, saved: &str) -> String {
+    FRAME.filled(&[("origin", origin), ("scheme", scheme), ("saved", saved)])
 }
 
 /// The hosted page, with what the merchant has it show, a JSON object, and where its script reports.
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn no_place_stays_empty_and_no_value_becomes_markup() {
         for page in [
-            frame("https://shop.example", "dark"),
+            frame("https://shop.example", "dark", "amex"),
             pay(
                 "https://shop.example",
                 "cs_1",

@@ -169,6 +169,7 @@ pub async fn create(
     let origin = admitted.session().origin.clone();
     let answer = async {
         cors::require_origin(&request, origin.as_deref(), &vault.public_origin)?;
+        admitted.require_card()?;
         vault.require_welcome(&admitted).await?;
         media_type(&request)?;
         let key = idempotency_key(&request)?;

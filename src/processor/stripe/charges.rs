@@ -6,6 +6,7 @@ use std::str::FromStr as _;
 use stripe_client_core::StripeRequest as _;
 use stripe_core::payment_intent::{
     ConfirmPaymentIntent, CreatePaymentIntent, CreatePaymentIntentOffSession,
+    CreatePaymentIntentPaymentMethodOptions, CreatePaymentIntentPaymentMethodOptionsCard,
 };
 use stripe_shared::{
     PaymentIntentAllowedPaymentMethodTypes, PaymentIntentCaptureMethod,
@@ -168,6 +169,9 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
     } else {
         request.return_url(order.return_url)
     };
+    if let Some(code) = order.security_code {
+        request = request.payment_method_options(checking(code));
+    }
     if order.setup_pending {
         request = request.setup_future_usage(match order.usage {
             Usage::OffSession => PaymentIntentSetupFutureUsage::OffSession,
@@ -175,6 +179,15 @@ fn create(reference: &Reference, order: &ChargeOrder<'_>, amount: i64) -> Call {
         });
     }
     call(request.build(), order.client)
+}
+
+/// The issuer checks the security code that Stripe has under that name; it is good for this once.
+fn checking(code: &str) -> CreatePaymentIntentPaymentMethodOptions {
+    let mut card = CreatePaymentIntentPaymentMethodOptionsCard::new();
+    card.cvc_token = Some(code.to_owned());
+    let mut options = CreatePaymentIntentPaymentMethodOptions::new();
+    options.card = Some(card);
+    options
 }
 
 fn confirm(payment: &str, reference: &Reference, order: &ChargeOrder<'_>) -> Call {

@@ -1,8 +1,8 @@
 //! The adapter to Stripe.
 //!
-//! Requests are built by async-stripe's builders, which pin the API's version, except the one with
-//! a raw card in it (`cards.rs`). Answers are read by our own structures, which take only what is
-//! used (`answers`), and refusals by one table (`errors`).
+//! Requests are built by async-stripe's builders, which pin the API's version, except those with a
+//! raw card in it (`cards.rs`) or its security code (`security_codes.rs`). Answers are read by our
+//! own structures, which take only what is used (`answers`), and refusals by one table (`errors`).
 //!
 //! Start at `cards.rs` for how a card becomes a reference, and at `charges.rs` for how a reference
 //! is charged.
@@ -15,6 +15,7 @@ mod errors;
 mod form;
 mod lifecycle;
 mod refunds;
+mod security_codes;
 #[cfg(test)]
 mod tests;
 mod walk;

@@ -67,6 +67,8 @@ pub struct NewCharge {
     pub return_url: Option<String>,
     /// The page on which the shopper may confirm it, as often as it takes.
     pub page: Option<NewPage>,
+    /// The security code that the shopper has given again for it.
+    pub security_code: Option<NewSecurityCode>,
     /// The processor's idempotency key, made from the caller's.
     pub processor_key: String,
     /// Now.
@@ -77,6 +79,21 @@ pub struct NewCharge {
 
 quiet_debug! {
     NewCharge { id, account, token }
+}
+
+/// The processor's token of a security code, for one charge.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewSecurityCode {
+    /// The token, sealed.
+    pub sealed: Vec<u8>,
+    /// From when on no charge is begun with it.
+    pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for NewSecurityCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NewSecurityCode(..)")
+    }
 }
 
 /// A charge that is the caller's to ask the processor for.
@@ -100,6 +117,8 @@ pub enum NotChargeable {
     Unknown,
     /// The token is deleted, or about to be.
     Deleted,
+    /// The security code was given too long ago.
+    CodeExpired,
 }
 
 /// What a request for a charge came to.
@@ -144,7 +163,10 @@ impl Store {
                         return go_on(tx, environment, *made, (&charge, &claim), events).await;
                     }
                 };
+                let code = charge.security_code.as_ref();
+                let is_late = code.is_some_and(|code| code.expires_at <= charge.created_at);
                 let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
+                    Kept::Sealed(_) if is_late => NotChargeable::CodeExpired,
                     Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
                         let lease = Lease::first();
                         let page = charge.page.clone();
@@ -277,8 +299,8 @@ async fn insert(
     charge.processor_key = won.processor_key(tx.orders(), &charge.processor_key);
     let order_proof = tx.orders().sign(&proof::order(environment, &charge))?;
     let written = query(
-        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, return_url, page_expires_at_ms, version)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, $19, $20, 1)",
+        "INSERT INTO charges (id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, status, disputed, lease_until_ms, created_at_ms, updated_at_ms, setup_pending, lease_token, processor_key, order_proof, return_url, page_expires_at_ms, security_code_token, security_code_hash, version)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $7, $8, $9, $10, $11, 'processing', $15, $12, $13, $13, $14, $16, $17, $18, $19, $20, $21, $22, 1)",
     )
     .bind(charge.id.to_string())
     .bind(charge.account.as_str())
@@ -300,6 +322,8 @@ async fn insert(
     .bind(order_proof.as_slice())
     .bind(charge.return_url.as_deref())
     .bind(charge.page_until.map(Timestamp::unix_ms))
+    .bind(charge.security_code_token.as_deref())
+    .bind(charge.security_code_hash.as_deref())
     .execute(tx)
     .await?;
     one_row(written, "charges", &charge.id)?;
@@ -310,6 +334,7 @@ async fn insert(
 /// The charge as it is written down.
 fn begun(charge: NewCharge, sealed: &SealedRow, lease: &Lease) -> ChargeRow {
     let setup_pending = (sealed.status != TokenStatus::RequiresAction).then_some(false);
+    let security_code_token = charge.security_code.map(|code| code.sealed);
     ChargeRow {
         id: charge.id,
         account: charge.account,
@@ -326,6 +351,8 @@ fn begun(charge: NewCharge, sealed: &SealedRow, lease: &Lease) -> ChargeRow {
         metadata: charge.metadata,
         return_url: charge.return_url,
         page_until: charge.page.map(|page| page.expires_at),
+        security_code_hash: security_code_token.as_deref().map(proof::hash),
+        security_code_token,
         setup_pending,
         status: ChargeStatus::Processing,
         payment: None,

@@ -6,13 +6,15 @@
 //! processor itself keeps account of (status, how much was captured, how much was given back) is not
 //! bound: it decides nothing that the processor would not refuse.
 
+use aws_lc_rs::digest;
+
 use super::row::{ChargeRow, OperationRow};
 use super::settle::ChargeOutcome;
 use crate::seal::order::{Kind, Order};
 use crate::store::Failure;
 use crate::store::connection::Connection;
 use crate::store::orders::{Authentic, Forged, Orders, quarantine};
-use crate::token::{Account, ChargeId, Environment};
+use crate::token::{Account, ChargeId, ChargeStatus, Environment};
 
 /// The order of the charge itself.
 pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
@@ -35,9 +37,31 @@ pub(super) fn order(environment: Environment, charge: &ChargeRow) -> Order {
         Some(return_url) => order.text(return_url),
         None => order,
     };
-    match charge.page_until {
+    let order = match charge.page_until {
         Some(until) => order.number(until.unix_ms()),
         None => order,
+    };
+    match &charge.security_code_hash {
+        Some(hash) => order.bytes(hash),
+        None => order,
+    }
+}
+
+/// What stays of a sealed security code when the charge is settled, so that its order can still be
+/// checked.
+pub(super) fn hash(sealed: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, sealed).as_ref().to_vec()
+}
+
+/// Whether the security code is the one that was ordered. What may still be asked of the processor
+/// is asked with it, or not at all.
+fn has_its_code(charge: &ChargeRow) -> bool {
+    let waits = charge.status == ChargeStatus::Processing && charge.payment.is_none();
+    match (&charge.security_code_token, &charge.security_code_hash) {
+        (Some(sealed), Some(known)) => hash(sealed) == *known,
+        (None, Some(_)) => !waits,
+        (Some(_), None) => false,
+        (None, None) => true,
     }
 }
 
@@ -126,7 +150,8 @@ pub(super) fn is_ordered(tx: &Connection, environment: Environment, charge: &Cha
         let id = charge.operation_id.as_deref().unwrap_or_default();
         believes(&operation(environment, whose, (id, row)), &proofs.operation)
     });
-    pays && operates && believes(&order(environment, charge), &proofs.order)
+    let ordered = believes(&order(environment, charge), &proofs.order);
+    pays && operates && ordered && has_its_code(charge)
 }
 
 /// The charge, where somebody who may has ordered it; else it is quarantined, and nothing is

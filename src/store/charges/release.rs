@@ -62,6 +62,7 @@ impl Store {
                 let canceled = query(
                     "UPDATE charges
                         SET status = 'canceled',
+                            security_code_token = NULL,
                             lease_until_ms = NULL,
                             lease_token = NULL,
                             version = version + 1,

@@ -42,6 +42,11 @@ pub struct ChargeRow {
     pub return_url: Option<String>,
     /// Until when the shopper may try again on a page of ours.
     pub page_until: Option<Timestamp>,
+    /// The processor's token of the security code that the shopper has given again, sealed; it is
+    /// taken away when the charge is settled.
+    pub security_code_token: Option<Vec<u8>>,
+    /// The SHA-256 of that, which stays.
+    pub security_code_hash: Option<Vec<u8>>,
     /// Whether the processor is asked on-session because the token's set-up still waits for
     /// authentication; nothing while it has surely not been asked. Never asked otherwise again:
     /// under one key the processor takes one question.
@@ -271,7 +276,7 @@ pub(in crate::store) async fn find_to_change(
 /// Every column that [`Row`] reads.
 macro_rules! columns {
     () => {
-        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, page_expires_at_ms, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof, redirect_proof"
+        "id, account, client, token_id, amount, captured, refunded, currency, capture, off_session, description, statement_descriptor_suffix, metadata, return_url, page_expires_at_ms, security_code_token, security_code_hash, setup_pending, status, payment, decline_code, decline_advice, decline_retryable, redirect_url, operation, operation_amount, operation_id, operation_key, processor_key, contradiction, contradicted_at_ms, network_transaction_id, cvc_check, postal_code_check, disputed, lease_until_ms, lease_token, version, created_at_ms, updated_at_ms, order_proof, payment_proof, operation_proof, redirect_proof"
     };
 }
 pub(super) use columns;
@@ -293,6 +298,8 @@ row! {
         metadata: String,
         return_url: Option<String>,
         page_expires_at_ms: Option<i64>,
+        security_code_token: Option<Vec<u8>>,
+        security_code_hash: Option<Vec<u8>>,
         setup_pending: Option<bool>,
         status: String,
         payment: Option<String>,
@@ -350,8 +357,7 @@ impl Row {
             }
             _ => None,
         };
-        let operation_key = self.operation_key.clone();
-        let asked = (self.operation_amount, self.operation_key);
+        let asked = (self.operation_amount, self.operation_key.clone());
         let operation = self.operation.map(|name| operation(&reading, &name, asked));
         let operation = operation.transpose()?;
         let contradiction = match (self.contradiction, self.contradicted_at_ms) {
@@ -379,6 +385,8 @@ impl Row {
             metadata: self.metadata,
             return_url: self.return_url,
             page_until: moment_if_any(self.page_expires_at_ms),
+            security_code_token: self.security_code_token,
+            security_code_hash: self.security_code_hash,
             status,
             payment: self.payment,
             decline,
@@ -402,7 +410,7 @@ impl Row {
                 order: self.order_proof,
                 payment: self.payment_proof,
                 operation: self.operation_proof,
-                operation_key,
+                operation_key: self.operation_key,
                 redirect: self.redirect_proof,
             },
         })

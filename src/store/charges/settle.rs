@@ -342,6 +342,7 @@ async fn settle(
                 cvc_check = COALESCE($10, cvc_check),
                 postal_code_check = COALESCE($11, postal_code_check),
                 payment_proof = COALESCE(payment_proof, $17),
+                security_code_token = CASE WHEN $2 = 'processing' THEN security_code_token END,
                 operation = CASE WHEN $15 THEN operation END,
                 operation_amount = NULL,
                 contradiction = CASE WHEN $16 THEN NULL ELSE contradiction END,

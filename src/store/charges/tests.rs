@@ -45,6 +45,8 @@ fn begun() -> ChargeRow {
         metadata: "{}".into(),
         return_url: None,
         page_until: None,
+        security_code_token: None,
+        security_code_hash: None,
         setup_pending: Some(false),
         status: ChargeStatus::Processing,
         payment: None,

@@ -10,7 +10,7 @@ fn unmigrated() -> (TempDir, Settings) {
 async fn migrating_is_reported_and_may_be_repeated() {
     let (_directory, settings) = unmigrated();
     let first = migrate(&settings).await.unwrap();
-    assert_eq!((first.from, first.to), (0, 24));
+    assert_eq!((first.from, first.to), (0, 25));
     let names: Vec<_> = first
         .applied
         .iter()
@@ -42,11 +42,12 @@ async fn migrating_is_reported_and_may_be_repeated() {
             "proved answers",
             "charge pages",
             "key rotations",
-            "redirect proofs"
+            "redirect proofs",
+            "security codes"
         ]
     );
     let second = migrate(&settings).await.unwrap();
-    assert_eq!((second.from, second.to, second.applied), (24, 24, vec![]));
+    assert_eq!((second.from, second.to, second.applied), (25, 25, vec![]));
     open(&settings).await.unwrap().close().await.unwrap();
 }
 
@@ -58,7 +59,7 @@ async fn opening_never_migrates() {
         missing,
         Failure::SchemaTooOld {
             found: 0,
-            needed: 24
+            needed: 25
         }
     );
     assert!(
@@ -75,10 +76,10 @@ async fn opening_never_migrates() {
 async fn another_schema_is_refused_by_name() {
     for (change, refusal, may_migrate) in [
         (
-            "DELETE FROM _sqlx_migrations WHERE version = 24",
+            "DELETE FROM _sqlx_migrations WHERE version = 25",
             Failure::SchemaTooOld {
-                found: 23,
-                needed: 24,
+                found: 24,
+                needed: 25,
             },
             false,
         ),

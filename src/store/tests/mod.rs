@@ -28,6 +28,7 @@ mod reviews;
 mod samples;
 mod schema;
 mod schema_money;
+mod security_codes;
 mod sessions;
 mod settling;
 mod tokens;

@@ -6,6 +6,7 @@ async fn a_session_is_read_back_as_it_was_made() {
     let made = NewSession {
         presentation: Some("{}".into()),
         presentation_mac: Some([11; 32]),
+        security_code_of: Some(TokenId::new(ENVIRONMENT, START)),
         ..session()
     };
     let begun = bench
@@ -27,6 +28,7 @@ async fn a_session_is_read_back_as_it_was_made() {
         owner_mac,
         presentation,
         presentation_mac,
+        security_code_of,
         shopper_verified,
         attempts_left,
         attempts_made,
@@ -54,6 +56,7 @@ async fn a_session_is_read_back_as_it_was_made() {
         owner_mac: owner_mac.unwrap().try_into().unwrap(),
         presentation,
         presentation_mac: presentation_mac.map(|mac| mac.try_into().unwrap()),
+        security_code_of,
         shopper_verified,
         attempts_max: attempts_left,
         created_at,

@@ -299,6 +299,9 @@ impl Internal {
             serde_json::from_str(&charge.metadata).map_err(|_| processor::Failure::NotSent)?;
         let name = charge.id.to_string();
         let return_url = self.way_back(charge);
+        let code = charge.security_code_token.as_deref();
+        let code = code.map(|code| self.opened_code((&charge.account, charge.token), code));
+        let code = code.transpose().map_err(|_| processor::Failure::NotSent)?;
         let mark = self.request_mark(&charge.processor_key);
         let order = processor::ChargeOrder {
             charge: &name,
@@ -313,6 +316,7 @@ impl Internal {
             statement_descriptor_suffix: charge.statement_descriptor_suffix.as_deref(),
             metadata: &metadata,
             return_url: &return_url,
+            security_code: code.as_deref(),
             idempotency_key: &charge.processor_key,
             client: &charge.client,
         };

@@ -31,6 +31,11 @@ export async function used(): Promise<string | undefined> {
   const fields = await cloakroom?.loadFields({ clientSecret });
   const stop = fields?.create("card").on("change", ({ error }) => void error?.length);
   stop?.();
+  const code = fields?.create("cvc", { locale: "de" }).mount(place);
+  const given = await code?.tokenize();
+  void [given?.securityCode, given?.expiresAt];
+  // @ts-expect-error: a code alone has no layout
+  code?.update({ layout: "inline" });
   try {
     const { token, card, redirectUrl } = await mounted.tokenize({ redirect: "manual", billingDetails: { address: { city: "Oslo" } } });
     return redirectUrl ?? `${token} ${card.last4}`;

@@ -35,8 +35,12 @@ const CODES: [(&str, &str, &str); 9] = [
     ("currency_not_supported", "/currency", "unsupported"),
 ];
 
+/// The parameter that names the security code of a charge.
+const CVC_TOKEN: &str = "payment_method_options[card][cvc_token]";
+
 /// Parameters that carry a field of our caller's, and the reason where the code says none.
-const PARAMS: [(&str, &str, &str); 14] = [
+const PARAMS: [(&str, &str, &str); 15] = [
+    (CVC_TOKEN, "/security_code", "invalid"),
     ("currency", "/currency", "unsupported"),
     ("description", "/description", "invalid"),
     (
@@ -94,18 +98,27 @@ const PARAMS: [(&str, &str, &str); 14] = [
 ];
 
 /// What a code says about a parameter, where it says more than that it is wrong.
-const REASONS: [(&str, &str); 6] = [
+const REASONS: [(&str, &str); 7] = [
     ("invalid_characters", "invalid_characters"),
     ("parameter_invalid_empty", "empty"),
     ("parameter_invalid_string_blank", "empty"),
     ("parameter_invalid_string_empty", "empty"),
     ("string_too_long", "too_long"),
+    ("token_already_used", "used"),
     ("too_many_metadata_keys", "too_many"),
 ];
 
 /// The field of our caller's that a refusal is about.
 pub(super) fn fault(code: Option<&str>, param: Option<&str>) -> Option<RequestFault> {
     by_code(code).or_else(|| by_param(code, param))
+}
+
+/// The field of a charge that names what Stripe does not know, or does not know any more.
+pub(super) fn missing(param: Option<&str>) -> Option<RequestFault> {
+    (param == Some(CVC_TOKEN)).then_some(RequestFault {
+        pointer: "/security_code",
+        reason: "used",
+    })
 }
 
 /// The field that a code names by itself: such a code is about the request, whatever error it
@@ -161,6 +174,12 @@ mod tests {
                 "/metadata too_many",
             ),
             (None, Some("metadata[a]b"), "/metadata invalid"),
+            (
+                Some("token_already_used"),
+                Some(CVC_TOKEN),
+                "/security_code used",
+            ),
+            (None, Some(CVC_TOKEN), "/security_code invalid"),
             (
                 Some("email_invalid"),
                 Some("billing_details[email]"),

@@ -160,7 +160,9 @@ fn failure(step: Step, status: u16, body: Option<&ErrorBody>, retry_after_s: u32
         }
         (_, Some("idempotency_error"), _) => Failure::IdempotencyMismatch,
         (_, Some("card_error"), _) => refused_card(step, body),
-        (_, Some("invalid_request_error"), Some("resource_missing")) => Failure::Missing,
+        (_, Some("invalid_request_error"), Some("resource_missing")) => {
+            fields::missing(text(|body| &body.param)).map_or(Failure::Missing, Failure::Invalid)
+        }
         (_, Some("invalid_request_error"), code) => match card_fault(step, code, body) {
             Some(fault) => Failure::CardInvalid(fault),
             None => fields::fault(code, text(|body| &body.param))

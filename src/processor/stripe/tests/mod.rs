@@ -9,6 +9,7 @@ mod fixtures;
 mod governed;
 mod lifecycle;
 mod refunds;
+mod security_codes;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -73,6 +74,7 @@ fn charge_order(metadata: &BTreeMap<String, String>) -> ChargeOrder<'_> {
         statement_descriptor_suffix: None,
         metadata,
         return_url: RETURN_URL,
+        security_code: None,
         idempotency_key: "key",
         client: CLIENT,
     }

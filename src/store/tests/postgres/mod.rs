@@ -32,7 +32,7 @@ async fn stage() -> Stage {
     let server = Server::start();
     let owner = settings_of(&server, "owner");
     let migrated = migrate(&owner).await.unwrap();
-    assert_eq!((migrated.from, migrated.to), (0, 22));
+    assert_eq!((migrated.from, migrated.to), (0, 23));
     assert_eq!(migrate(&owner).await.unwrap().applied, []);
     server
         .sql("CREATE ROLE billing LOGIN IN ROLE cloakroom_internal; CREATE ROLE forms LOGIN IN ROLE cloakroom_capture");
