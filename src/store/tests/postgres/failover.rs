@@ -156,7 +156,8 @@ async fn reads_leave_a_primary_that_was_left_behind_and_still_answers() {
     assert_eq!(copy.sql("SELECT pg_promote()"), "t");
     let stop = AtomicBool::new(false);
     let (acknowledged, ()) = tokio::join!(write_on(&store, token, &stop), async {
-        tokio::time::sleep(Duration::from_secs(8)).await;
+        until_it_writes(&store).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
         stop.store(true, Ordering::SeqCst);
     });
     let of_new: usize = copy.sql("SELECT count(*) FROM charges").parse().unwrap();
