@@ -82,15 +82,19 @@ pub(super) async fn find(
     environment: Environment,
     id: &str,
 ) -> Result<Option<OrphanRow>, Failure> {
-    let row: Row = query(
+    let row: Option<Row> = query(
         "SELECT orphans.id, orphans.account, orphans.sealed, orphans.sealed_for, orphans.token_id, orphans.tries, orphans.customer_ref, orphans.usage, orphans.ordered_for, orphans.order_proof, data_keys.id AS key_id, data_keys.kek AS key_kek, data_keys.wrapped AS key_wrapped, data_keys.created_at_ms AS key_created_at_ms
            FROM orphans
            JOIN data_keys ON data_keys.id = orphans.data_key_id
           WHERE orphans.id = $1",
     )
     .bind(id)
-    .one(tx)
+    .optional(tx)
     .await?;
+    // Without its data key it is nothing that could be detached.
+    let Some(row) = row else {
+        return Ok(None);
+    };
     let (ordered_for, proof) = (row.ordered_for.clone(), row.order_proof.clone());
     let reading = Reading::new("orphans", id, environment);
     let ordered_for = reading.id_if_any("ordered_for", ordered_for.as_deref());

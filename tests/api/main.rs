@@ -58,6 +58,7 @@ mod refusals;
 mod repetitions;
 mod replication;
 mod reports;
+mod rights;
 mod rotation;
 mod same_card;
 mod sealed;

@@ -51,6 +51,8 @@ pub(crate) struct Apart<'a> {
     pub(crate) internal_binary: PathBuf,
     /// `CLOAKROOM__…` overrides of both.
     pub(crate) overrides: &'a [(&'a str, &'a str)],
+    /// Those of the internal process alone.
+    pub(crate) internal_overrides: &'a [(&'a str, &'a str)],
 }
 
 impl Default for Apart<'_> {
@@ -60,6 +62,7 @@ impl Default for Apart<'_> {
             capture_binary: binary.clone(),
             internal_binary: binary,
             overrides: &[],
+            internal_overrides: &[],
         }
     }
 }
@@ -262,7 +265,7 @@ impl App {
             &order.internal_binary,
             &internal,
             &log("internal"),
-            order.overrides,
+            &[order.overrides, order.internal_overrides].concat(),
         );
         let (capture, stdin, capture_at) = serve(
             &order.capture_binary,

@@ -166,13 +166,15 @@ impl Store {
             Box::pin(async move {
                 let mut due = Vec::new();
                 for (event, lease) in owed::DELIVERIES.take(tx, &take).await? {
-                    let row: Row = query(
+                    let row: Option<Row> = query(
                         "SELECT id, account, kind, data, created_at_ms, order_proof FROM events WHERE id = $1",
                     )
                     .bind(&event)
-                    .one(tx)
+                    .optional(tx)
                     .await?;
-                    let Some(news) = row.believed(tx.orders(), environment) else {
+                    // An event that is not there was published by nobody, either.
+                    let believed = row.and_then(|row| row.believed(tx.orders(), environment));
+                    let Some(news) = believed else {
                         let work = (&owed::DELIVERIES, take.scope.as_str(), lease.token());
                         set_aside(tx, (&event, work), &forged(&event)).await?;
                         continue;

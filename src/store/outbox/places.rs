@@ -57,7 +57,9 @@ impl Store {
                 .all(tx)
                 .await?;
                 let handled = rows.len();
-                let mut place = last;
+                // A place that was taken beside this row stops nobody.
+                let taken: Option<i64> = query("SELECT MAX(seq) FROM events").scalar(tx).await?;
+                let mut place = taken.map_or(last, |taken| taken.max(last));
                 let (mut places, mut deliveries) = (Vec::new(), Vec::new());
                 for row in rows {
                     let id = row.id();
@@ -121,7 +123,8 @@ async fn give_places(tx: &mut Connection, places: &[(String, i64)]) -> Result<()
     Ok(())
 }
 
-/// Owes each event to each endpoint that wants it: on PostgreSQL all of them in one statement.
+/// Owes each event to each endpoint that wants it: on PostgreSQL all of them in one statement. What
+/// somebody wrote of it before the event had its place is written over, so that it stops no other.
 async fn owe_deliveries(
     tx: &mut Connection,
     deliveries: &[(String, String)],
@@ -138,7 +141,9 @@ async fn owe_deliveries(
         let owed = sqlx::query(
             "INSERT INTO deliveries (event_id, endpoint, status, attempts, lease_until_ms, updated_at_ms)
              SELECT given.event_id, given.endpoint, 'due', 0, $3, $3
-               FROM UNNEST ($1::text[], $2::text[]) AS given (event_id, endpoint)",
+               FROM UNNEST ($1::text[], $2::text[]) AS given (event_id, endpoint)
+                 ON CONFLICT (event_id, endpoint) DO UPDATE
+                SET status = excluded.status, attempts = 0, answer = NULL, lease_until_ms = excluded.lease_until_ms, lease_token = NULL, updated_at_ms = excluded.updated_at_ms",
         )
         .bind(ids)
         .bind(endpoints)
@@ -151,7 +156,9 @@ async fn owe_deliveries(
     for (id, endpoint) in deliveries {
         let written = query(
             "INSERT INTO deliveries (event_id, endpoint, status, attempts, lease_until_ms, updated_at_ms)
-             VALUES ($1, $2, 'due', 0, $3, $3)",
+             VALUES ($1, $2, 'due', 0, $3, $3)
+                 ON CONFLICT (event_id, endpoint) DO UPDATE
+                SET status = excluded.status, attempts = 0, answer = NULL, lease_until_ms = excluded.lease_until_ms, lease_token = NULL, updated_at_ms = excluded.updated_at_ms",
         )
         .bind(id)
         .bind(endpoint)

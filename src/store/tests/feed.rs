@@ -1,5 +1,6 @@
 //! The feed's order is the order of what happened, whatever the clocks of the nodes say.
 
+use super::orders::{Attacker, quarantined};
 use super::*;
 
 /// The same id as one that was made so many seconds after the start.
@@ -87,4 +88,74 @@ async fn a_delivery_that_another_node_makes_is_left_to_it() {
     store.delivered(second.lease, done).await.unwrap();
     let due = "SELECT COUNT(*) FROM deliveries WHERE status = 'delivered'";
     assert_eq!(bench.number(due).await, 1);
+}
+
+/// What somebody writes of an event before it has its place, or of the places, stops nobody's feed.
+pub(super) async fn nothing_in_the_way_of_an_event_stops_the_feed(
+    store: &Store,
+    attacker: &mut impl Attacker,
+) {
+    let subscriber = || Subscriber {
+        account: account(),
+        endpoint: "shop".into(),
+        kinds: None,
+    };
+    new(token_on(store, |_| {}).await);
+    assert_eq!(
+        store.number_news(vec![subscriber()], 10, START).await,
+        Ok(1)
+    );
+    // Told already, as somebody says, and in a place that was given.
+    attacker.unprotect("event_places").await;
+    attacker.write("UPDATE event_places SET last_seq = 0").await;
+    new(token_on(store, |_| {}).await);
+    attacker
+        .write(
+            "INSERT INTO deliveries (event_id, endpoint, status, attempts, updated_at_ms)
+             SELECT id, 'shop', 'delivered', 1, 0 FROM events WHERE seq IS NULL",
+        )
+        .await;
+    assert_eq!(
+        store.number_news(vec![subscriber()], 10, START).await,
+        Ok(1)
+    );
+    let take = Take {
+        scope: "shop".into(),
+        ..due_at(0)
+    };
+    assert_eq!(store.lease_deliveries(take).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_in_the_way_of_an_event_stops_the_feed_on_sqlite() {
+    let bench = Bench::new().await;
+    let mut attacker = bench.aside().await;
+    nothing_in_the_way_of_an_event_stops_the_feed(&bench.store, &mut attacker).await;
+}
+
+#[tokio::test]
+async fn a_delivery_without_its_event_holds_up_no_other() {
+    let bench = Bench::new().await;
+    let store = &bench.store;
+    let mut attacker = bench.aside().await;
+    bench.token().await;
+    let subscriber = Subscriber {
+        account: account(),
+        endpoint: "shop".into(),
+        kinds: None,
+    };
+    assert_eq!(store.number_news(vec![subscriber], 10, START).await, Ok(1));
+    attacker.write("PRAGMA foreign_keys = OFF").await;
+    attacker
+        .write(
+            "INSERT INTO deliveries (event_id, endpoint, status, attempts, lease_until_ms, updated_at_ms)
+             VALUES ('nothing', 'shop', 'due', 0, 0, 0)",
+        )
+        .await;
+    let take = Take {
+        scope: "shop".into(),
+        ..due_at(0)
+    };
+    assert_eq!(store.lease_deliveries(take).await.unwrap().len(), 1);
+    quarantined(&mut attacker, "events", 1).await;
 }

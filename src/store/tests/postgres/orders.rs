@@ -4,6 +4,7 @@ use super::super::answers::{
     a_key_that_is_pointed_elsewhere_answers_nothing,
     a_session_answers_no_token_that_it_has_not_made,
 };
+use super::super::feed::nothing_in_the_way_of_an_event_stops_the_feed;
 use super::super::obeyed::{
     a_forged_lease_keeps_nobody_out, no_customer_is_anothers_at_the_processor,
     no_forged_alert_is_told_or_swallows_one, nobody_is_stopped_or_let_go_by_a_forged_row,
@@ -53,6 +54,13 @@ async fn what_nobody_ordered_is_neither_done_nor_told_on_postgres() {
             "{user}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_the_way_of_an_event_stops_the_feed_on_postgres() {
+    let Stage { server, store, .. } = stage().await;
+    let mut owner = cluster::connect(&server, "owner").await;
+    nothing_in_the_way_of_an_event_stops_the_feed(&store, &mut owner).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
