@@ -24,24 +24,36 @@ async fn far_away(port: u16, round_trip: Duration) -> u16 {
     let near = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-            let (from_client, to_client) = client.into_split();
-            let (from_server, to_server) = server.into_split();
-            let half = round_trip / 2;
-            tokio::spawn(carry(from_client, to_server, half, round_trip));
-            tokio::spawn(carry(from_server, to_client, half, Duration::ZERO));
+            tokio::spawn(connection(client, port, round_trip));
         }
     });
     near
+}
+
+/// The server sees the connection together with its first bytes, as it does of one that is made far
+/// away: the last packet of TCP's handshake travels right before them.
+async fn connection(mut client: TcpStream, port: u16, round_trip: Duration) {
+    let half = round_trip / 2;
+    let mut first = vec![0; 65_536];
+    let Ok(length @ 1..) = client.read(&mut first).await else {
+        return;
+    };
+    tokio::time::sleep(round_trip + half).await;
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    server.write_all(&first[..length]).await.unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::join!(
+        carry(from_client, to_server, half),
+        carry(from_server, to_client, half)
+    );
 }
 
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin + Send + 'static,
     late: Duration,
-    first: Duration,
 ) {
-    let open_at = Instant::now() + first;
     let (sender, mut pieces) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY_MAX);
     tokio::spawn(async move {
         while let Some((at, piece)) = pieces.recv().await {
@@ -53,7 +65,7 @@ async fn carry(
     });
     let mut buffer = vec![0; 65_536];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let at = Instant::now().max(open_at) + late;
+        let at = Instant::now() + late;
         if sender.send((at, buffer[..length].to_vec())).await.is_err() {
             return;
         }
