@@ -116,8 +116,8 @@ async fn two_processes_restarted_one_after_the_other_behind_a_balancer_answer_ev
             });
             assert!(ended.await.unwrap().success());
             node.start();
-            // The balancer's next check sees it.
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            // The balancer's next two checks see it.
+            tokio::time::sleep(Duration::from_secs(3)).await;
         }
         while asked.load(Ordering::Relaxed) < REQUESTS_MIN {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -188,6 +188,7 @@ impl Drop for Sandbox {
 struct Node {
     config: PathBuf,
     log: PathBuf,
+    capture: u16,
     internal: u16,
     ops: u16,
     child: Option<Child>,
@@ -212,6 +213,7 @@ impl Node {
         Self {
             config,
             log: dir.join(format!("{name}.log")),
+            capture,
             internal,
             ops,
             child: None,
@@ -259,8 +261,7 @@ impl Drop for Node {
     }
 }
 
-/// `HAProxy` in front of the internal planes: TLS passes through it, and each node's own readiness
-/// says whether it is sent anything.
+/// `HAProxy` in front of both planes, by the configuration that is shipped.
 struct Balancer {
     child: Child,
     port: u16,
@@ -268,25 +269,24 @@ struct Balancer {
 
 impl Balancer {
     fn start(dir: &Path, nodes: &[Node; 2]) -> Self {
-        let port = free_port();
-        let [one, two] = nodes.each_ref().map(|node| {
-            let (internal, ops) = (node.internal, node.ops);
-            format!("127.0.0.1:{internal} port {ops}")
-        });
-        let text = format!(
-            "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n  \
-             retries 3\n  option redispatch\n\
-             listen internal\n  bind 127.0.0.1:{port}\n  option httpchk\n  \
-             http-check send meth GET uri /readyz?for=balancer ver HTTP/1.1 hdr Host localhost\n  \
-             http-check expect status 200\n  \
-             default-server check inter 200ms fall 1 rise 1 check-ssl verify none\n  \
-             server one {one}\n  server two {two}\n"
-        );
-        let config = dir.join("haproxy.cfg");
-        std::fs::write(&config, text).unwrap();
-        let child = Command::new("haproxy")
-            .args(["-db", "-f"])
-            .arg(&config)
+        let [port, capture_port] = [free_port(), free_port()];
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let mut command = Command::new("haproxy");
+        command
+            .args(["-db", "-f", "deploy/haproxy/haproxy.cfg"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("CAPTURE_BIND", local(capture_port))
+            .env("INTERNAL_BIND", local(port))
+            .env("OPS_CA", dir.join("ca.pem"))
+            .env("OPS_NAME", "localhost");
+        for (node, number) in nodes.iter().zip(1..) {
+            for (plane, at) in [("CAPTURE", node.capture), ("INTERNAL", node.internal)] {
+                let name = format!("{plane}_{number}");
+                command.env(format!("{name}_OPS"), node.ops.to_string());
+                command.env(name, local(at));
+            }
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
