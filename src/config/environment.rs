@@ -1,7 +1,6 @@
 //! `CLOAKROOM__SECTION__KEY`: overrides of the file, for containers.
 
 use std::collections::BTreeSet;
-use std::env;
 
 use figment::providers::{Env, Serialized};
 use figment::{Error, Figment};
@@ -33,5 +32,5 @@ pub(super) fn extract(file: Figment) -> Result<Config, Box<Error>> {
 /// What stands in the environment for a key.
 fn text_of(path: &[String]) -> Option<String> {
     let name = PREFIX.to_owned() + &path.join(SEPARATOR).to_uppercase();
-    env::var(name).ok()
+    Env::var(&name)
 }

@@ -365,8 +365,13 @@ impl Config {
             .filter_map(|(name, at)| Some((name, at?)))
         {
             let meets = |other: &SocketAddr| {
-                let everywhere = other.ip().is_unspecified() || listen.ip().is_unspecified();
-                other.port() == listen.port() && (everywhere || other.ip() == listen.ip())
+                // An unspecified address is every one of its family; of IPv6, of both.
+                let covers = |one: &SocketAddr, two: &SocketAddr| {
+                    one.ip().is_unspecified() && (one.is_ipv6() || two.is_ipv4())
+                };
+                let is_one = other.ip() == listen.ip();
+                let meets = is_one || covers(other, &listen) || covers(&listen, other);
+                other.port() == listen.port() && meets
             };
             let other = taken.iter().find(|(_, other)| meets(other));
             if let Some((other, _)) = other.filter(|_| listen.port() != 0) {

@@ -54,8 +54,7 @@ pub struct ChargeRequest {
     #[serde(default = "yes")]
     #[schema(default = true)]
     capture: bool,
-    /// Whether the shopper is away; with a `security_code` they are there.
-    #[schema(default = true)]
+    /// Whether the shopper is away: true when not said, and false with a `security_code`.
     off_session: Option<bool>,
     /// Shown in the processor's dashboard; at most 500 characters.
     #[schema(min_length = 1, max_length = 500)]
@@ -379,6 +378,9 @@ fn checked(order: ChargeRequest, environment: Environment) -> Result<ChargeOrder
         checks.require(in_range, "/hosted_page/expires_in_s", "out_of_range");
     }
     let code = order.security_code.as_deref();
+    // A page is for a shopper who is away, and its later tries could not have the code again.
+    let both = code.is_some() && hosted_page.is_some();
+    checks.require(!both, "/hosted_page", "not_with_security_code");
     let away = is_away(&mut checks, order.off_session, code);
     checks.verdict()?;
     Ok(ChargeOrder {

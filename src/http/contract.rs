@@ -81,13 +81,24 @@ pub(super) fn finished(document: &OpenApi, side: Side) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     servers(&mut document, side);
     tags(&mut document);
-    names(&mut document["components"]["schemas"]);
+    if let Some(schemas) = document.pointer_mut("/components/schemas") {
+        names(schemas);
+    }
     if side == Side::Internal {
-        document["components"]["securitySchemes"]["client_certificate"] = json!({
+        let scheme = json!({
             "type": "mutualTLS",
             "description": "A client certificate of the configured authority, whose name ([[clients]] san) has the operation's scope.",
         });
-        document["security"] = json!([{ "client_certificate": [] }]);
+        put(
+            &mut document,
+            &["components", "securitySchemes", "client_certificate"],
+            scheme,
+        );
+        put(
+            &mut document,
+            &["security"],
+            json!([{ "client_certificate": [] }]),
+        );
         webhooks(&mut document);
     }
     document
@@ -101,39 +112,42 @@ fn servers(document: &mut Value, side: Side) {
             "the address of [internal] listen",
         ),
     };
-    document["servers"] = json!([{
+    let server = json!([{
         "url": "https://{host}",
         "description": description,
         "variables": { "host": { "default": host } },
     }]);
+    put(document, &["servers"], server);
 }
 
 /// One tag for each operation, by its path, and those that are used in the document's list.
 fn tags(document: &mut Value) {
     let mut used = Vec::new();
-    for (path, operations) in members(&mut document["paths"]) {
+    for (path, operations) in document.get_mut("paths").into_iter().flat_map(members) {
         let Some(tag) = TAGS.iter().find(|(_, prefix, _)| path.starts_with(prefix)) else {
             continue;
         };
         used.push(tag.0);
         for (_, operation) in members(operations) {
-            operation["tags"] = json!([tag.0]);
-            let description = operation["description"].as_str();
+            put(operation, &["tags"], json!([tag.0]));
+            let description = operation.get("description").and_then(Value::as_str);
             let described = description.map(|text| text.replace("# Errors\n", "Errors: "));
             if let Some(described) = described {
-                operation["description"] = json!(described);
+                put(operation, &["description"], json!(described));
             }
         }
     }
     let used = TAGS.iter().filter(|(name, ..)| used.contains(name));
-    document["tags"] = used
-        .map(|(name, _, description)| json!({ "name": name, "description": description }))
-        .collect();
+    let used =
+        used.map(|(name, _, description)| json!({ "name": name, "description": description }));
+    let used = Value::Array(used.collect());
+    put(document, &["tags"], used);
 }
 
 /// Puts the names that a member may have beside its description.
 fn names(schemas: &mut Value) {
-    let of = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let of =
+        |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
     let statuses = TokenStatus::ALL.iter().map(|status| status.name());
     let statuses: Vec<_> = statuses.chain(["detached"]).collect();
     let charges: Vec<_> = ChargeStatus::ALL.iter().map(|of| of.name()).collect();
@@ -177,7 +191,7 @@ fn names(schemas: &mut Value) {
             .get_mut(schema)
             .and_then(|of| of.get_mut("properties"));
         if let Some(member) = properties.and_then(|of| of.get_mut(member)) {
-            open_tail(member, names);
+            open_tail(member, &names);
         }
     }
     for (_, schema) in members(schemas) {
@@ -189,7 +203,7 @@ fn names(schemas: &mut Value) {
 }
 
 /// A string with known values, and any other that a later version may have.
-fn open_tail(member: &mut Value, names: Vec<String>) {
+fn open_tail(member: &mut Value, names: &[String]) {
     let Some(members) = member.as_object_mut() else {
         return;
     };
@@ -206,13 +220,14 @@ fn open_tail(member: &mut Value, names: Vec<String>) {
 
 /// "Always `x`." is a constant.
 fn constant(member: &mut Value) {
-    let described = member["description"].as_str().unwrap_or_default();
+    let described = member.get("description").and_then(Value::as_str);
     let value = described
+        .unwrap_or_default()
         .strip_prefix("Always `")
         .and_then(|rest| rest.split_once("`."))
         .map(|(value, _)| value.to_owned());
     if let Some(value) = value {
-        member["const"] = json!(value);
+        put(member, &["const"], json!(value));
     }
 }
 
@@ -254,14 +269,15 @@ fn webhooks(document: &mut Value) {
     ]);
     for (kind, data) in kinds() {
         let event = format!("{data}Event");
-        document["components"]["schemas"][&event] = json!({
+        let schema = json!({
             "description": format!("An event whose data is a {}.", data.to_lowercase()),
             "allOf": [
                 { "$ref": "#/components/schemas/Event" },
                 { "type": "object", "properties": { "data": { "$ref": format!("#/components/schemas/{data}") } } },
             ],
         });
-        document["webhooks"][&kind] = json!({ "post": {
+        put(document, &["components", "schemas", &event], schema);
+        let webhook = json!({ "post": {
             "operationId": format!("on_{}", kind.replace('.', "_")),
             "summary": format!("`{kind}`, to each endpoint of the account that takes it."),
             "tags": ["Events"],
@@ -275,7 +291,20 @@ fn webhooks(document: &mut Value) {
                 "410": { "description": "The endpoint takes no more: nothing is sent to it until the sender's next start." },
             },
         } });
+        put(document, &["webhooks", &kind], webhook);
     }
+}
+
+/// Puts a member into a document, with the objects on the way to it.
+fn put(document: &mut Value, path: &[&str], member: Value) {
+    let mut place = document;
+    for name in path {
+        let Some(members) = place.as_object_mut() else {
+            return;
+        };
+        place = members.entry(*name).or_insert_with(|| json!({}));
+    }
+    *place = member;
 }
 
 /// The members of an object; of anything else, none.

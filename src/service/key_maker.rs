@@ -143,8 +143,12 @@ impl Configured {
             return Ok(Holder::Pkcs11 { public });
         }
         self.require_directory()?;
-        let (public, private) = file::generate(self.environment, &self.passphrase()?)
-            .map_err(|failed| failed.to_string())?;
+        let (public, private) = file::generate_beside(
+            self.environment,
+            &self.passphrase()?,
+            file::Stretch::RECOMMENDED,
+        )
+        .map_err(|failed| failed.to_string())?;
         let path = self.private_path(public.kek())?;
         file::write_private(&path, &private.to_json())
             .map_err(|error| format!("{}: {error}", path.display()))?;

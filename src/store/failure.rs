@@ -103,6 +103,9 @@ pub enum Cause {
     /// The login does not see the replicas.
     #[error("the login does not see the replicas; GRANT pg_read_all_stats to it")]
     ReplicasHidden,
+    /// A server takes writes, and is not the one whose history goes on.
+    #[error("a database server takes writes and was left behind, or is another's")]
+    LeftBehind,
     /// What was read came from a server that is the primary no more.
     #[error("another database server has become the primary")]
     PrimaryChanged,

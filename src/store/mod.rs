@@ -101,8 +101,8 @@ pub use backlog::{KekFigures, OpenWork, StoreFigures};
 pub use charge_pages::{Asked, NewPage, PAGE_QUESTIONS_MAX, PageAnswer, PageRow};
 pub use charges::{
     Announce, Authority, ChargeBegun, ChargeFilter, ChargeOutcome, ChargeRow, ChargeWork,
-    Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge, NewOperation,
-    NewSecurityCode, NoOperation, NotChargeable, OperationBegun, OperationRow,
+    CodeFault, Contradiction, DeclineRow, DetailsRow, DueCharge, DueCharges, NewCharge,
+    NewOperation, NewSecurityCode, NoOperation, NotChargeable, OperationBegun, OperationRow,
 };
 pub use claims::{Begun, Claim, first_processor_key};
 pub use deletions::{DeletionBegun, DeletionWork, NoDeletion};

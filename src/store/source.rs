@@ -17,11 +17,14 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// A new connection.
-    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+    /// A new connection, and the epoch that it is of.
+    pub(super) async fn connect(&self) -> Result<(Connection, u64), Failure> {
         match self {
-            Self::Sqlite(database) => database.to_write(),
-            Self::Postgres(cluster) => Ok(cluster.connect().await?.into()),
+            Self::Sqlite(database) => Ok((database.to_write()?, 0)),
+            Self::Postgres(cluster) => {
+                let (connection, epoch) = cluster.connect().await?;
+                Ok((connection.into(), epoch))
+            }
         }
     }
 

@@ -257,7 +257,12 @@ impl Desk {
         let time_limit = self.source.batch_timeout();
         let witness = self.witness.clone();
         let connection = self.connected().await?;
-        batch::commit(connection, writes, (&witness, time_limit)).await
+        batch::commit(connection, writes, (&witness, time_limit)).await?;
+        if self.epoch != self.source.epoch() {
+            // It may have been committed on a server that was left behind meanwhile.
+            return Err(Failure::Unavailable(Cause::PrimaryChanged));
+        }
+        Ok(())
     }
 
     /// The connection; a new one in the place of one that was lost,
@@ -272,14 +277,12 @@ impl Desk {
                 kept = None;
             }
         }
-        let mut connection = match kept {
-            Some(kept) => kept,
-            None => {
-                // The epoch of before: where this very connection finds another primary, the next
-                // batch makes one more.
-                self.epoch = epoch;
-                self.source.connect().await?
-            }
+        let mut connection = if let Some(kept) = kept {
+            kept
+        } else {
+            let (connection, epoch) = self.source.connect().await?;
+            self.epoch = epoch;
+            connection
         };
         connection.set_orders(&self.orders);
         Ok(self.connection.insert(connection))

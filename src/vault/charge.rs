@@ -14,7 +14,7 @@ use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, Decline, Reference};
 use crate::seal;
-use crate::store::{Begun, ChargeFilter, ChargeRow, Claim, NewCharge, NotChargeable, SealedRow};
+use crate::store::{Begun, ChargeFilter, ChargeRow, NewCharge, NotChargeable, SealedRow};
 use crate::token::{ChargeId, ChargeStatus, TokenId};
 use crate::watch::Seen;
 
@@ -98,7 +98,7 @@ impl Internal {
         //    From its commit on, whoever comes next knows that money may move.
         let witness = Witness::of(&granted);
         let claim = common.claim(&granted, key, &order);
-        let new = self.new_charge(&granted, &order, &claim)?;
+        let new = self.new_charge(&granted, &order, key);
         let events = vec![
             common.event(
                 &witness,
@@ -130,7 +130,7 @@ impl Internal {
             Begun::Mismatch => return Err(Refusal::IdempotencyMismatch),
             Begun::Refused(NotChargeable::Unknown) => return Err(Refusal::NotFound),
             Begun::Refused(NotChargeable::Deleted) => return Err(Refusal::TokenDeleted),
-            Begun::Refused(NotChargeable::CodeExpired) => return Err(Self::code_expired()),
+            Begun::Refused(NotChargeable::Code(fault)) => return Err(Self::code_refused(fault)),
         };
 
         // 2-4. The rest goes on even if the caller hangs up, and a stop waits for it.
@@ -176,13 +176,20 @@ impl Internal {
         &self,
         granted: &Granted<ChargesCreate>,
         order: &ChargeOrder,
-        claim: &Claim,
-    ) -> Result<NewCharge, Refusal> {
+        key: &IdempotencyKey,
+    ) -> NewCharge {
+        // At the processor a request is the same whatever code it is sent with: one that was paid
+        // with a code that is lost since is found, and not paid with another.
+        let without_code = ChargeOrder {
+            security_code: None,
+            ..order.clone()
+        };
+        let same = self.common.claim(granted, key, &without_code);
         let code = order.security_code.as_deref();
         let code = code.map(|code| self.security_code(granted, (order.token, code)));
         let now = self.common.now();
         let id = ChargeId::new(self.common.environment, now);
-        Ok(NewCharge {
+        NewCharge {
             id,
             account: granted.account().clone(),
             client: granted.client().to_owned(),
@@ -196,11 +203,11 @@ impl Internal {
             metadata: serde_json::to_string(&order.metadata).unwrap_or_default(),
             return_url: order.return_url.clone(),
             page: self.new_page(id, order, now),
-            security_code: code.transpose()?,
-            processor_key: self.processor_key(claim),
+            security_code: code,
+            processor_key: self.processor_key(&same),
             created_at: now,
             lease_until: now.plus_ms(self.common.limits.work_lease_ms),
-        })
+        }
     }
 
     /// Reads a charge. One that waits for the shopper is read at the processor first: who has just

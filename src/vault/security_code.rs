@@ -18,7 +18,7 @@ use crate::card::{Brand, Cvc, Reason};
 use crate::clock::Timestamp;
 use crate::processor::{self, RequestFault};
 use crate::seal::handover::{self, HANDOVER_CHARS, Purpose};
-use crate::store::{NewSecurityCode, SessionRow, TokenRow};
+use crate::store::{ChargeRow, CodeFault, NewSecurityCode, SessionRow, TokenRow};
 use crate::token::{Account, Environment, TokenId, TokenStatus};
 
 /// Seconds within which a charge is begun with a code that was given.
@@ -283,32 +283,48 @@ impl Internal {
         Ok(token)
     }
 
-    /// What a charge of that token keeps of the code that it names. Whether it is too old only
-    /// matters for a charge that is new, so it is decided where that is known.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] for what does not name a code of that token here, and no word more.
+    /// What a charge of that token keeps of the code that it names. What is wrong with it only
+    /// matters for a charge that is new, so that is decided where it is known. While the processor is
+    /// looked at first, after a rollback, a code that is too old may be of a charge that was made.
     pub(super) fn security_code(
         &self,
         granted: &Granted<ChargesCreate>,
         (token, id): (TokenId, &str),
-    ) -> Result<NewSecurityCode, Refusal> {
-        let sealed = id
-            .strip_prefix(prefix(self.common.environment))
-            .ok_or_else(|| refused("not_valid"))?;
+    ) -> NewSecurityCode {
+        let sealed = id.strip_prefix(prefix(self.common.environment));
+        let sealed = sealed.unwrap_or_default();
         let purpose = self.purpose(granted.account(), token);
-        let key = &self.session_verify_key;
-        let handed = handover::take_over(key, &purpose, sealed);
-        let handed = handed.map_err(|_| refused("not_valid"))?;
-        Ok(NewSecurityCode {
+        let fault = match handover::take_over(&self.session_verify_key, &purpose, sealed) {
+            Err(_) => Some(CodeFault::NotValid),
+            Ok(handed) if handed.expires_at <= self.common.now() && !self.is_recovering() => {
+                Some(CodeFault::Expired)
+            }
+            Ok(_) => None,
+        };
+        NewSecurityCode {
             sealed: sealed.as_bytes().to_vec(),
-            expires_at: handed.expires_at,
-        })
+            fault,
+        }
     }
 
-    /// A code that is too old to begin a charge with.
-    pub(super) const fn code_expired() -> Refusal {
-        refused("expired")
+    /// Whether the code of a charge was too old when the charge was begun: then it is looked for at
+    /// the processor, and never asked for.
+    pub(super) fn code_is_late(&self, charge: &ChargeRow) -> bool {
+        let Some(sealed) = charge.security_code_token.as_deref() else {
+            return false;
+        };
+        let purpose = self.purpose(&charge.account, charge.token);
+        let sealed = std::str::from_utf8(sealed).unwrap_or_default();
+        let handed = handover::take_over(&self.session_verify_key, &purpose, sealed);
+        handed.is_ok_and(|handed| handed.expires_at <= charge.created_at)
+    }
+
+    /// A code with which no charge is begun.
+    pub(super) const fn code_refused(fault: CodeFault) -> Refusal {
+        refused(match fault {
+            CodeFault::Expired => "expired",
+            CodeFault::NotValid => "not_valid",
+        })
     }
 
     /// The processor's name of the code that a charge is made with, out of what its row keeps.

@@ -97,7 +97,9 @@ impl Internal {
     ) -> Result<Issued, Refusal> {
         let common = &self.common;
         let (account, customer) = (granted.account(), order.customer_ref.as_deref());
-        common.admit_session(granted.client(), account, customer)?;
+        if order.security_code_of.is_none() {
+            common.admit_session(granted.client(), account, customer)?;
+        }
 
         // 1. The same request again is answered from the row that it made the first time.
         let now = common.now();
@@ -110,21 +112,28 @@ impl Internal {
             }
         }
 
-        // 2. A reusable PaymentMethod needs a Customer; asking twice with one key makes one.
+        // 2. A session of a saved card is of its customer, whether that is named or not.
+        let saved = match order.security_code_of {
+            Some(token) => {
+                let saved = self.saved_token(granted, token, customer).await?;
+                common.admit_session(granted.client(), account, saved.customer_ref.as_deref())?;
+                Some(saved)
+            }
+            None => None,
+        };
+
+        // 3. A reusable PaymentMethod needs a Customer; asking twice with one key makes one.
         //    A saved card has its customer already.
-        let (customer_ref, usage, processor_customer) = match order.security_code_of {
+        let (customer_ref, usage, processor_customer) = match saved {
             None => {
                 let customer = order.customer_ref.as_deref();
                 let made = self.customer(granted, customer, &id.to_string()).await?;
                 (order.customer_ref, order.usage, made)
             }
-            Some(token) => {
-                let saved = self.saved_token(granted, token, customer).await?;
-                (saved.customer_ref, saved.usage, NO_CUSTOMER.to_owned())
-            }
+            Some(saved) => (saved.customer_ref, saved.usage, NO_CUSTOMER.to_owned()),
         };
 
-        // 3. One transaction writes the session, its claim and its audit event.
+        // 4. One transaction writes the session, its claim and its audit event.
         let secret = self.secret_of(id);
         let mut new = NewSession {
             id,

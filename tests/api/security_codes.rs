@@ -19,6 +19,7 @@ on_both_engines! {
     a_code_is_for_its_token_alone,
     a_code_is_good_for_one_charge,
     a_charge_that_is_repeated_or_was_lost_asks_the_same,
+    a_charge_that_is_gone_is_found_whatever_code_it_is_asked_for_with,
     a_deleted_card_takes_no_code_and_no_charge,
     a_session_turned_to_another_card_takes_no_code,
     a_charge_whose_code_was_exchanged_is_not_made,
@@ -207,6 +208,11 @@ async fn a_code_is_for_its_token_alone(engine: Engine) {
         "security_code": code, "off_session": true });
     let refused = app.order_charge(&away, "k").await;
     is_field(&refused, "/off_session", "not_with_security_code");
+    // And its page's later tries could not have it again.
+    let mailed = json!({ "token": token, "amount": 1250, "currency": "eur",
+        "security_code": code, "hosted_page": {} });
+    let refused = app.order_charge(&mailed, "k").await;
+    is_field(&refused, "/hosted_page", "not_with_security_code");
     assert_eq!(app.count("SELECT count(*) FROM charges").await, 0);
     assert_eq!(app.charge_with(&token, &code, "k").await.status, 201);
     // A code has as many digits as its card prints.
@@ -270,6 +276,31 @@ async fn a_charge_that_is_repeated_or_was_lost_asks_the_same(engine: Engine) {
     assert_eq!(ledger["payment_intents"].as_array().unwrap().len(), 3);
     let left = "SELECT count(*) FROM charges WHERE security_code_token IS NOT NULL";
     assert_eq!(app.count(left).await, 0);
+}
+
+/// The rows of a paid charge are gone, as after a rollback, and its code is over: the shopper gives
+/// another, and what was paid is found and not paid again.
+async fn a_charge_that_is_gone_is_found_whatever_code_it_is_asked_for_with(engine: Engine) {
+    let app = App::on(engine);
+    let token = app.token(VISA).await;
+    // No review of it is owed when its row goes.
+    let quiet = json!({ "events": false });
+    app.sandbox(Method::POST, "settings", &quiet).await;
+    let first = app.code(&token).await;
+    let first = app.charge_with(&token, &first, "lost").await.json();
+    let lost = first["id"].as_str().unwrap();
+    for gone in [
+        "DELETE FROM idempotency_keys WHERE key = 'lost'".to_owned(),
+        format!("DELETE FROM charges WHERE id = '{lost}'"),
+    ] {
+        app.change_rows(&gone).await;
+    }
+    let other = app.code(&token).await;
+    let again = app.charge_with(&token, &other, "lost").await.json();
+    assert_eq!(again["status"], "succeeded", "{again}");
+    assert_ne!(again["id"], first["id"]);
+    let ledger = app.ledger().await;
+    assert_eq!(ledger["payment_intents"].as_array().unwrap().len(), 1);
 }
 
 async fn a_deleted_card_takes_no_code_and_no_charge(engine: Engine) {

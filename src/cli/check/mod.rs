@@ -88,7 +88,7 @@ impl Finding {
 }
 
 pub(super) async fn run(arguments: Arguments, hardening: Hardening) -> Result<(), Failure> {
-    let findings = look(&arguments, hardening).await;
+    let findings = Box::pin(look(&arguments, hardening)).await;
     let failed = findings
         .iter()
         .filter(|finding| finding.state == State::Failed)

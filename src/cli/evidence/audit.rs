@@ -270,7 +270,10 @@ fn retention(scene: &Scene, gone: Option<&Gone>, bundle: &mut Bundle) {
             );
             if days < KEPT_DAYS_MIN {
                 // A log that was begun anew looks like this, too.
-                let verdict = if scene.is_live() {
+                let stated = scene
+                    .installed_at
+                    .is_some_and(|installed| at.ms_since(installed) < DAY_MS);
+                let verdict = if scene.is_live() && !stated {
                     Verdict::NotSeen
                 } else {
                     Verdict::NotApplicable
@@ -278,8 +281,8 @@ fn retention(scene: &Scene, gone: Option<&Gone>, bundle: &mut Bundle) {
                 look.saw(
                     verdict,
                     format_args!(
-                        "{days} of {KEPT_DAYS_MIN} days can be shown; earlier bundles and the copies \
-                         of checkpoints show that nothing was before"
+                        "{days} of {KEPT_DAYS_MIN} days can be shown: state since when it runs \
+                         (--installed TIME), and show earlier bundles"
                     ),
                 );
             }

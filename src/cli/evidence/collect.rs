@@ -8,11 +8,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 use clap::Args;
 use serde_json::json;
 
+use super::super::audit::export::moment;
 use super::super::{Failure, exit, operator, print};
 use super::scene::{Process, Scene};
 use super::{access, audit, backups, database, keys, listeners, papers, process, running};
 use crate::audit::note::LogKey;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::config::{Config, RelativePathBuf};
 use crate::evidence::{Bundle, Check, Made, PAPERS, Verdict};
 use crate::seal::hex;
@@ -34,6 +35,10 @@ pub(super) struct Arguments {
     /// repeated. What it alone could show is not applicable here, and not unseen.
     #[arg(long, value_name = "NODE")]
     elsewhere: Vec<String>,
+    /// When the installation began (RFC 3339): a log that begins with it is whole although it does
+    /// not go back for twelve months.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    installed: Option<Timestamp>,
     /// A file of the service's log, to be searched for card numbers and secrets; may be repeated.
     #[arg(long, value_name = "FILE")]
     log: Vec<PathBuf>,
@@ -60,6 +65,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         auditor: arguments.auditor.clone().unwrap_or(first),
         logs: arguments.log.clone(),
         elsewhere: arguments.elsewhere.clone(),
+        installed_at: arguments.installed,
         clock,
     };
     if let Some(unknown) = scene.unknown_elsewhere() {

@@ -134,6 +134,11 @@ async fn agreed(scene: &Scene, plane: &Plane<'_>, look: &mut Look) -> Result<Val
         tls.map_err(|refused| refused.to_string())
     };
     let (title, address) = (plane.title(), plane.address());
+    if scene.is_elsewhere(plane.node) {
+        let (verdict, absent) = scene.absent(plane.node);
+        look.saw(verdict, format_args!("{title} {absent}"));
+        return Ok(json!({ "of": title, "address": address, "runs": false }));
+    }
     let negotiated = match handshake(address, tls(&rustls::version::TLS13)?).await {
         Ok(negotiated) => negotiated,
         Err(Unseen::Nobody(why)) => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use serde_json::json;
@@ -26,37 +27,42 @@ pub(super) fn look(scene: &Scene, own_sha256: &str, bundle: &mut Bundle) {
     let mut shown = Vec::new();
     for plane in scene.planes() {
         let title = plane.title();
-        match seen(&plane) {
-            Ok(None) => {
+        let running = if scene.is_elsewhere(plane.node) {
+            Ok(Vec::new())
+        } else {
+            seen(&plane)
+        };
+        match running {
+            Ok(running) if running.is_empty() => {
                 let (verdict, why) = scene.absent(plane.node);
                 look.saw(verdict, format_args!("{title} {why}"));
             }
-            Ok(Some(process)) => {
-                let Running { pid, sha256, .. } = &process;
-                look.must(
-                    sha256 == own_sha256,
-                    format_args!(
-                        "{title} is process {pid}, which runs {sha256}; this is {own_sha256}"
-                    ),
-                );
-                if is_confined_by_configuration(scene, &plane) {
+            Ok(running) => {
+                for process in running {
+                    let Running { pid, sha256, .. } = &process;
                     look.must(
-                        process.is_confined,
-                        format_args!(
-                            "{title}: seccomp filter and no-new-privileges of process {pid}"
-                        ),
+                        sha256 == own_sha256,
+                        format_args!("{title} is process {pid}, which runs {sha256}; this is {own_sha256}"),
                     );
+                    if is_confined_by_configuration(scene, &plane) {
+                        look.must(
+                            process.is_confined,
+                            format_args!("{title}: seccomp filter and no-new-privileges of process {pid}"),
+                        );
+                    }
+                    shown.push(json!({
+                        "of": title,
+                        "pid": pid,
+                        "sha256": sha256,
+                        "confined": process.is_confined,
+                    }));
                 }
-                shown.push(json!({
-                    "of": title,
-                    "pid": pid,
-                    "sha256": sha256,
-                    "confined": process.is_confined,
-                }));
             }
             Err(error) => look.saw(
                 Verdict::NotSeen,
-                format_args!("{title}: {error}; collect as root or as the service's user"),
+                format_args!(
+                    "{title}: {error}; collect as root with CAP_SYS_PTRACE, among the same processes and network"
+                ),
             ),
         }
         let port = plane.address().port();
@@ -82,31 +88,34 @@ struct Running {
     is_confined: bool,
 }
 
-/// The process that listens for a plane; nothing where nobody does.
-fn seen(plane: &Plane<'_>) -> io::Result<Option<Running>> {
-    let sockets = listening_at(plane.address().port())?;
+/// Every process that holds a socket which listens for a plane; none where nobody does.
+fn seen(plane: &Plane<'_>) -> io::Result<Vec<Running>> {
+    let sockets = listening_at(plane.listen)?;
+    let (mut found, mut refused) = (Vec::new(), None);
     if sockets.is_empty() {
-        return Ok(None);
+        return Ok(found);
     }
-    let mut refused = None;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         match holds(pid, &sockets) {
-            Ok(true) => return running(pid).map(Some),
+            Ok(true) => found.push(running(pid)?),
             Ok(false) => {}
             // It may have ended meanwhile, or be another user's.
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Err(refused.unwrap_or_else(|| io::Error::other("no process holds its socket")))
+    if found.is_empty() {
+        let nobody = || io::Error::other("no process that is seen here holds its socket");
+        return Err(refused.unwrap_or_else(nobody));
+    }
+    Ok(found)
 }
 
-/// The sockets that listen at a port, as `/proc` names them.
-fn listening_at(port: u16) -> io::Result<BTreeSet<String>> {
-    let wanted = format!(":{port:04X}");
+/// The sockets that listen at an address, as `/proc` names them.
+fn listening_at(address: SocketAddr) -> io::Result<BTreeSet<String>> {
     let mut sockets = BTreeSet::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = match fs::read_to_string(table) {
@@ -118,13 +127,32 @@ fn listening_at(port: u16) -> io::Result<BTreeSet<String>> {
         for line in text.lines() {
             let columns: Vec<&str> = line.split_whitespace().collect();
             if let [_, local, _, LISTENING, _, _, _, _, _, inode, ..] = columns.as_slice()
-                && local.ends_with(&wanted)
+                && local_address(local) == Some(address)
             {
                 sockets.insert(format!("socket:[{inode}]"));
             }
         }
     }
     Ok(sockets)
+}
+
+/// An address of `/proc/net/tcp`: the words of the IP as the machine has them in memory, and the port.
+fn local_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    if !matches!(ip.len(), 8 | 32) {
+        return None;
+    }
+    let words = ip.as_bytes().chunks(8).map(|word| {
+        let word = std::str::from_utf8(word).ok()?;
+        Some(u32::from_str_radix(word, 16).ok()?.to_ne_bytes())
+    });
+    let bytes: Vec<u8> = words.collect::<Option<Vec<_>>>()?.concat();
+    let ip = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => IpAddr::from(four),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes.as_slice()).ok()?),
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 fn holds(pid: u32, sockets: &BTreeSet<String>) -> io::Result<bool> {
@@ -138,16 +166,45 @@ fn holds(pid: u32, sockets: &BTreeSet<String>) -> io::Result<bool> {
 }
 
 fn running(pid: u32) -> io::Result<Running> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let value = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap_or_default().trim().to_owned()
+    let filters = |pid: &str| -> io::Result<(u32, bool)> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let value = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().trim().parse().unwrap_or(0)
+        };
+        Ok((value("Seccomp_filters:"), value("NoNewPrivs:") == 1))
     };
+    // A container puts a filter on each of its processes; the service puts on one more (proc(5)).
+    let ((own, _), (of_process, no_new_privileges)) =
+        (filters("self")?, filters(&pid.to_string())?);
     Ok(Running {
         pid,
         // The file itself, also where its name leads to another one by now.
         sha256: sha256_of(Path::new(&format!("/proc/{pid}/exe")))?,
-        // 2: a filter (proc(5)).
-        is_confined: value("Seccomp:") == "2" && value("NoNewPrivs:") == "1",
+        is_confined: of_process > own && no_new_privileges,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_address;
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        for (text, address) in [
+            ("0100007F:20FB", "127.0.0.1:8443"),
+            ("00000000:01BB", "0.0.0.0:443"),
+            ("00000000000000000000000001000000:20FB", "[::1]:8443"),
+            ("00000000000000000000000000000000:0050", "[::]:80"),
+        ] {
+            assert_eq!(
+                local_address(text),
+                Some(address.parse().unwrap()),
+                "{text}"
+            );
+        }
+        for text in ["", "0100007F", "01:1", "xyzxyzxy:0050"] {
+            assert_eq!(local_address(text), None, "{text}");
+        }
+    }
 }

@@ -48,6 +48,14 @@ pub(in crate::cli) async fn ask(plane: &Plane<'_>, path: &str) -> Result<Option<
     get(&url, tls).await.map(Some)
 }
 
+/// The same of a process that is to run on this host.
+async fn asked_here(scene: &Scene, plane: &Plane<'_>, path: &str) -> Result<Option<Got>, String> {
+    if scene.is_elsewhere(plane.node) {
+        return Ok(None);
+    }
+    ask(plane, path).await
+}
+
 fn again(plane: &Plane<'_>, path: &str) -> String {
     format!("curl --insecure https://{}{path}", plane.address())
 }
@@ -76,7 +84,7 @@ struct Told {
 async fn readiness(scene: &Scene, bundle: &mut Bundle) {
     let mut all = Vec::new();
     for plane in scene.planes().filter(|plane| plane.name == PlaneName::Ops) {
-        let readiness = match ask(&plane, "/readyz").await {
+        let readiness = match asked_here(scene, &plane, "/readyz").await {
             Ok(Some(answer)) => {
                 let read = serde_json::from_slice(&answer.body);
                 let status = answer.status;
@@ -131,8 +139,13 @@ fn of_lines(
     is_of_it: impl Fn(&str) -> bool,
 ) -> Check {
     for node in silent {
-        let seen = format_args!("{node} has no [ops], so its process says nothing of itself");
-        look.saw(Verdict::NotSeen, seen);
+        let (verdict, why) = scene.absent(node);
+        if verdict == Verdict::NotSeen {
+            let seen = format_args!("{node} has no [ops], so its process says nothing of itself");
+            look.saw(verdict, seen);
+        } else {
+            look.saw(verdict, format_args!("{node} {why}"));
+        }
     }
     for told in all {
         let node = &told.node;
@@ -176,7 +189,7 @@ async fn scripts(scene: &Scene, plane: &Plane<'_>, bundle: &mut Bundle) {
         } else {
             format!("{}{}", ASSETS.base(), asset.name)
         };
-        let seen = match ask(plane, &path).await {
+        let seen = match asked_here(scene, plane, &path).await {
             Ok(Some(answer)) => {
                 let hash = BASE64_STANDARD.encode(digest(&SHA384, &answer.body));
                 let integrity = format!("sha384-{hash}");
@@ -199,7 +212,7 @@ async fn scripts(scene: &Scene, plane: &Plane<'_>, bundle: &mut Bundle) {
         };
         look.must(holds, seen);
     }
-    match ask(plane, "/report").await {
+    match asked_here(scene, plane, "/report").await {
         Ok(Some(answer)) => {
             let wrong = weak_headers(&answer.headers);
             let seen = if wrong.is_empty() {
@@ -252,7 +265,7 @@ async fn contact(scene: &Scene, plane: &Plane<'_>, bundle: &mut Bundle) {
         &["12.10.1", "6.3.1"],
     );
     let path = "/.well-known/security.txt";
-    match ask(plane, path).await {
+    match asked_here(scene, plane, path).await {
         Ok(Some(answer)) => {
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             let contacts = text

@@ -36,6 +36,8 @@ pub(super) struct Scene {
     pub(super) auditor: PathBuf,
     /// Nodes that run on another host, whose bundle shows what this one cannot.
     pub(super) elsewhere: Vec<String>,
+    /// When the installation began, as its operator states.
+    pub(super) installed_at: Option<Timestamp>,
     /// Log files to be searched.
     pub(super) logs: Vec<PathBuf>,
     pub(super) clock: Clock,
@@ -125,10 +127,16 @@ impl Scene {
         unknown.map(String::as_str)
     }
 
+    /// Whether a node runs on another host. Nothing of it is asked here: what listens at its address
+    /// on this host is somebody else.
+    pub(super) fn is_elsewhere(&self, node: &str) -> bool {
+        self.elsewhere.iter().any(|other| other == node)
+    }
+
     /// What is said of a process that does not answer here: it was not seen, unless another host's
     /// bundle is to show it.
     pub(super) fn absent(&self, node: &str) -> (Verdict, &'static str) {
-        if self.elsewhere.iter().any(|other| other == node) {
+        if self.is_elsewhere(node) {
             (Verdict::NotApplicable, "runs elsewhere, by --elsewhere")
         } else {
             (Verdict::NotSeen, "does not run here")

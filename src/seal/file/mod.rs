@@ -91,6 +91,19 @@ pub fn generate_with(
     stretch: Stretch,
 ) -> Result<(PublicKekFile, PrivateKekFile), GenerateFailed> {
     passphrase::require(passphrase)?;
+    generate_beside(environment, passphrase, stretch)
+}
+
+/// Like [`generate_with`], under a passphrase that already protects a key: it was judged by the rules
+/// of its day, and a rotation must not fail on those of today.
+///
+/// # Errors
+/// [`GenerateFailed`].
+pub fn generate_beside(
+    environment: Environment,
+    passphrase: &[u8],
+    stretch: Stretch,
+) -> Result<(PublicKekFile, PrivateKekFile), GenerateFailed> {
     if !stretch.allowed_in(environment) {
         return Err(GenerateFailed::StretchOutOfBounds);
     }

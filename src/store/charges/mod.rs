@@ -86,8 +86,17 @@ quiet_debug! {
 pub struct NewSecurityCode {
     /// The token, sealed.
     pub sealed: Vec<u8>,
-    /// From when on no charge is begun with it.
-    pub expires_at: Timestamp,
+    /// Why no charge is begun with it; a charge that stands is answered all the same.
+    pub fault: Option<CodeFault>,
+}
+
+/// Why a security code begins no charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeFault {
+    /// It was given too long ago.
+    Expired,
+    /// It names no code of that token.
+    NotValid,
 }
 
 impl std::fmt::Debug for NewSecurityCode {
@@ -117,8 +126,8 @@ pub enum NotChargeable {
     Unknown,
     /// The token is deleted, or about to be.
     Deleted,
-    /// The security code was given too long ago.
-    CodeExpired,
+    /// The security code begins no charge.
+    Code(CodeFault),
 }
 
 /// What a request for a charge came to.
@@ -163,11 +172,16 @@ impl Store {
                         return go_on(tx, environment, *made, (&charge, &claim), events).await;
                     }
                 };
-                let code = charge.security_code.as_ref();
-                let is_late = code.is_some_and(|code| code.expires_at <= charge.created_at);
-                let refused = match sealed::find_to_charge(tx, environment, account, token).await? {
-                    Kept::Sealed(_) if is_late => NotChargeable::CodeExpired,
-                    Kept::Sealed(sealed) if sealed.status != TokenStatus::Deleting => {
+                let fault = charge.security_code.as_ref().and_then(|code| code.fault);
+                // What was asked for before is looked for first, however late.
+                let fault = fault.filter(|fault| *fault != CodeFault::Expired || !asked_before);
+                let kept = sealed::find_to_charge(tx, environment, account, token).await?;
+                let refused = match (kept, fault) {
+                    (Kept::Sealed(sealed), _) if sealed.status == TokenStatus::Deleting => {
+                        NotChargeable::Deleted
+                    }
+                    (Kept::Sealed(_), Some(fault)) => NotChargeable::Code(fault),
+                    (Kept::Sealed(sealed), None) => {
                         let lease = Lease::first();
                         let page = charge.page.clone();
                         let made = begun(charge, &sealed, &lease);
@@ -190,8 +204,8 @@ impl Store {
                             asked_before,
                         })));
                     }
-                    Kept::Sealed(_) | Kept::Erased => NotChargeable::Deleted,
-                    Kept::Nowhere => NotChargeable::Unknown,
+                    (Kept::Erased, _) => NotChargeable::Deleted,
+                    (Kept::Nowhere, _) => NotChargeable::Unknown,
                 };
                 claims::release(tx, won, &key).await?;
                 record_all(tx, events.into_iter().map(Event::refused).collect());

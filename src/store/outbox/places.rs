@@ -18,6 +18,9 @@ impl Subscriber {
     }
 }
 
+/// No feed is as long: a place beyond it was given by nobody.
+const PLACE_MAX: i64 = 1 << 52;
+
 impl Store {
     /// Gives committed news their places, and makes a delivery to each endpoint that wants them.
     /// Answers how many got one: while it is `limit`, there may be more.
@@ -57,8 +60,12 @@ impl Store {
                 .all(tx)
                 .await?;
                 let handled = rows.len();
-                // A place that was taken beside this row stops nobody.
-                let taken: Option<i64> = query("SELECT MAX(seq) FROM events").scalar(tx).await?;
+                // A place that was taken beside this row stops nobody, nor one that nothing comes after.
+                let taken: Option<i64> = query("SELECT MAX(seq) FROM events WHERE seq < $1")
+                    .bind(PLACE_MAX)
+                    .scalar(tx)
+                    .await?;
+                let last = if last < PLACE_MAX { last } else { 0 };
                 let mut place = taken.map_or(last, |taken| taken.max(last));
                 let (mut places, mut deliveries) = (Vec::new(), Vec::new());
                 for row in rows {

@@ -17,6 +17,12 @@ use super::replicas::Replication;
 use super::{Host, Postgres, milliseconds};
 use crate::store::{Cause, Failure};
 
+/// Which history a primary writes. The control file learns of a promotion's timeline only with the
+/// next checkpoint; the name of the log that is being written bears it at once.
+pub(super) const INCARNATION: &str = "SELECT system_identifier AS system,
+            ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
+       FROM pg_control_system()";
+
 /// How `pg_stat_activity` names us.
 const APPLICATION_NAME: &str = "cloakroom";
 
@@ -64,6 +70,14 @@ pub struct PrimaryServer {
 struct Incarnation {
     system: i64,
     timeline: i32,
+}
+
+impl Incarnation {
+    /// Whether a server has this history, or one that goes on from it.
+    const fn goes_on_in(self, other: &Primary) -> bool {
+        let Self { system, timeline } = other.incarnation;
+        self.system == system && self.timeline <= timeline
+    }
 }
 
 /// A server that answered.
@@ -127,15 +141,15 @@ impl Cluster {
         self.known().primary = None;
     }
 
-    /// A connection to the primary that may write.
-    pub(in crate::store) async fn connect(&self) -> Result<PgConnection, Failure> {
+    /// A connection to the primary that may write, and the epoch that it is of.
+    pub(in crate::store) async fn connect(&self) -> Result<(PgConnection, u64), Failure> {
         let known = self.known().clone();
         if let Some(host) = known.primary {
             // What was the primary may have become something else.
             if let Ok(primary) = self.ask(host).await
-                && self.accept(&primary)
+                && let Some(epoch) = self.accept(&primary)
             {
-                return Ok(primary.connection);
+                return Ok((primary.connection, epoch));
             }
             self.lost();
         }
@@ -143,13 +157,20 @@ impl Cluster {
     }
 
     /// Asks every server, and takes the primary.
-    async fn look(&self) -> Result<PgConnection, Failure> {
+    async fn look(&self) -> Result<(PgConnection, u64), Failure> {
         let asked = (0..self.settings.hosts.len()).map(|host| self.ask(host));
-        let last = self.known().last;
+        let (last, highest) = {
+            let known = self.known();
+            (known.last, known.highest)
+        };
         let mut primary: Option<Primary> = None;
         let mut failure = Failure::Unavailable(Cause::NoPrimary);
         for (host, answer) in join_all(asked).await.into_iter().enumerate() {
             match answer {
+                Ok(other) if highest.is_some_and(|highest| !highest.goes_on_in(&other)) => {
+                    failure = Failure::Unavailable(Cause::LeftBehind);
+                    self.complain(host, &failure);
+                }
                 Ok(other) => {
                     // Two names may lead to one server: it is not another one each time.
                     let rank = |primary: &Primary| {
@@ -168,10 +189,10 @@ impl Cluster {
                 }
             }
         }
-        match primary {
-            Some(primary) if self.accept(&primary) => Ok(primary.connection),
-            Some(_) => Err(Failure::Unavailable(Cause::NoPrimary)),
-            None => Err(failure),
+        let primary = primary.ok_or(failure)?;
+        match self.accept(&primary) {
+            Some(epoch) => Ok((primary.connection, epoch)),
+            None => Err(Failure::Unavailable(Cause::NoPrimary)),
         }
     }
 
@@ -198,7 +219,7 @@ impl Cluster {
     /// at a primary that was left behind would otherwise learn of the new one by a failure, which
     /// a server that still answers does not give.
     pub(super) async fn watch(self: &Arc<Self>) -> Result<(), Failure> {
-        let mut connection = self.look().await?;
+        let (mut connection, _) = self.look().await?;
         self.note_replicas(Some(self.replicas(&mut connection).await?));
         sqlx::Connection::close(connection).await?;
         let cluster = Arc::downgrade(self);
@@ -208,35 +229,35 @@ impl Cluster {
                 let Some(cluster) = cluster.upgrade() else {
                     return;
                 };
+                // A server that freezes between two answers says nothing at all.
+                let limit = cluster.connect_timeout().saturating_mul(2);
+                let looked = tokio::time::timeout(limit, cluster.look_again()).await;
                 // Who cannot be asked has no replicas.
-                cluster.note_replicas(cluster.look_again().await.ok());
+                cluster.note_replicas(looked.ok().and_then(Result::ok));
             }
         }));
         Ok(())
     }
 
     async fn look_again(&self) -> Result<(u32, u32), Failure> {
-        let mut connection = self.look().await?;
+        let (mut connection, _) = self.look().await?;
         let replicas = self.replicas(&mut connection).await?;
         sqlx::Connection::close(connection).await?;
         Ok(replicas)
     }
 
-    /// Remembers the primary, unless it was left behind.
-    fn accept(&self, primary: &Primary) -> bool {
+    /// Remembers the primary, unless it was left behind; its epoch.
+    fn accept(&self, primary: &Primary) -> Option<u64> {
         let host = self.settings.hosts.get(primary.host).map(Host::name);
         let mut known = self.known();
-        if let Some(highest) = known.highest {
-            let same = highest.system == primary.incarnation.system;
-            if !same || primary.incarnation.timeline < highest.timeline {
-                tracing::error!(
-                    host,
-                    timeline = primary.incarnation.timeline,
-                    seen = highest.timeline,
-                    "a database server believes to be the primary and was left behind, or is another's"
-                );
-                return false;
-            }
+        if known
+            .highest
+            .is_some_and(|highest| !highest.goes_on_in(primary))
+        {
+            drop(known);
+            let failure = Failure::Unavailable(Cause::LeftBehind);
+            self.complain(primary.host, &failure);
+            return None;
         }
         let is_other =
             known.highest != Some(primary.incarnation) || known.last != Some(primary.host);
@@ -247,6 +268,7 @@ impl Cluster {
         known.highest = Some(primary.incarnation);
         known.primary = Some(primary.host);
         known.last = Some(primary.host);
+        let epoch = known.epoch;
         drop(known);
         if let Some(was) = was {
             tracing::warn!(
@@ -256,7 +278,7 @@ impl Cluster {
                 "the database has another primary"
             );
         }
-        true
+        Some(epoch)
     }
 
     /// Connects to a server and asks whether it is a primary that acknowledges what is durable.
@@ -273,15 +295,9 @@ impl Cluster {
             if standby || read_only {
                 return Err(Failure::Unavailable(Cause::ReadOnly));
             }
-            let incarnation: Incarnation = sqlx::query_as(
-                // The control file learns of a promotion's timeline only with the next checkpoint;
-                // the name of the log that is being written bears it at once.
-                "SELECT system_identifier AS system,
-                        ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int AS timeline
-                   FROM pg_control_system()",
-            )
-            .fetch_one(&mut connection)
-            .await?;
+            let incarnation: Incarnation = sqlx::query_as(INCARNATION)
+                .fetch_one(&mut connection)
+                .await?;
             // What is acknowledged is on this server's disk, and on its synchronous replicas'. A
             // server may be set to more than that, never to less.
             sqlx::raw_sql(
@@ -299,6 +315,12 @@ impl Cluster {
         tokio::time::timeout(limit, asked)
             .await
             .unwrap_or(Err(Failure::Unavailable(Cause::TooSlow)))
+    }
+
+    /// The history that a connection of the present epoch must have.
+    pub(super) fn highest(&self) -> Option<(i64, i32)> {
+        let highest = self.known().highest?;
+        Some((highest.system, highest.timeline))
     }
 
     /// How a server is reached: a Unix socket, or TLS with its name verified; nothing between.

@@ -117,7 +117,8 @@ pub(super) async fn open(
     postgres: &Postgres,
 ) -> Result<(Writer, Readers), Failure> {
     let cluster = Arc::new(Cluster::new(postgres.clone()));
-    let mut first: Connection = cluster.connect().await?.into();
+    let (first, _) = cluster.connect().await?;
+    let mut first: Connection = first.into();
     schema::check(&mut first).await?;
     if let Link::Postgres(link) = first.link() {
         role::check(link, postgres.duty).await?;
@@ -136,7 +137,8 @@ pub(super) async fn open(
 
 /// A connection that may change the schema.
 pub(super) async fn to_migrate(postgres: &Postgres) -> Result<Connection, Failure> {
-    Ok(Cluster::new(postgres.clone()).connect().await?.into())
+    let (connection, _) = Cluster::new(postgres.clone()).connect().await?;
+    Ok(connection.into())
 }
 
 pub(super) fn milliseconds(limit: u32) -> Duration {

@@ -7,7 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{PgConnection, Postgres};
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, INCARNATION};
 use super::milliseconds;
 use crate::store::batch::Work;
 use crate::store::{Cause, Failure};
@@ -139,8 +139,7 @@ impl Readers {
             }
         }
         // Finds the primary, whose address the pool is made of.
-        drop(self.cluster.connect().await?);
-        let epoch = self.cluster.epoch();
+        let (_, epoch) = self.cluster.connect().await?;
         let pool = self.pool()?;
         let mut state = self.state();
         // Another may have been as quick.
@@ -154,12 +153,13 @@ impl Readers {
     fn pool(&self) -> Result<PgPool, Failure> {
         let settings = self.cluster.settings();
         let options = self.cluster.primary_options()?;
+        let highest = self.cluster.highest();
         Ok(PgPoolOptions::new()
             .max_connections(self.connections_max.max(1))
             .acquire_timeout(milliseconds(settings.connect_timeout_ms))
             // A connection that was lost is found out by its use.
             .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(prepare(connection)))
+            .after_connect(move |connection, _| Box::pin(prepare(connection, highest)))
             .connect_lazy_with(options))
     }
 
@@ -170,7 +170,21 @@ impl Readers {
 
 /// The barrier: a write that waits for its replicas, behind which everything that can be read is
 /// replicated. It fails on a standby, and where replicas are missing it waits until it is given up.
-async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+///
+/// Behind one name there may be several servers: the connection must be to the history that the
+/// pool was made for.
+async fn prepare(
+    connection: &mut PgConnection,
+    highest: Option<(i64, i32)>,
+) -> Result<(), sqlx::Error> {
+    let found: (i64, i32) = sqlx::query_as(INCARNATION)
+        .fetch_one(&mut *connection)
+        .await?;
+    if highest.is_some_and(|highest| highest != found) {
+        return Err(sqlx::Error::Protocol(
+            "the server is not the primary that was found".to_owned(),
+        ));
+    }
     sqlx::raw_sql(
         "SELECT set_config('synchronous_commit', 'on', false)
           WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write');

@@ -103,7 +103,9 @@ fn awaited(names: &str) -> u32 {
     if names.is_empty() {
         return 0;
     }
-    let Some((how, _list)) = names.split_once('(') else {
+    // A quoted name may hold anything.
+    let how = names.split_once('"').map_or(names, |(how, _)| how);
+    let Some((how, _list)) = how.split_once('(') else {
         return 1;
     };
     let number = how.split_whitespace().next_back();
@@ -129,6 +131,9 @@ mod tests {
             ("ANY 1 (n2,n3)", 1),
             ("any 2(n2, \"n 3\")", 2),
             ("ANY 0 (n2)", 0),
+            ("\"a(b)\", c", 1),
+            ("\"a 2 (x\"", 1),
+            ("ANY 2 (\"a(b)\", c)", 2),
             ("ANY many (n2)", 0),
         ] {
             assert_eq!(awaited(names), count, "{names}");

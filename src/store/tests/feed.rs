@@ -119,11 +119,24 @@ pub(super) async fn nothing_in_the_way_of_an_event_stops_the_feed(
         store.number_news(vec![subscriber()], 10, START).await,
         Ok(1)
     );
+    // A place that nothing comes after, of an event and of the count.
+    new(token_on(store, |_| {}).await);
+    for last in [
+        "UPDATE events SET seq = 9223372036854775807 WHERE seq IS NULL",
+        "UPDATE event_places SET last_seq = 9223372036854775807",
+    ] {
+        attacker.write(last).await;
+    }
+    new(token_on(store, |_| {}).await);
+    assert_eq!(
+        store.number_news(vec![subscriber()], 10, START).await,
+        Ok(1)
+    );
     let take = Take {
         scope: "shop".into(),
         ..due_at(0)
     };
-    assert_eq!(store.lease_deliveries(take).await.unwrap().len(), 2);
+    assert_eq!(store.lease_deliveries(take).await.unwrap().len(), 3);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ async fn a_charge_keeps_a_security_code_until_it_is_settled_and_its_order_for_go
     let token = bench.token().await;
     let code = NewSecurityCode {
         sealed: vec![7; 412],
-        expires_at: START.plus_s(900),
+        fault: None,
     };
     let charge = NewCharge {
         security_code: Some(code.clone()),
@@ -50,10 +50,10 @@ async fn a_charge_keeps_a_security_code_until_it_is_settled_and_its_order_for_go
 async fn no_charge_is_begun_with_a_security_code_that_is_over_and_its_key_is_free() {
     let bench = Bench::new().await;
     let token = bench.token().await;
-    let code = |expires_at| NewCharge {
+    let code = |fault| NewCharge {
         security_code: Some(NewSecurityCode {
             sealed: vec![7; 412],
-            expires_at,
+            fault,
         }),
         ..charge_of(token.id)
     };
@@ -61,9 +61,15 @@ async fn no_charge_is_begun_with_a_security_code_that_is_over_and_its_key_is_fre
         let begun = bench.store.begin_charge(claim("c"), charge, opening());
         begun.await.unwrap()
     };
-    let late = begin(code(START)).await;
-    assert_eq!(late, Begun::Refused(NotChargeable::CodeExpired));
-    assert!(matches!(begin(code(START.plus_s(1))).await, Begun::New(_)));
+    for fault in [CodeFault::Expired, CodeFault::NotValid] {
+        let refused = begin(code(Some(fault))).await;
+        assert_eq!(refused, Begun::Refused(NotChargeable::Code(fault)));
+    }
+    assert!(matches!(begin(code(None)).await, Begun::New(_)));
+    // What stands is answered, whatever has become of the code since.
+    for fault in [CodeFault::Expired, CodeFault::NotValid] {
+        assert_eq!(begin(code(Some(fault))).await, Begun::InFlight);
+    }
 }
 
 #[tokio::test]
@@ -78,7 +84,7 @@ async fn a_charge_whose_security_code_was_exchanged_or_taken_away_is_not_made() 
         let charge = NewCharge {
             security_code: Some(NewSecurityCode {
                 sealed: vec![7; 412],
-                expires_at: START.plus_s(900),
+                fault: None,
             }),
             ..charge_of(token.id)
         };

@@ -15,7 +15,7 @@ use super::{Internal, Refusal, Witness, processor_of};
 use crate::audit::{Action, Outcome};
 use crate::processor::{self, CardState, Effect, Payment, Reference, SetupState, Sought};
 use crate::store::{
-    Authentic, Authority, ChargeRow, ChargeWork, Lease, NothingDone, OwedWork, SealedRow,
+    Authentic, Authority, ChargeRow, ChargeWork, CodeFault, Lease, NothingDone, OwedWork, SealedRow,
 };
 use crate::token::{ChargeStatus, Usage};
 
@@ -58,6 +58,10 @@ impl Internal {
         }
         if self.looks_first(asked_before) {
             match self.find_of_request(&charge, &reference).await {
+                Ok(None) if self.code_is_late(&charge) => {
+                    let refusal = Self::code_refused(CodeFault::Expired);
+                    return self.not_sent(context, (lease, charge), refusal).await;
+                }
                 Ok(None) => {}
                 Ok(Some(payment)) => return self.learned(context, &lease, &charge, payment).await,
                 // Nothing was asked for yet.
@@ -301,7 +305,10 @@ impl Internal {
         let return_url = self.way_back(charge);
         let code = charge.security_code_token.as_deref();
         let code = code.map(|code| self.opened_code((&charge.account, charge.token), code));
-        let code = code.transpose().map_err(|_| processor::Failure::NotSent)?;
+        let code = code.transpose().map_err(|_| {
+            tracing::error!(charge = %charge.id, "the security code of a charge does not open");
+            processor::Failure::NotSent
+        })?;
         let mark = self.request_mark(&charge.processor_key);
         let order = processor::ChargeOrder {
             charge: &name,

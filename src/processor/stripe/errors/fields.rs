@@ -7,7 +7,9 @@
 use crate::processor::RequestFault;
 
 /// Codes that say by themselves which field it is, and why.
-const CODES: [(&str, &str, &str); 9] = [
+const CODES: [(&str, &str, &str); 10] = [
+    // Of a request of ours only the token of a security code is good once.
+    ("token_already_used", "/security_code", "used"),
     ("amount_too_small", "/amount", "below_minimum"),
     ("amount_too_large", "/amount", "above_maximum"),
     ("invalid_charge_amount", "/amount", "invalid"),
@@ -98,13 +100,12 @@ const PARAMS: [(&str, &str, &str); 15] = [
 ];
 
 /// What a code says about a parameter, where it says more than that it is wrong.
-const REASONS: [(&str, &str); 7] = [
+const REASONS: [(&str, &str); 6] = [
     ("invalid_characters", "invalid_characters"),
     ("parameter_invalid_empty", "empty"),
     ("parameter_invalid_string_blank", "empty"),
     ("parameter_invalid_string_empty", "empty"),
     ("string_too_long", "too_long"),
-    ("token_already_used", "used"),
     ("too_many_metadata_keys", "too_many"),
 ];
 
