@@ -85,7 +85,7 @@ async fn the_status_page_shows_what_happened_with_its_source_and_each_look_is_re
     let replicas = figure(&page, "Synchronous replicas").0;
     let expected = match engine {
         Engine::Sqlite => "one file on one machine",
-        Engine::Postgres => "0 attached, 0 required",
+        Engine::Postgres => "0 attached, 0 waited for, 0 required",
     };
     assert_eq!(replicas, expected);
     assert_eq!(figure(&page, "Accounts left alone (breaker open)").0, "0");
