@@ -19,8 +19,8 @@ import schemathesis
 DIRECTORY = os.environ["CLOAKROOM_DIR"]
 INTERNAL = os.environ["CLOAKROOM_INTERNAL"]
 TOKENS = itertools.cycle(os.environ["CLOAKROOM_TOKENS"].split())
-# Of their own, so that each of them is charged however often the others are asked for.
-CHARGED = itertools.cycle(os.environ["CLOAKROOM_TOKENS"].split())
+# Good cards and cards that are declined at a charge.
+CHARGED = os.environ["CLOAKROOM_TOKENS"].split()
 # Half of them to be captured, the others to be canceled: nobody can be both.
 HELD = os.environ["CLOAKROOM_HELD"].split()
 # What exists, for the parameter in a path.
@@ -117,7 +117,8 @@ def make_real(case):
     elif operation == ("POST", "/v1/security_codes") and "cvc" in body:
         body["cvc"] = "123"
     elif operation == ("POST", "/v1/charges") and "token" in body:
-        body["token"] = next(CHARGED)
+        # By chance and not in turn: every second request may be one that is refused.
+        body["token"] = CHANCE.choice(CHARGED)
         # What is made up is no code of that token, and the charge would not get as far.
         body.pop("security_code", None)
         if "statement_descriptor_suffix" in body:
