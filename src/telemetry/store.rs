@@ -1,5 +1,6 @@
 //! Metrics of the store: its commits, its queue, its primary and replicas.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntGauge, IntGaugeVec};
@@ -23,6 +24,7 @@ pub(super) struct Store {
     timeline: IntGauge,
     primary_changes: IntCounter,
     failed_commits: IntCounter,
+    raising: Mutex<()>,
 }
 
 impl Store {
@@ -68,6 +70,7 @@ impl Store {
                 "cloakroom_store_failed_commits_total",
                 "Batches that came to no durable end: the engine was away, full or not replicated.",
             )),
+            raising: Mutex::default(),
         }
     }
 }
@@ -92,12 +95,19 @@ impl Metrics {
         store.primary.reset();
         store.primary.with_label_values(&[host]).set(1);
         store.timeline.set(i64::from(timeline));
-        raise(&store.primary_changes, changes);
+        self.raise(&store.primary_changes, changes);
     }
 
     /// So many commits have failed since the process began.
     pub fn store_failed_commits(&self, count: u64) {
-        raise(&self.store().failed_commits, count);
+        self.raise(&self.store().failed_commits, count);
+    }
+
+    /// Brings a counter to what the store has counted, also where two scrapes meet.
+    fn raise(&self, counter: &IntCounter, count: u64) {
+        let raising = &self.store().raising;
+        let _one_at_a_time = raising.lock().unwrap_or_else(PoisonError::into_inner);
+        counter.inc_by(count.saturating_sub(counter.get()));
     }
 
     /// So many synchronous replicas are required, attached, and waited for.
@@ -107,9 +117,4 @@ impl Metrics {
             replicas.with_label_values(&[kind]).set(i64::from(count));
         }
     }
-}
-
-/// Brings a counter to what the store has counted.
-fn raise(counter: &IntCounter, count: u64) {
-    counter.inc_by(count.saturating_sub(counter.get()));
 }

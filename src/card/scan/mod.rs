@@ -138,6 +138,7 @@ fn stands_alone(text: &[u8], candidate: &Range<usize>) -> bool {
     left_edge_is_open(text, candidate)
         && !is_in_uuid(text, candidate)
         && !is_in_hex_id(text, candidate)
+        && !is_in_own_key(text, candidate)
 }
 
 /// Letters may lead into a number (`card4242…`), but not letters with digits before them, as in a
@@ -196,6 +197,22 @@ fn is_in_hex_id(text: &[u8], candidate: &Range<usize>) -> bool {
     matches!(word().count(), 16 | 32 | 40 | 64)
         && word().all(u8::is_ascii_hexdigit)
         && word().any(u8::is_ascii_alphabetic)
+}
+
+/// Our idempotency key at the processor: `cloakroom-` and 64 hexadecimal digits. In the bytes of an
+/// embedded database the next column stands right behind it, so that it is no whole word.
+fn is_in_own_key(text: &[u8], candidate: &Range<usize>) -> bool {
+    const PREFIX: &[u8] = b"cloakroom-";
+    const KEY_DIGITS: usize = 64;
+    let earliest = candidate.end.saturating_sub(KEY_DIGITS);
+    (earliest..=candidate.start).any(|start| {
+        let key = text.get(start..start.saturating_add(KEY_DIGITS));
+        text.get(..start)
+            .is_some_and(|before| before.ends_with(PREFIX))
+            && key.is_some_and(|key| {
+                key.iter().all(u8::is_ascii_hexdigit) && key.iter().any(u8::is_ascii_alphabetic)
+            })
+    })
 }
 
 #[cfg(test)]

@@ -175,3 +175,19 @@ fn the_work_grows_no_faster_than_the_text() {
         let _ = all(text.as_bytes()).count();
     }
 }
+
+/// A row of the embedded database has no space between its columns.
+#[test]
+fn a_key_of_ours_at_the_processor_is_no_card_number_whatever_stands_behind_it() {
+    let key = format!("4242424242424242{}", "ab".repeat(24));
+    for (text, count) in [
+        (format!("eurcloakroom-{key}"), 0),
+        (format!("eurcloakroom-{key}test_chg_01"), 0),
+        // The same digits behind another word, and behind such a key.
+        (format!("eurcloakroon-{key}test_chg_01"), 1),
+        (format!("cloakroom-{key} 4242424242424242"), 1),
+        ("cloakroom-4242424242424242".to_owned(), 1),
+    ] {
+        assert_eq!(all(text.as_bytes()).count(), count, "{text}");
+    }
+}

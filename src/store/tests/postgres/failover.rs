@@ -54,19 +54,25 @@ async fn until_it_writes(store: &Store) {
     panic!("the store does not write again");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_with_the_primary_and_the_old_one_is_not_gone_back_to() {
+/// A primary, its synchronous standby, and a store that knows both.
+async fn pair() -> (Server, Server, Store) {
     let Stage {
         server: mut primary,
         store,
         ..
     } = stage().await;
     store.close().await.unwrap();
-    let mut copy = primary.standby("copy");
+    let copy = primary.standby("copy");
     primary.kill();
     primary.run(&["synchronous_standby_names=copy"]);
     is_followed(&primary).await;
     let store = open(&settings_of_both(&primary, &copy)).await.unwrap();
+    (primary, copy, store)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_with_the_primary_and_the_old_one_is_not_gone_back_to() {
+    let (mut primary, mut copy, store) = pair().await;
     let token = new(token_on(&store, |_| {}).await);
     let stop = AtomicBool::new(false);
     let failing = async {
@@ -136,17 +142,7 @@ async fn a_server_that_hangs_is_given_up_in_time_and_used_again_when_it_wakes() 
 /// The trap: a server that was left behind answers reads for as long as it runs, and nothing fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_leave_a_primary_that_was_left_behind_and_still_answers() {
-    let Stage {
-        server: mut primary,
-        store,
-        ..
-    } = stage().await;
-    store.close().await.unwrap();
-    let mut copy = primary.standby("copy");
-    primary.kill();
-    primary.run(&["synchronous_standby_names=copy"]);
-    is_followed(&primary).await;
-    let store = open(&settings_of_both(&primary, &copy)).await.unwrap();
+    let (mut primary, mut copy, store) = pair().await;
     let token = new(token_on(&store, |_| {}).await);
     assert!(store.token(&account(), token).await.unwrap().is_some());
     let before = store.primary().unwrap();
