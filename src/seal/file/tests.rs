@@ -274,6 +274,18 @@ fn a_passphrase_is_counted_in_characters_and_must_not_be_guessed_at_once() {
     assert!(made.is_ok(), "{:?}", made.err());
 }
 
+/// A rotation makes the next key under the passphrase that opens the present one.
+#[test]
+fn a_passphrase_of_an_earlier_day_protects_the_next_key_too() {
+    let old = b"aaaaaaaaaaaa";
+    let refused = generate_with(Test, old, CHEAP).unwrap_err();
+    assert_eq!(refused, GenerateFailed::PassphraseTooSimple);
+    let (_, private) = super::generate_beside(Test, old, CHEAP).unwrap();
+    let keys = Keys::new();
+    write_private(&keys.path("next.json"), &private.to_json()).unwrap();
+    PrivateKek::read(&keys.path("next.json"), old, Test).unwrap();
+}
+
 #[test]
 fn a_secret_file_that_others_can_read_is_refused_with_the_mend() {
     let keys = Keys::new();

@@ -182,6 +182,38 @@ async fn what_a_stopped_service_would_have_shown_is_not_seen_and_so_red() {
     assert_eq!(unknown.status.code(), Some(64));
 }
 
+/// The nodes of a pair have the same addresses, each on its own host: what listens here is not the
+/// other one.
+#[tokio::test]
+async fn what_listens_here_is_not_taken_for_a_node_that_runs_elsewhere() {
+    let app = App::start();
+    let token = app.token(VISA).await;
+    assert_eq!(app.charge(&token, "k").await.status, 201);
+    let config = of_dev(&app);
+    signed(&config).await;
+    let two = copy(&config, "two.toml", &[("node = \"dev\"", "node = \"two\"")]);
+    let more = ["--elsewhere", "two"];
+    let collected = collect(&app.path("pair"), &[&config, &two], &more);
+    assert_eq!(collected.red(), BTreeSet::new(), "{:?}", collected.checks);
+    for check in [
+        "transport",
+        "readiness",
+        "memory",
+        "payment_page",
+        "running_program",
+    ] {
+        let of_two: Vec<&str> = collected
+            .seen(check)
+            .lines()
+            .filter(|line| line.contains("two"))
+            .collect();
+        assert!(!of_two.is_empty(), "{check}");
+        for line in of_two {
+            assert!(line.contains("by --elsewhere"), "{check}: {line}");
+        }
+    }
+}
+
 fn files(stage: &mut Stage) {
     let config = stage.config.clone();
     let key = stage.app.path("receipt.key");
